@@ -22,4 +22,74 @@
 #define FIELDLOOP_AGENT_STATUS_TEXT 1
 #endif
 
+/** Version that Hello reports; at most 15 bytes. */
+#ifndef FIELDLOOP_AGENT_VERSION
+#define FIELDLOOP_AGENT_VERSION "0.1.0"
+#endif
+
+/** Largest frame the agent takes, without its length; the protocol wants 2560 to 65535. */
+#ifndef FIELDLOOP_AGENT_RX_BYTES
+#define FIELDLOOP_AGENT_RX_BYTES 2560
+#endif
+
+/** Largest frame the agent sends, without its length; at least 1184. */
+#ifndef FIELDLOOP_AGENT_TX_BYTES
+#define FIELDLOOP_AGENT_TX_BYTES 1184
+#endif
+
+/** Bytes asked for with one ArtifactRequest. */
+#ifndef FIELDLOOP_AGENT_DOWNLOAD_WINDOW
+#define FIELDLOOP_AGENT_DOWNLOAD_WINDOW 8192
+#endif
+
+/** Downloaded bytes after which the journal is written, rounded up to whole sectors. */
+#ifndef FIELDLOOP_AGENT_JOURNAL_STEP
+#define FIELDLOOP_AGENT_JOURNAL_STEP 32768
+#endif
+
+/** Bytes of flash hashed in one fl_agent_poll(). */
+#ifndef FIELDLOOP_AGENT_HASH_STEP
+#define FIELDLOOP_AGENT_HASH_STEP 16384
+#endif
+
+/** Longest wait for an answer before the session is given up. */
+#ifndef FIELDLOOP_AGENT_REPLY_TIMEOUT_MS
+#define FIELDLOOP_AGENT_REPLY_TIMEOUT_MS 30000
+#endif
+
+/** Silence in a download after which the missing part is asked for again. */
+#ifndef FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS
+#define FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS 3000
+#endif
+
+/** Backoff: the first attempt waits up to this, each further one up to twice the one before. */
+#ifndef FIELDLOOP_AGENT_BACKOFF_BASE_MS
+#define FIELDLOOP_AGENT_BACKOFF_BASE_MS 1000
+#endif
+
+/** Backoff: longest wait. */
+#ifndef FIELDLOOP_AGENT_BACKOFF_CAP_MS
+#define FIELDLOOP_AGENT_BACKOFF_CAP_MS 300000
+#endif
+
+/** Starts on trial after which a model that is not confirmed is reverted. */
+#ifndef FIELDLOOP_AGENT_TRIAL_BOOTS
+#define FIELDLOOP_AGENT_TRIAL_BOOTS 3
+#endif
+
+/** Model digests remembered as refused; the oldest gives way. */
+#ifndef FIELDLOOP_AGENT_REFUSED_MAX
+#define FIELDLOOP_AGENT_REFUSED_MAX 8
+#endif
+
+/** Most uncertain recordings chosen in one period. */
+#ifndef FIELDLOOP_AGENT_UNCERTAIN_MAX
+#define FIELDLOOP_AGENT_UNCERTAIN_MAX 8
+#endif
+
+/** Bytes of the port's SHA-256 state; see fl_sha256_t. */
+#ifndef FIELDLOOP_AGENT_SHA256_BYTES
+#define FIELDLOOP_AGENT_SHA256_BYTES 128
+#endif
+
 #endif

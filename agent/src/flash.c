@@ -1,0 +1,103 @@
+/*
+ * Copyright the Fieldloop authors.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "flash.h"
+
+#include <string.h>
+
+#include "bytes.h"
+#include "crc32.h"
+
+void fl_flash_writer_init(fl_flash_writer_t *writer, const fl_flash_t *flash, uint32_t offset) {
+    writer->flash = flash;
+    writer->offset = offset;
+    writer->staged = 0;
+}
+
+static fl_status_t program(fl_flash_writer_t *writer, const void *src, uint32_t size) {
+    const fl_flash_t *flash = writer->flash;
+    FL_RETURN_IF_ERROR(flash->program(flash->context, writer->offset, src, size));
+    writer->offset += size;
+    return FL_OK;
+}
+
+fl_status_t fl_flash_write(fl_flash_writer_t *writer, const void *src, size_t size) {
+    const uint32_t unit = writer->flash->program_size;
+    const uint8_t *from = src;
+    while (size > 0) {
+        if (writer->staged == 0 && size >= unit) {
+            const uint32_t whole = (uint32_t)size / unit * unit;
+            FL_RETURN_IF_ERROR(program(writer, from, whole));
+            from += whole;
+            size -= whole;
+            continue;
+        }
+        const uint32_t room = unit - writer->staged;
+        const uint32_t part = size < room ? (uint32_t)size : room;
+        memcpy(writer->stage + writer->staged, from, part);
+        writer->staged += part;
+        from += part;
+        size -= part;
+        if (writer->staged == unit) {
+            FL_RETURN_IF_ERROR(program(writer, writer->stage, unit));
+            writer->staged = 0;
+        }
+    }
+    return FL_OK;
+}
+
+fl_status_t fl_flash_write_end(fl_flash_writer_t *writer) {
+    const uint32_t unit = writer->flash->program_size;
+    if (writer->staged == 0) {
+        return FL_OK;
+    }
+    memset(writer->stage + writer->staged, writer->flash->erased_value, unit - writer->staged);
+    writer->staged = 0;
+    return program(writer, writer->stage, unit);
+}
+
+fl_status_t fl_flash_sync(const fl_flash_t *flash) {
+    return flash->sync == NULL ? FL_OK : flash->sync(flash->context);
+}
+
+fl_status_t fl_flash_check_erased(const fl_flash_t *flash, uint32_t offset, uint32_t size) {
+    uint8_t buffer[128];
+    while (size > 0) {
+        const uint32_t part = size < sizeof buffer ? size : (uint32_t)sizeof buffer;
+        FL_RETURN_IF_ERROR(flash->read(flash->context, offset, buffer, part));
+        for (uint32_t i = 0; i < part; i++) {
+            if (buffer[i] != flash->erased_value) {
+                return FL_ERR_NOT_FOUND;
+            }
+        }
+        offset += part;
+        size -= part;
+    }
+    return FL_OK;
+}
+
+fl_status_t fl_flash_crc32(const fl_flash_t *flash, uint32_t offset, uint32_t size, uint32_t *crc) {
+    uint8_t buffer[128];
+    while (size > 0) {
+        const uint32_t part = size < sizeof buffer ? size : (uint32_t)sizeof buffer;
+        FL_RETURN_IF_ERROR(flash->read(flash->context, offset, buffer, part));
+        *crc = fl_crc32(*crc, buffer, part);
+        offset += part;
+        size -= part;
+    }
+    return FL_OK;
+}
+
+fl_status_t fl_flash_check(const fl_flash_t *flash, uint32_t sectors_min, uint32_t sector_size_min) {
+    const uint32_t unit = flash->program_size;
+    if (flash->read == NULL || flash->program == NULL || flash->erase == NULL || unit == 0 ||
+        unit > FL_PROGRAM_SIZE_MAX || (unit & (unit - 1u)) != 0 ||
+        flash->sector_size < sector_size_min || flash->sector_size == 0 ||
+        flash->sector_size % FL_PROGRAM_SIZE_MAX != 0 || flash->size % flash->sector_size != 0 ||
+        flash->size / flash->sector_size < sectors_min ||
+        (flash->erased_value != 0xff && flash->erased_value != 0x00)) {
+        return FL_ERR_ARG;
+    }
+    return FL_OK;
+}

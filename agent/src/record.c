@@ -1,0 +1,103 @@
+/*
+ * Copyright the Fieldloop authors.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "fieldloop_agent/record.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "crc32.h"
+#include "flash.h"
+
+static const uint32_t RECORD_MAGIC = 0x31524c46u; /* "FLR1" */
+
+typedef struct copy {
+    bool valid;
+    uint32_t offset; /* Of its sector. */
+    uint32_t number; /* The higher one is newer. */
+    uint32_t size;   /* Of the body. */
+} copy_t;
+
+static fl_status_t read_copy(const fl_flash_t *flash, uint32_t sector, copy_t *copy) {
+    uint8_t header[FL_RECORD_HEADER_SIZE];
+    copy->valid = false;
+    copy->offset = sector * flash->sector_size;
+    FL_RETURN_IF_ERROR(flash->read(flash->context, copy->offset, header, sizeof header));
+    copy->number = fl_get_u32(header + 4);
+    copy->size = fl_get_u32(header + 8);
+    if (fl_get_u32(header) != RECORD_MAGIC ||
+        copy->size > flash->sector_size - FL_RECORD_HEADER_SIZE) {
+        return FL_OK;
+    }
+    uint32_t crc = fl_crc32(0, header + 4, 8);
+    FL_RETURN_IF_ERROR(
+        fl_flash_crc32(flash, copy->offset + FL_RECORD_HEADER_SIZE, copy->size, &crc));
+    copy->valid = crc == fl_get_u32(header + 12);
+    return FL_OK;
+}
+
+/* A sector that cannot be read holds no copy: the other one decides. */
+static fl_status_t newest(const fl_flash_t *flash, uint32_t first_sector, copy_t *found) {
+    copy_t other;
+    const fl_status_t first = read_copy(flash, first_sector, found);
+    const fl_status_t second = read_copy(flash, first_sector + 1u, &other);
+    if (first != FL_OK) {
+        found->valid = false;
+    }
+    if (second == FL_OK && other.valid && (!found->valid || other.number > found->number)) {
+        *found = other;
+    }
+    if (found->valid) {
+        return FL_OK;
+    }
+    return first != FL_OK || second != FL_OK ? FL_ERR_IO : FL_ERR_NOT_FOUND;
+}
+
+fl_status_t fl_record_load(const fl_flash_t *flash, uint32_t first_sector, void *dst, size_t capacity,
+                           size_t *size) {
+    copy_t copy;
+    FL_RETURN_IF_ERROR(newest(flash, first_sector, &copy));
+    if (copy.size > capacity) {
+        return FL_ERR_NO_SPACE;
+    }
+    FL_RETURN_IF_ERROR(
+        flash->read(flash->context, copy.offset + FL_RECORD_HEADER_SIZE, dst, copy.size));
+    *size = copy.size;
+    return FL_OK;
+}
+
+fl_status_t fl_record_save(const fl_flash_t *flash, uint32_t first_sector, const void *src,
+                           size_t size) {
+    if (size > flash->sector_size - FL_RECORD_HEADER_SIZE) {
+        return FL_ERR_NO_SPACE;
+    }
+    copy_t current;
+    const fl_status_t found = newest(flash, first_sector, &current);
+    if (found != FL_OK && found != FL_ERR_NOT_FOUND) {
+        return found;
+    }
+    const bool first_is_current = found == FL_OK && current.offset == first_sector * flash->sector_size;
+    const uint32_t target = first_sector + (first_is_current ? 1u : 0u);
+    const uint32_t offset = target * flash->sector_size;
+
+    uint8_t header[FL_RECORD_HEADER_SIZE];
+    memset(header, flash->erased_value, sizeof header);
+    fl_put_u32(header, RECORD_MAGIC);
+    fl_put_u32(header + 4, found == FL_OK ? current.number + 1u : 1u);
+    fl_put_u32(header + 8, (uint32_t)size);
+    fl_put_u32(header + 12, fl_crc32(fl_crc32(0, header + 4, 8), src, size));
+
+    FL_RETURN_IF_ERROR(flash->erase(flash->context, offset));
+    fl_flash_writer_t writer;
+    fl_flash_writer_init(&writer, flash, offset + FL_RECORD_HEADER_SIZE);
+    FL_RETURN_IF_ERROR(fl_flash_write(&writer, src, size));
+    FL_RETURN_IF_ERROR(fl_flash_write_end(&writer));
+    FL_RETURN_IF_ERROR(flash->program(flash->context, offset, header, sizeof header));
+    FL_RETURN_IF_ERROR(fl_flash_sync(flash));
+
+    copy_t written;
+    FL_RETURN_IF_ERROR(read_copy(flash, target, &written));
+    return written.valid && written.number == fl_get_u32(header + 4) ? FL_OK : FL_ERR_IO;
+}
