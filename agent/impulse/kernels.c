@@ -4,6 +4,7 @@
  */
 #include "agent/impulse/kernels.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static int8_t finish(const fl_operator_t *op, int32_t value) {

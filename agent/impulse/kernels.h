@@ -87,8 +87,8 @@ typedef struct fl_operator {
 /** Integer bits of the scaled input of SOFTMAX and LOGISTIC. */
 #define FL_SOFTMAX_INTEGER_BITS 5
 #define FL_LOGISTIC_INTEGER_BITS 4
-/** Longest row of SOFTMAX: its sum of exponentials is Q12.19. */
-#define FL_SOFTMAX_MAX_DEPTH 4095
+/** Longest row of SOFTMAX: keeps its sum of exponentials, Q12.19, below 2^28. */
+#define FL_SOFTMAX_MAX_DEPTH 511
 
 /** Runs one operator. */
 void fl_operator_run(const fl_operator_t *op);

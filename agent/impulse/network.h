@@ -8,6 +8,10 @@
  *
  * The arithmetic is that of TensorFlow Lite Micro's reference kernels (TensorFlow Lite 8-bit
  * quantisation specification), to the bit.
+ *
+ * Operators: ADD (equal shapes), AVERAGE_POOL_2D, CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED,
+ * LOGISTIC, MAX_POOL_2D, QUANTIZE (int8 to int8), RESHAPE, SOFTMAX; fused RELU, RELU6 and
+ * RELU_N1_TO_1. Weights are int8, per tensor or per channel, zero point 0.
  */
 #ifndef FIELDLOOP_AGENT_IMPULSE_NETWORK_H
 #define FIELDLOOP_AGENT_IMPULSE_NETWORK_H
@@ -21,20 +25,20 @@
 extern "C" {
 #endif
 
+/** Most operators of a network. Opening one takes 12 bytes of stack for each. */
+#define FL_NETWORK_MAX_OPERATORS 64
+
 /** An opened network. Treat the members as private; read the sizes and the quantisation. */
 typedef struct fl_network {
-    const uint8_t *model;
-    size_t model_size;
-    uint32_t subgraph;           /**< Offset of the subgraph table in the file. */
-    uint8_t *arena;
-    size_t arena_size;
+    const struct fl_operator *operators; /**< In the arena. */
+    uint32_t operator_count;
     uint32_t input_size;         /**< int8 values of the input. */
     uint32_t output_size;        /**< int8 values of the output. */
     float input_scale;
     int32_t input_zero_point;
     float output_scale;
     int32_t output_zero_point;
-    int8_t *input;               /**< In the arena. */
+    int8_t *input;               /**< In the arena; fl_network_run may overwrite it. */
     const int8_t *output;        /**< In the arena, valid after fl_network_run. */
 } fl_network_t;
 
@@ -42,14 +46,23 @@ typedef struct fl_network {
 fl_status_t fl_tflite_metadata(const uint8_t *model, size_t size, const char *name,
                                const uint8_t **data, size_t *data_size);
 
-/** Bytes of arena that fl_network_open needs; errors as fl_network_open. */
+/**
+ * @brief Bytes of arena that fl_network_open needs; errors as fl_network_open.
+ *
+ * The arena holds the operators with the multiplier, shift and bias of every output channel, then
+ * the activations. Activations share memory: each is put at the lowest place that is free from the
+ * operator that writes it to the last one that reads it, in the order of the operators. The figure
+ * depends on the size of a pointer.
+ */
 fl_status_t fl_network_arena_size(const uint8_t *model, size_t size, size_t *arena_size);
 
 /**
  * @brief Opens the first subgraph of a model with one int8 input and one int8 output.
  *
+ * The model must not change while it is open. On an error *network is not to be used.
+ *
  * @param arena  Aligned to 8 bytes; outlives the network, like the model.
- * @return FL_OK; FL_ERR_CORRUPT if an offset or index points outside the file or shapes disagree;
+ * @return FL_OK; FL_ERR_ARG for an arena that is not aligned; FL_ERR_CORRUPT if an offset or index points outside the file or shapes disagree;
  *         FL_ERR_UNSUPPORTED for an operator, type or option that is not run; FL_ERR_NO_SPACE.
  */
 fl_status_t fl_network_open(fl_network_t *network, const uint8_t *model, size_t size, void *arena,

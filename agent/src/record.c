@@ -38,11 +38,20 @@ static fl_status_t read_copy(const fl_flash_t *flash, uint32_t sector, copy_t *c
     return FL_OK;
 }
 
-/* A sector that cannot be read holds no copy: the other one decides. */
+/* A read that fails once must not bring the older copy back. */
+static fl_status_t read_copy_again(const fl_flash_t *flash, uint32_t sector, copy_t *copy) {
+    fl_status_t status = FL_ERR_IO;
+    for (unsigned attempt = 0; attempt < 3 && status != FL_OK; attempt++) {
+        status = read_copy(flash, sector, copy);
+    }
+    return status;
+}
+
+/* A sector that cannot be read at all holds no copy: the other one decides. */
 static fl_status_t newest(const fl_flash_t *flash, uint32_t first_sector, copy_t *found) {
     copy_t other;
-    const fl_status_t first = read_copy(flash, first_sector, found);
-    const fl_status_t second = read_copy(flash, first_sector + 1u, &other);
+    const fl_status_t first = read_copy_again(flash, first_sector, found);
+    const fl_status_t second = read_copy_again(flash, first_sector + 1u, &other);
     if (first != FL_OK) {
         found->valid = false;
     }
