@@ -23,20 +23,21 @@ extern "C" {
 
 /** A checked recipe. Treat the members as private; read feature_count and scratch_size. */
 typedef struct fl_dsp {
-    fieldloop_agent_v1_Impulse config; /**< As decoded; arrays that are read in place are below. */
+    fieldloop_agent_v1_Impulse config; /**< As decoded, but for what is read in place. */
     uint32_t window_axes;              /**< Axes of the sensor. */
     uint32_t block_axes;               /**< With the magnitudes. */
     uint32_t feature_count;            /**< Features of one window. */
     size_t scratch_size;               /**< Bytes of scratch that fl_dsp_features needs. */
-    const uint8_t *mean;               /**< feature_count float32, little endian; NULL: 0. */
-    const uint8_t *inverse_deviation;  /**< feature_count float32, little endian; NULL: 1. */
+    const uint8_t *mean;               /**< feature_count float32, little endian; NULL: none. */
+    const uint8_t *inverse_deviation;  /**< feature_count float32, little endian; NULL: none. */
 } fl_dsp_t;
 
 /**
  * @brief Decodes and checks a serialised fieldloop.agent.v1.Impulse.
  *
  * `metadata` must outlive `dsp`. A missing standardisation is allowed (the trainer computes raw
- * features first); one of the wrong length is not.
+ * features first); one of the wrong length is not. Classes, references and the self test are not
+ * looked at. On an error *dsp is not to be used.
  *
  * @return FL_OK; FL_ERR_CORRUPT if it does not parse; FL_ERR_UNSUPPORTED if a value is out of its
  *         range.
@@ -49,12 +50,20 @@ fl_status_t fl_dsp_open(fl_dsp_t *dsp, const uint8_t *metadata, size_t size);
  * @param window    length x axes values, axes within a reading.
  * @param features  Room for feature_count values.
  * @param scratch   scratch_size bytes, aligned to 8.
- * @return FL_OK; FL_ERR_ARG if a value is NaN or infinite.
+ * @return FL_OK; FL_ERR_ARG if a value is NaN or infinite, or so large that a feature overflows.
  */
 fl_status_t fl_dsp_features(const fl_dsp_t *dsp, const float *window, float *features,
                             uint8_t *scratch);
 
-/** Standardises features in place: z = clamp((x - mean) * inverse_deviation, -clip, clip). */
+/** As fl_dsp_features, for a window of little-endian float32 of any alignment. */
+fl_status_t fl_dsp_features_of_bytes(const fl_dsp_t *dsp, const uint8_t *window, float *features,
+                                     uint8_t *scratch);
+
+/**
+ * @brief Standardises features in place: z = clamp((x - mean) * inverse_deviation, -clip, clip).
+ *
+ * Without a standardisation the features stay as they are.
+ */
 void fl_dsp_standardise(const fl_dsp_t *dsp, float *features);
 
 #ifdef __cplusplus

@@ -32,13 +32,13 @@ extern "C" {
 
 /** One classified window. */
 typedef struct fl_inference {
-    int8_t output[FL_MAX_CLASSES];          /**< Outputs of the network, one per class. */
-    float probability[FL_MAX_CLASSES];      /**< The same, dequantised. */
-    uint32_t predicted_class;               /**< Index of the largest output; the lowest of equals. */
-    float confidence;                       /**< Its probability. */
-    float novelty;                          /**< Mean over the features of z * z. */
-    uint8_t channel_bin[FL_MAX_CHANNELS];   /**< Bin of each reference channel. */
-    float channel_value[FL_MAX_CHANNELS];   /**< Value of each reference channel. */
+    int8_t output[FL_MAX_CLASSES];        /**< Outputs of the network, one per class. */
+    float probability[FL_MAX_CLASSES];    /**< The same, dequantised. */
+    uint32_t predicted_class;             /**< Index of the largest output; the lowest of equals. */
+    float confidence;                     /**< Its probability. */
+    float novelty;                        /**< Mean over the features of z * z. */
+    uint8_t channel_bin[FL_MAX_CHANNELS]; /**< Bin of each reference channel. */
+    float channel_value[FL_MAX_CHANNELS]; /**< Value of each reference channel. */
 } fl_inference_t;
 
 /** An opened model. Treat the members as private. */
@@ -47,8 +47,8 @@ typedef struct fl_impulse {
     size_t model_size;
     fl_dsp_t dsp;
     fl_network_t network;
-    float *features;      /**< In the arena: z values, dsp.feature_count of them. */
-    uint8_t *scratch;     /**< In the arena: for the signal processing. */
+    float *features;  /**< In the arena: z values, dsp.feature_count of them. */
+    uint8_t *scratch; /**< In the arena: for the signal processing. */
     const uint8_t *self_test_window;
     size_t self_test_window_size;
     const uint8_t *self_test_output;
@@ -58,20 +58,33 @@ typedef struct fl_impulse {
 /**
  * @brief Says how many bytes of arena fl_impulse_open needs for a model.
  *
- * @return FL_OK; FL_ERR_CORRUPT if the file or its metadata cannot be read; FL_ERR_UNSUPPORTED if it
- *         has an operator or a shape that the interpreter does not run.
+ * The arena holds the features, then the arena of the network (see network.h); the scratch of the
+ * signal processing shares memory with the activations. Takes about 4 KB of stack, as
+ * fl_impulse_open does 2 KB.
+ *
+ * @return FL_OK; FL_ERR_NOT_FOUND if the file is a model without an impulse; FL_ERR_CORRUPT if the
+ *         file or its metadata cannot be read or disagree; FL_ERR_UNSUPPORTED if it has an
+ * operator, a shape or a value that is not run.
  */
 fl_status_t fl_impulse_arena_size(const uint8_t *model, size_t size, size_t *arena_size);
 
 /**
  * @brief Opens a model. Checks every offset, shape and index once, so that running cannot read
- * outside the file or the arena.
+ * outside the file or the arena. The features must be as many as the network's inputs and the
+ * classes as its outputs. On an error *impulse is not to be used.
  *
  * @param arena  Aligned to 8 bytes.
- * @return As fl_impulse_arena_size; FL_ERR_NO_SPACE if the arena is too small.
+ * @return As fl_impulse_arena_size; FL_ERR_NO_SPACE if the arena is too small; FL_ERR_ARG if it is
+ *         not aligned.
  */
 fl_status_t fl_impulse_open(fl_impulse_t *impulse, const uint8_t *model, size_t size, void *arena,
                             size_t arena_size);
+
+/**
+ * @brief Quantises as the input of the network is: value / scale rounded, halves away from zero,
+ * plus the zero point, clamped to int8. NaN gives -128.
+ */
+int8_t fl_quantise(float value, float scale, int32_t zero_point);
 
 /** Readings in a window times axes: the number of floats fl_impulse_run takes. */
 size_t fl_impulse_window_values(const fl_impulse_t *impulse);
@@ -81,7 +94,7 @@ size_t fl_impulse_window_values(const fl_impulse_t *impulse);
  *
  * @param window  length x axes values, axes within a reading, in the sensor's units.
  * @param result  Set on FL_OK.
- * @return FL_OK; FL_ERR_ARG if a value is NaN or infinite.
+ * @return FL_OK; FL_ERR_ARG if a value is NaN or infinite, or so large that a feature overflows.
  */
 fl_status_t fl_impulse_run(fl_impulse_t *impulse, const float *window, fl_inference_t *result);
 

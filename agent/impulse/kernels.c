@@ -120,8 +120,7 @@ static void average_pixel(const fl_operator_t *op, const int8_t *image, span_t r
                 sum += pixel(s, image, rows, columns, row, column)[channel];
             }
         }
-        const int32_t average =
-            sum > 0 ? (sum + count / 2) / count : (sum - count / 2) / count;
+        const int32_t average = sum > 0 ? (sum + count / 2) / count : (sum - count / 2) / count;
         output[channel] = finish(op, average - op->output_zero_point);
     }
 }
@@ -246,8 +245,7 @@ static void add(const fl_operator_t *op) {
 static void quantize(const fl_operator_t *op) {
     const fl_rows_t *shape = &op->shape.rows;
     for (uint32_t i = 0; i < shape->depth; ++i) {
-        op->output[i] =
-            finish(op, fl_scale_by(op->input[i] - op->input_zero_point, shape->factor));
+        op->output[i] = finish(op, fl_scale_by(op->input[i] - op->input_zero_point, shape->factor));
     }
 }
 

@@ -25,21 +25,21 @@
 extern "C" {
 #endif
 
-/** Most operators of a network. Opening one takes 12 bytes of stack for each. */
+/** Most operators of a network. Opening one takes 16 bytes of stack for each. */
 #define FL_NETWORK_MAX_OPERATORS 64
 
 /** An opened network. Treat the members as private; read the sizes and the quantisation. */
 typedef struct fl_network {
     const struct fl_operator *operators; /**< In the arena. */
     uint32_t operator_count;
-    uint32_t input_size;         /**< int8 values of the input. */
-    uint32_t output_size;        /**< int8 values of the output. */
+    uint32_t input_size;  /**< int8 values of the input. */
+    uint32_t output_size; /**< int8 values of the output. */
     float input_scale;
     int32_t input_zero_point;
     float output_scale;
     int32_t output_zero_point;
-    int8_t *input;               /**< In the arena; fl_network_run may overwrite it. */
-    const int8_t *output;        /**< In the arena, valid after fl_network_run. */
+    int8_t *input;        /**< In the arena; fl_network_run may overwrite it. */
+    const int8_t *output; /**< In the arena, valid after fl_network_run. */
 } fl_network_t;
 
 /** Finds the metadata buffer `name`; FL_ERR_NOT_FOUND if there is none, FL_ERR_CORRUPT. */
@@ -62,8 +62,9 @@ fl_status_t fl_network_arena_size(const uint8_t *model, size_t size, size_t *are
  * The model must not change while it is open. On an error *network is not to be used.
  *
  * @param arena  Aligned to 8 bytes; outlives the network, like the model.
- * @return FL_OK; FL_ERR_ARG for an arena that is not aligned; FL_ERR_CORRUPT if an offset or index points outside the file or shapes disagree;
- *         FL_ERR_UNSUPPORTED for an operator, type or option that is not run; FL_ERR_NO_SPACE.
+ * @return FL_OK; FL_ERR_ARG for an arena that is not aligned; FL_ERR_CORRUPT if an offset or index
+ * points outside the file or shapes disagree; FL_ERR_UNSUPPORTED for an operator, type or option
+ * that is not run; FL_ERR_NO_SPACE.
  */
 fl_status_t fl_network_open(fl_network_t *network, const uint8_t *model, size_t size, void *arena,
                             size_t arena_size);

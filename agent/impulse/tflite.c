@@ -185,8 +185,8 @@ fl_status_t fl_tflite_buffer(fl_tflite_t *file, uint32_t index, const uint8_t **
     const uint32_t buffer = fl_tflite_element(file, file->buffers, index);
     uint32_t count = 0;
     const uint32_t content = fl_tflite_vector(file, buffer, BUFFER_DATA, 1, &count);
-    const bool outside = fl_tflite_has(file, buffer, BUFFER_OFFSET) ||
-                         fl_tflite_has(file, buffer, BUFFER_SIZE);
+    const bool outside =
+        fl_tflite_has(file, buffer, BUFFER_OFFSET) || fl_tflite_has(file, buffer, BUFFER_SIZE);
     if (file->corrupt) {
         return FL_ERR_CORRUPT;
     }

@@ -6,9 +6,9 @@
  * @file
  * @brief Checked reading of a .tflite flatbuffer in place. Internal to agent/impulse.
  *
- * The file is not trusted: every access checks that what it reads lies inside the file, and reads it
- * byte by byte, so that alignment does not matter. A broken offset sets `corrupt` and yields 0; the
- * caller looks at the flag before it uses what it read.
+ * The file is not trusted: every access checks that what it reads lies inside the file, and reads
+ * it byte by byte, so that alignment does not matter. A broken offset sets `corrupt` and yields 0;
+ * the caller looks at the flag before it uses what it read.
  */
 #ifndef FIELDLOOP_AGENT_IMPULSE_TFLITE_H
 #define FIELDLOOP_AGENT_IMPULSE_TFLITE_H
@@ -27,14 +27,14 @@ extern "C" {
 typedef struct fl_tflite {
     const uint8_t *data;
     uint32_t size;
-    bool corrupt;                 /**< Set by the first broken offset; never cleared. */
-    uint32_t root;                /**< Model table. */
-    uint32_t subgraph;            /**< First SubGraph table. */
-    uint32_t operator_codes;      /**< First entry. */
+    bool corrupt;            /**< Set by the first broken offset; never cleared. */
+    uint32_t root;           /**< Model table. */
+    uint32_t subgraph;       /**< First SubGraph table. */
+    uint32_t operator_codes; /**< First entry. */
     uint32_t operator_code_count;
-    uint32_t buffers;             /**< First entry. */
+    uint32_t buffers; /**< First entry. */
     uint32_t buffer_count;
-    uint32_t tensors;             /**< First entry, of the first subgraph. */
+    uint32_t tensors; /**< First entry, of the first subgraph. */
     uint32_t tensor_count;
 } fl_tflite_t;
 
@@ -50,12 +50,12 @@ typedef struct fl_tensor {
     uint32_t dims[FL_TFLITE_MAX_RANK]; /**< Each at least 1. */
     uint32_t elements;                 /**< Product of the dimensions, at most INT32_MAX. */
     uint8_t type;
-    const uint8_t *data;               /**< Constant content; NULL if it is computed. */
+    const uint8_t *data; /**< Constant content; NULL if it is computed. */
     uint32_t data_size;
-    const uint8_t *scales;             /**< scale_count little-endian float32, any alignment. */
-    uint32_t scale_count;              /**< 0: not quantised. */
-    float scale;                       /**< The first scale; 0 if there is none. */
-    int32_t zero_point;                /**< The first zero point; 0 if there is none. */
+    const uint8_t *scales; /**< scale_count little-endian float32, any alignment. */
+    uint32_t scale_count;  /**< 0: not quantised. */
+    float scale;           /**< The first scale; 0 if there is none. */
+    int32_t zero_point;    /**< The first zero point; 0 if there is none. */
     uint32_t quantized_dimension;
 } fl_tensor_t;
 
