@@ -13,7 +13,7 @@
 #include "agent/impulse/tflite.h"
 
 enum { FORMAT = 1, MAX_WINDOW_LENGTH = 65535, MIN_FFT_LENGTH = 8 };
-enum { FLATTEN_FEATURES = 7, SPECTRAL_MOMENTS = 3 };
+enum { FLATTEN_FEATURES = 7, SHAPE_FEATURES = 2, SPECTRAL_MOMENTS = 3 };
 
 static const float smallest_power = 1e-10f;
 
@@ -47,6 +47,9 @@ static fl_status_t block_features(const fl_dsp_t *dsp, const fieldloop_agent_v1_
             return fl_is_finite(block->block.raw.scale) ? FL_OK : FL_ERR_UNSUPPORTED;
         case fieldloop_agent_v1_DspBlock_flatten_tag:
             *count = FLATTEN_FEATURES * dsp->block_axes;
+            if (block->block.flatten.without_shape) {
+                *count -= SHAPE_FEATURES * dsp->block_axes;
+            }
             return fl_is_finite(block->block.flatten.scale) ? FL_OK : FL_ERR_UNSUPPORTED;
         case fieldloop_agent_v1_DspBlock_spectral_tag: {
             const uint32_t length = block->block.spectral.fft_length;
@@ -231,15 +234,18 @@ static float *raw(const fl_dsp_t *dsp, const fieldloop_agent_v1_RawBlock *block,
     return features;
 }
 
-static float *flatten(const float *values, uint32_t length, float *features) {
+static float *flatten(const fieldloop_agent_v1_FlattenBlock *block, const float *values,
+                      uint32_t length, float *features) {
     const moments_t moments = moments_of(values, length);
     *features++ = moments.average;
     *features++ = moments.minimum;
     *features++ = moments.maximum;
     *features++ = moments.rms;
     *features++ = moments.deviation;
-    *features++ = moments.skewness;
-    *features++ = moments.kurtosis;
+    if (!block->without_shape) {
+        *features++ = moments.skewness;
+        *features++ = moments.kurtosis;
+    }
     return features;
 }
 
@@ -305,7 +311,7 @@ static float *axis_features(const fl_dsp_t *dsp, const fieldloop_agent_v1_DspBlo
     for (uint32_t i = 0; i < length; ++i) {
         values[i] = axis_value(dsp, window, i, axis) * scale;
     }
-    return is_flatten ? flatten(values, length, features)
+    return is_flatten ? flatten(&block->block.flatten, values, length, features)
                       : spectral(&block->block.spectral, values, length, features, values + length);
 }
 
