@@ -14,7 +14,8 @@
 
 namespace fieldloop {
 
-// Asks the provisioning service, and remembers a yes for `kCacheSeconds`.
+// Asks the provisioning service, and remembers a yes for ten seconds: a revoked token passes no
+// longer than that.
 std::unique_ptr<Access> MakeRemoteAccess(std::shared_ptr<grpc::Channel> provisioning,
                                          const Clock& clock);
 

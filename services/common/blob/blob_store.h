@@ -48,7 +48,8 @@ class BlobStore {
   absl::StatusOr<BlobInfo> Put(absl::string_view data);
   // Returns the whole blob, verified. NOT_FOUND; DATA_LOSS if its bytes changed.
   absl::StatusOr<std::string> Get(absl::string_view digest);
-  // Streams the blob in pieces of at most `piece_bytes`; verifies while it reads, DATA_LOSS at the end.
+  // Streams the blob in pieces of at most `piece_bytes`; verifies while it reads, DATA_LOSS at the
+  // end.
   virtual absl::Status Read(absl::string_view digest, std::int64_t piece_bytes,
                             absl::FunctionRef<absl::Status(absl::string_view)> sink) = 0;
   // Returns `length` bytes (fewer at the end) from `offset`, without verification of the rest.

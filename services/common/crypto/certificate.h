@@ -30,11 +30,11 @@ class CertificateAuthority {
   std::string KeyPem() const;
 
   // Issues a device's certificate (client authentication only, not a CA) for the key of a PKCS#10
-  // request whose subject is ignored. INVALID_ARGUMENT, "csr: ...", if it does not parse, is not signed
-  // by its own key, or the key is not on P-256. Returns DER.
+  // request whose subject is ignored. INVALID_ARGUMENT, "csr: ...", if it does not parse, is not
+  // signed by its own key, or the key is not on P-256. Returns DER.
   absl::StatusOr<std::string> IssueForRequest(absl::string_view csr_der,
-                                              absl::string_view common_name,
-                                              absl::Time not_before, absl::Time not_after) const;
+                                              absl::string_view common_name, absl::Time not_before,
+                                              absl::Time not_after) const;
 
   struct KeyAndCertificate {
     std::string key_pem;

@@ -25,9 +25,10 @@ struct TlsFiles {
 };
 
 // Opens a channel to a service over TLS. The id of the current request travels with every call.
-// `token` is sent as "authorization: Bearer ..." when it is not empty. `server_name` is the name that
-// the certificate must carry; services carry their own, such as "ingestion". The channel connects
-// when it is first used and reconnects by itself. INVALID_ARGUMENT if a file cannot be read.
+// `token` is sent as "authorization: Bearer ..." when it is not empty. `server_name` is the name
+// that the certificate must carry; services carry their own, such as "ingestion". The channel
+// connects when it is first used and reconnects by itself. INVALID_ARGUMENT if a file cannot be
+// read.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address,
                                                            const TlsFiles& tls,
                                                            const std::string& server_name,
@@ -37,11 +38,9 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& ad
 //   CallUnary(*stub, &Stub::GetDevice, request, absl::Seconds(10))
 // Errors as FromGrpcStatus.
 template <typename Stub, typename Request, typename Response>
-absl::StatusOr<Response> CallUnary(Stub& stub,
-                                   grpc::Status (Stub::*method)(grpc::ClientContext*,
-                                                                const Request&, Response*),
-                                   const Request& request,
-                                   absl::Duration timeout = absl::Seconds(30)) {
+absl::StatusOr<Response> CallUnary(
+    Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+    const Request& request, absl::Duration timeout = absl::Seconds(30)) {
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
   Response response;

@@ -12,9 +12,9 @@
 
 namespace fieldloop {
 
-// Sends the log to standard error, one line an event: "text" for people or "json" for collectors. Each
-// line carries the service, and the id of the current request when there is one. INVALID names are
-// read as text.
+// Sends the log to standard error, one line an event: "text" for people or "json" for collectors.
+// Each line carries the service, and the id of the current request when there is one. INVALID names
+// are read as text.
 void StartLog(const std::string& service, const std::string& format);
 
 // The id of the request that this thread works on; "" outside of one. It is taken from the metadata
@@ -28,6 +28,9 @@ class RequestScope {
   ~RequestScope();
   RequestScope(const RequestScope&) = delete;
   RequestScope& operator=(const RequestScope&) = delete;
+
+  // Sets the id for this thread until it is set again, where no scope can stand around the work.
+  static void Set(const std::string& request_id);
 
  private:
   std::string previous_;

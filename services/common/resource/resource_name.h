@@ -19,6 +19,10 @@ absl::StatusOr<std::vector<std::string>> ParseResourceName(absl::string_view fie
                                                            absl::string_view pattern,
                                                            absl::string_view name);
 
+// Returns "projects/x", the first two segments of `resource`; "" for "". INVALID_ARGUMENT if it
+// does not begin so.
+absl::StatusOr<std::string> ProjectOf(absl::string_view resource);
+
 // OK if `id` is 2 to 39 characters of [a-z0-9-] that start with a letter; INVALID_ARGUMENT naming
 // `field` otherwise.
 absl::Status ValidateId(absl::string_view field, absl::string_view id);

@@ -43,11 +43,12 @@ class ServiceServer {
   // The bound gRPC address, "127.0.0.1:43211". Valid after Start.
   std::string address() const;
 
-  // Starts unless started, writes the ready file ({"service":..,"grpc":..,"metrics":..} and `more`),
-  // serves until SIGINT or SIGTERM, then says NOT_SERVING, calls `on_stop` (end streams and
-  // background work there) and lets running calls finish for at most drain_seconds.
-  absl::Status Run(const std::map<std::string, std::string>& more = {},
-                   const std::function<void()>& on_stop = [] {});
+  // Starts unless started, writes the ready file ({"service":..,"grpc":..,"metrics":..} and
+  // `more`), serves until SIGINT or SIGTERM, then says NOT_SERVING, calls `on_stop` (end streams
+  // and background work there) and lets running calls finish for at most drain_seconds.
+  absl::Status Run(
+      const std::map<std::string, std::string>& more = {},
+      const std::function<void()>& on_stop = [] {});
 
   // True once a stop signal came: watch streams end with UNAVAILABLE. Thread-safe.
   bool stopping() const;

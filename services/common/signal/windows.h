@@ -34,8 +34,8 @@ Recording Resample(const Recording& recording, double frequency_hz);
 // The same change of rate for a range of readings.
 ReadingRange ResampleRange(const ReadingRange& range, double from_hz, double to_hz);
 
-// Puts uneven readings on an even grid by linear interpolation. `times_ms` ascends strictly (equal or
-// earlier times are dropped by the caller). `values` is as in Recording.
+// Puts uneven readings on an even grid by linear interpolation. `times_ms` ascends strictly (equal
+// or earlier times are dropped by the caller). `values` is as in Recording.
 Recording ResampleUneven(const std::vector<double>& times_ms, const std::vector<float>& values,
                          int axes, double frequency_hz);
 
@@ -45,13 +45,13 @@ struct LabelledWindow {
   std::string label;
 };
 
-// Cuts `readings` readings into windows of `length` every `stride`, and keeps those of whose readings
-// at least the share `purity` carries one label. `ranges` must not overlap.
+// Cuts `readings` readings into windows of `length` every `stride`, and keeps those of whose
+// readings at least the share `purity` carries one label. `ranges` must not overlap.
 std::vector<LabelledWindow> CutWindows(std::int64_t readings, int length, int stride, double purity,
                                        const std::vector<ReadingRange>& ranges);
 
-// Returns `recording` with only the axes named in `wanted`, in that order. INVALID_ARGUMENT naming an
-// axis that is missing.
+// Returns `recording` with only the axes named in `wanted`, in that order. INVALID_ARGUMENT naming
+// an axis that is missing.
 absl::StatusOr<Recording> SelectAxes(const Recording& recording,
                                      const std::vector<std::string>& axes,
                                      const std::vector<std::string>& wanted);

@@ -35,9 +35,9 @@ struct DatabaseOptions {
 // <soci/soci.h> in storage .cc files. Thread-safe.
 class Database {
  public:
-  // Connects and applies the migrations that are missing, under a lock. SQLite gets WAL, synchronous
-  // FULL, foreign keys and a busy timeout. UNAVAILABLE if the database cannot be reached;
-  // FAILED_PRECONDITION if its schema is newer than `migrations`.
+  // Connects and applies the migrations that are missing, under a lock. SQLite gets WAL,
+  // synchronous FULL, foreign keys and a busy timeout. UNAVAILABLE if the database cannot be
+  // reached; FAILED_PRECONDITION if its schema is newer than `migrations`.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const DatabaseOptions& options,
                                                         const std::vector<Migration>& migrations);
   ~Database();
@@ -45,8 +45,8 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   // Runs `body` in a transaction that may write: commits when it returns OK, rolls back and returns
-  // its error otherwise. Begun with the write lock on SQLite, serializable on PostgreSQL, where `body`
-  // may run more than once. What SOCI throws becomes UNAVAILABLE (connection, lock),
+  // its error otherwise. Begun with the write lock on SQLite, serializable on PostgreSQL, where
+  // `body` may run more than once. What SOCI throws becomes UNAVAILABLE (connection, lock),
   // RESOURCE_EXHAUSTED (disk full), ALREADY_EXISTS (unique constraint) or INTERNAL.
   absl::Status Write(absl::FunctionRef<absl::Status(soci::session&)> body);
 

@@ -1,0 +1,95 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/common/grpc/client_call.h"
+
+#include <fstream>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/client_interceptor.h>
+
+#include "absl/strings/str_cat.h"
+#include "services/common/log/log.h"
+#include "services/common/status/status_macros.h"
+
+namespace fieldloop {
+namespace {
+
+constexpr int kMaxMessageBytes = 64 << 20;
+
+// Sends the request id and the token with every call of a channel.
+class HeaderInterceptor final : public grpc::experimental::Interceptor {
+ public:
+  explicit HeaderInterceptor(const std::string& token) : token_(token) {}
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(
+            grpc::experimental::InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
+      auto* metadata = methods->GetSendInitialMetadata();
+      if (!CurrentRequestId().empty()) {
+        metadata->emplace("x-request-id", CurrentRequestId());
+      }
+      if (!token_.empty()) {
+        metadata->emplace("authorization", "Bearer " + token_);
+      }
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const std::string& token_;
+};
+
+class HeaderInterceptorFactory final
+    : public grpc::experimental::ClientInterceptorFactoryInterface {
+ public:
+  explicit HeaderInterceptorFactory(std::string token) : token_(std::move(token)) {}
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo* /*info*/) override {
+    return new HeaderInterceptor(token_);  // gRPC owns it.
+  }
+
+ private:
+  std::string token_;
+};
+
+absl::StatusOr<std::string> ReadPem(const std::string& path) {
+  if (path.empty()) {
+    return std::string();
+  }
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file || text.str().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot read TLS file ", path));
+  }
+  return text.str();
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address,
+                                                           const TlsFiles& tls,
+                                                           const std::string& server_name,
+                                                           const std::string& token) {
+  grpc::SslCredentialsOptions options;
+  FIELDLOOP_ASSIGN_OR_RETURN(options.pem_root_certs, ReadPem(tls.ca));
+  FIELDLOOP_ASSIGN_OR_RETURN(options.pem_cert_chain, ReadPem(tls.cert));
+  FIELDLOOP_ASSIGN_OR_RETURN(options.pem_private_key, ReadPem(tls.key));
+  grpc::ChannelArguments arguments;
+  arguments.SetSslTargetNameOverride(server_name);
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  // A service that restarts is found again within a second, not after gRPC's two minutes.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(std::make_unique<HeaderInterceptorFactory>(token));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      address, grpc::SslCredentials(options), arguments, std::move(interceptors));
+}
+
+}  // namespace fieldloop

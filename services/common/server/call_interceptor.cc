@@ -1,0 +1,110 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/common/server/call_interceptor.h"
+
+#include <chrono>
+#include <utility>
+
+#include <grpcpp/support/status.h>
+#include <prometheus/counter.h>
+#include <prometheus/histogram.h>
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "services/common/crypto/digest.h"
+#include "services/common/log/log.h"
+
+namespace fieldloop {
+namespace {
+
+using grpc::experimental::InterceptionHookPoints;
+
+constexpr std::size_t kMaxRequestId = 64;
+
+struct CallMetrics {
+  prometheus::Family<prometheus::Counter>& calls;
+  prometheus::Family<prometheus::Histogram>& seconds;
+};
+
+class CallInterceptor final : public grpc::experimental::Interceptor {
+ public:
+  CallInterceptor(const CallMetrics& metrics, const char* method)
+      : metrics_(metrics), method_(method), start_(std::chrono::steady_clock::now()) {}
+
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
+      const auto* metadata = methods->GetRecvInitialMetadata();
+      const auto header = metadata->find("x-request-id");
+      if (header != metadata->end() && header->second.size() <= kMaxRequestId) {
+        // From outside: nothing that could forge a line of the log.
+        request_id_ =
+            absl::CEscape(absl::string_view(header->second.data(), header->second.size()));
+      }
+      if (request_id_.empty()) {
+        request_id_ = ToHex(RandomBytes(8));
+      }
+    }
+    // A synchronous handler runs on the thread that runs the interceptors before it.
+    RequestScope::Set(request_id_);
+    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
+      Finish(methods->GetSendStatus());
+    }
+    methods->Proceed();
+  }
+
+ private:
+  void Finish(const grpc::Status& status) {
+    const std::string code =
+        absl::StatusCodeToString(static_cast<absl::StatusCode>(status.error_code()));
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start_;
+    metrics_.calls.Add({{"method", method_}, {"code", code}}).Increment();
+    metrics_.seconds
+        .Add({{"method", method_}},
+             prometheus::Histogram::BucketBoundaries{0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60})
+        .Observe(seconds.count());
+    const bool probe = absl::StartsWith(method_, "/grpc.");
+    if (!status.ok() && !probe) {
+      spdlog::info("{} {} {:.1f} ms: {}", method_, code, seconds.count() * 1000,
+                   status.error_message());
+    } else {
+      spdlog::debug("{} {} {:.1f} ms", method_, code, seconds.count() * 1000);
+    }
+  }
+
+  const CallMetrics& metrics_;
+  std::string method_;
+  std::chrono::steady_clock::time_point start_;
+  std::string request_id_;
+};
+
+class CallInterceptorFactory final : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  explicit CallInterceptorFactory(prometheus::Registry& registry)
+      : metrics_{prometheus::BuildCounter()
+                     .Name("fieldloop_calls_total")
+                     .Help("gRPC calls by method and code")
+                     .Register(registry),
+                 prometheus::BuildHistogram()
+                     .Name("fieldloop_call_seconds")
+                     .Help("Duration of gRPC calls by method, in seconds")
+                     .Register(registry)} {}
+
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      grpc::experimental::ServerRpcInfo* info) override {
+    return new CallInterceptor(metrics_, info->method());  // gRPC owns it.
+  }
+
+ private:
+  CallMetrics metrics_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> MakeCallInterceptorFactory(
+    prometheus::Registry& registry) {
+  return std::make_unique<CallInterceptorFactory>(registry);
+}
+
+}  // namespace fieldloop

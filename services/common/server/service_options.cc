@@ -1,0 +1,49 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/common/server/service_options.h"
+
+namespace fieldloop {
+
+void AddServiceOptions(CLI::App& app, ServiceOptions& options, bool needs_provisioning) {
+  app.set_config("--config", "", "TOML file with the same names; flags and variables win over it");
+  const auto add = [&app](const char* flag, auto& value, const char* help, const char* variable) {
+    return app.add_option(flag, value, help)->envname(variable)->capture_default_str();
+  };
+  add("--listen", options.listen, "gRPC address; port 0 picks one", "FIELDLOOP_LISTEN");
+  add("--metrics-listen", options.metrics_listen, "Prometheus address; port 0 picks one",
+      "FIELDLOOP_METRICS_LISTEN");
+  add("--data-dir", options.data_dir, "folder of the SQLite file and the blobs",
+      "FIELDLOOP_DATA_DIR")
+      ->required();
+  add("--database", options.database, "SOCI connection string; default: SQLite in --data-dir",
+      "FIELDLOOP_DATABASE");
+  CLI::Option* ca =
+      add("--tls-ca", options.tls.ca, "PEM of the CA of the services", "FIELDLOOP_TLS_CA");
+  CLI::Option* cert = add("--tls-cert", options.tls.cert, "PEM of this service's certificate",
+                          "FIELDLOOP_TLS_CERT");
+  CLI::Option* key =
+      add("--tls-key", options.tls.key, "PEM of this service's key", "FIELDLOOP_TLS_KEY");
+  if (needs_provisioning) {
+    ca->required();
+    cert->required();
+    key->required();
+    add("--provisioning", options.provisioning, "address of the provisioning service",
+        "FIELDLOOP_PROVISIONING")
+        ->required();
+  }
+  add("--ready-file", options.ready_file, "gets the addresses as JSON once everything listens",
+      "FIELDLOOP_READY_FILE");
+  add("--log-format", options.log_format, "text or json", "FIELDLOOP_LOG_FORMAT")
+      ->check(CLI::IsMember({"text", "json"}));
+  add("--drain-seconds", options.drain_seconds, "time that running calls get at a stop",
+      "FIELDLOOP_DRAIN_SECONDS")
+      ->check(CLI::Range(0, 600));
+}
+
+std::string DatabaseConnection(const ServiceOptions& options, const std::string& service) {
+  return options.database.empty() ? "sqlite3://" + options.data_dir + "/" + service + ".db"
+                                  : options.database;
+}
+
+}  // namespace fieldloop

@@ -1,0 +1,173 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/common/server/service_server.h"
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <pthread.h>
+#include <sstream>
+#include <utility>
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <nlohmann/json.hpp>
+#include <prometheus/exposer.h>
+
+#include "absl/strings/str_cat.h"
+#include "services/common/log/log.h"
+#include "services/common/server/call_interceptor.h"
+#include "services/common/status/status_macros.h"
+
+namespace fieldloop {
+namespace {
+
+constexpr int kMaxMessageBytes = 64 << 20;
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file || text.str().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot read TLS file \"", path, "\""));
+  }
+  return text.str();
+}
+
+// Replaces the port of `address` by `port`.
+std::string WithPort(const std::string& address, int port) {
+  return absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const TlsFiles& tls) {
+  // A client certificate is asked for and checked when there is one: services have it, people send
+  // an API token instead.
+  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+  FIELDLOOP_ASSIGN_OR_RETURN(options.pem_root_certs, ReadFile(tls.ca));
+  FIELDLOOP_ASSIGN_OR_RETURN(std::string cert, ReadFile(tls.cert));
+  FIELDLOOP_ASSIGN_OR_RETURN(std::string key, ReadFile(tls.key));
+  options.pem_key_cert_pairs.push_back({std::move(key), std::move(cert)});
+  return grpc::SslServerCredentials(options);
+}
+
+}  // namespace
+
+struct ServiceServer::State {
+  std::string name;
+  ServiceOptions options;
+  std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
+  std::vector<grpc::Service*> services;
+  std::unique_ptr<prometheus::Exposer> exposer;
+  std::unique_ptr<grpc::Server> server;
+  std::string address;
+  std::string metrics_address;
+  std::atomic<bool> stopping = false;
+};
+
+ServiceServer::ServiceServer(std::string name, const ServiceOptions& options)
+    : state_(std::make_unique<State>()) {
+  state_->name = std::move(name);
+  state_->options = options;
+}
+ServiceServer::~ServiceServer() = default;
+
+prometheus::Registry& ServiceServer::registry() { return *state_->registry; }
+void ServiceServer::Register(grpc::Service& service) { state_->services.push_back(&service); }
+std::string ServiceServer::address() const { return state_->address; }
+bool ServiceServer::stopping() const { return state_->stopping; }
+
+absl::Status ServiceServer::Start() {
+  try {
+    state_->exposer = std::make_unique<prometheus::Exposer>(state_->options.metrics_listen, 1);
+    state_->exposer->RegisterCollectable(state_->registry);
+    state_->metrics_address =
+        WithPort(state_->options.metrics_listen, state_->exposer->GetListeningPorts().front());
+  } catch (const std::exception& error) {
+    return absl::UnavailableError(absl::StrCat("--metrics-listen: cannot listen on ",
+                                               state_->options.metrics_listen,
+                                               "; is the port taken?"));
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
+                             Credentials(state_->options.tls));
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  // Without this two processes could share a port and each get half of the calls.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  int port = 0;
+  builder.AddListeningPort(state_->options.listen, credentials, &port);
+  for (grpc::Service* service : state_->services) {
+    builder.RegisterService(service);
+  }
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(MakeCallInterceptorFactory(*state_->registry));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
+  state_->server = builder.BuildAndStart();
+  if (state_->server == nullptr || port == 0) {
+    return absl::UnavailableError(absl::StrCat("--listen: cannot listen on ",
+                                               state_->options.listen, "; is the port taken?"));
+  }
+  state_->address = WithPort(state_->options.listen, port);
+  return absl::OkStatus();
+}
+
+absl::Status ServiceServer::Run(const std::map<std::string, std::string>& more,
+                                const std::function<void()>& on_stop) {
+  if (state_->server == nullptr) {
+    FIELDLOOP_RETURN_IF_ERROR(Start());
+  }
+  nlohmann::json ready = {
+      {"service", state_->name}, {"grpc", state_->address}, {"metrics", state_->metrics_address}};
+  for (const auto& [key, value] : more) {
+    ready[key] = value;
+  }
+  if (!state_->options.ready_file.empty()) {
+    const std::string temporary = state_->options.ready_file + ".tmp";
+    std::ofstream file(temporary);
+    file << ready.dump() << "\n";
+    file.close();
+    if (!file || std::rename(temporary.c_str(), state_->options.ready_file.c_str()) != 0) {
+      return absl::UnavailableError(
+          absl::StrCat("--ready-file: cannot write ", state_->options.ready_file));
+    }
+  }
+  spdlog::info("ready: {}", ready.dump());
+
+  sigset_t stop_signals;
+  sigemptyset(&stop_signals);
+  sigaddset(&stop_signals, SIGINT);
+  sigaddset(&stop_signals, SIGTERM);
+  int signal = 0;
+  sigwait(&stop_signals, &signal);
+  spdlog::info("signal {}: draining", signal);
+  state_->stopping = true;
+  state_->server->GetHealthCheckService()->SetServingStatus(false);
+  on_stop();
+  state_->server->Shutdown(std::chrono::system_clock::now() +
+                           std::chrono::seconds(state_->options.drain_seconds));
+  spdlog::info("stopped");
+  return absl::OkStatus();
+}
+
+void BlockStopSignals() {
+  sigset_t stop_signals;
+  sigemptyset(&stop_signals);
+  sigaddset(&stop_signals, SIGINT);
+  sigaddset(&stop_signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenServiceChannel(const ServiceOptions& options,
+                                                                  const std::string& address,
+                                                                  const std::string& server_name) {
+  return OpenChannel(address, options.tls, server_name);
+}
+
+}  // namespace fieldloop
