@@ -204,6 +204,24 @@ TEST(FullyConnected, HalvesRoundAwayFromZero) {
   EXPECT_EQ(quarter.Run({-6}), std::vector<int>{-2});
 }
 
+// The product of the scales is a hair above 1.25 and rounds to 1.25 in float32: -2 then lies on a
+// half for one scale of the tensor, and beyond it for a scale per channel.
+TEST(FullyConnected, OneScaleIsMultipliedInSinglePrecision) {
+  const float input_scale = std::nextafter(1.0F, 2.0F);
+  const float weight_scale = std::nextafter(1.25F, 0.0F);
+  for (const bool per_channel : {false, true}) {
+    TfliteBuilder builder;
+    const auto input = builder.AddActivation({1, 1}, input_scale, 0);
+    const auto weights = builder.AddWeights(
+        {2, 1}, {1, 1}, std::vector<float>(per_channel ? 2 : 1, weight_scale), 0);
+    const auto output = builder.AddActivation({1, 2}, 1.0F, 0);
+    builder.AddOperator(Op(kFullyConnected, {input, weights}, {output}, 8));
+    Network network(builder.Build(input, output));
+    ASSERT_EQ(network.status(), FL_OK);
+    EXPECT_EQ(network.Run({-2}), std::vector<int>(2, per_channel ? -3 : -2));
+  }
+}
+
 TEST(FullyConnected, ALargeMultiplierSaturates) {
   TfliteBuilder builder;
   const auto input = builder.AddActivation({1, 1}, 1000.0F, 0);
