@@ -600,6 +600,13 @@ TEST(Network, AnArenaThatIsTooSmallOrNotAlignedIsRefused) {
             FL_ERR_ARG);
 }
 
+TEST(Network, AVtableThatReachesPastTheEndIsCorrupt) {
+  // Root table at 8; its vtable, at 12, says 256 bytes where 4 are left.
+  const std::vector<std::uint8_t> model = {8,    0,    0,    0,    'T', 'F', 'L', '3',
+                                           0xfc, 0xff, 0xff, 0xff, 0,   1,   4,   0};
+  EXPECT_EQ(Network(model).status(), FL_ERR_CORRUPT);
+}
+
 TEST(Network, WhatIsNotRunIsRefused) {
   const auto status = [](auto change) {
     TfliteBuilder builder;
