@@ -1,0 +1,38 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_SERVICES_BUILD_TRAINER_AUGMENTATION_H_
+#define FIELDLOOP_SERVICES_BUILD_TRAINER_AUGMENTATION_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "services/build/trainer/npy_array.h"
+#include "services/build/trainer/random.h"
+#include "services/build/trainer/train_input.h"
+
+namespace fieldloop::build::trainer {
+
+// Makes changed copies of windows, as fieldloop.build.v1.Augmentation says. In this order: a half
+// turn and a rotation, the same for all groups of three axes; a gain for each group; noise. Axes
+// left over behind the last group of three make a group of their own, which is not turned.
+class Augmenter {
+ public:
+  // Takes the deviations, of which `options.noise` is a share, from the training windows. `windows`
+  // has readings of `axes` values.
+  Augmenter(const AugmentationOptions& options, std::size_t axes, const NpyArray<float>& windows);
+
+  // Writes a changed copy of `window` to `copy`; both have the size of a row of the training
+  // windows.
+  void MakeCopy(const float* window, Random& random, float* copy) const;
+
+ private:
+  AugmentationOptions options_;
+  std::size_t axes_;
+  std::size_t length_;
+  std::vector<double> deviation_;  // One per axis.
+};
+
+}  // namespace fieldloop::build::trainer
+
+#endif  // FIELDLOOP_SERVICES_BUILD_TRAINER_AUGMENTATION_H_

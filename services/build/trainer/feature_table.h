@@ -1,0 +1,28 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_SERVICES_BUILD_TRAINER_FEATURE_TABLE_H_
+#define FIELDLOOP_SERVICES_BUILD_TRAINER_FEATURE_TABLE_H_
+
+#include <cstddef>
+#include <vector>
+
+namespace fieldloop::build::trainer {
+
+// Features of windows, one row a window.
+struct FeatureTable {
+  FeatureTable() = default;
+  FeatureTable(std::size_t row_count, std::size_t column_count)
+      : rows(row_count), columns(column_count), values(row_count * column_count) {}
+
+  float* row(std::size_t index) { return values.data() + index * columns; }
+  const float* row(std::size_t index) const { return values.data() + index * columns; }
+
+  std::size_t rows = 0;
+  std::size_t columns = 0;
+  std::vector<float> values;
+};
+
+}  // namespace fieldloop::build::trainer
+
+#endif  // FIELDLOOP_SERVICES_BUILD_TRAINER_FEATURE_TABLE_H_

@@ -1,0 +1,38 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_SERVICES_BUILD_TRAINER_STANDARDISATION_H_
+#define FIELDLOOP_SERVICES_BUILD_TRAINER_STANDARDISATION_H_
+
+#include <cstddef>
+#include <vector>
+
+#include <fieldloop/agent/v1/impulse.pb.h>
+
+#include "services/build/trainer/feature_table.h"
+
+namespace fieldloop::build::trainer {
+
+// z = min(max((x - mean) * inverse_deviation, -clip), clip), per feature.
+struct Standardisation {
+  std::vector<float> mean;
+  std::vector<float> inverse_deviation;
+  float clip = 6;
+};
+
+// Takes mean and population deviation of `rows` of `features`; there is at least one row. A feature
+// that does not vary has an inverse deviation of 1, so that it neither divides by 0 nor blows up
+// the first reading that differs.
+Standardisation FitStandardisation(const FeatureTable& features,
+                                   const std::vector<std::size_t>& rows);
+
+// Returns `rows` of `features`, standardised.
+FeatureTable Standardise(const Standardisation& standardisation, const FeatureTable& features,
+                         const std::vector<std::size_t>& rows);
+
+// Writes it for the device.
+void ToProto(const Standardisation& standardisation, fieldloop::agent::v1::Standardisation& proto);
+
+}  // namespace fieldloop::build::trainer
+
+#endif  // FIELDLOOP_SERVICES_BUILD_TRAINER_STANDARDISATION_H_
