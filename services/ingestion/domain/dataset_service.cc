@@ -1,0 +1,83 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/ingestion/domain/dataset_service.h"
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "services/common/resource/resource_name.h"
+#include "services/common/status/status_macros.h"
+
+namespace fieldloop::ingestion {
+namespace {
+
+constexpr int kExportPage = 100;
+
+}  // namespace
+
+DatasetService::DatasetService(DatasetStore& store, BlobStore& blobs, const Clock& clock)
+    : store_(store), blobs_(blobs), clock_(clock) {}
+
+absl::StatusOr<Dataset> DatasetService::Create(Dataset dataset) {
+  FIELDLOOP_RETURN_IF_ERROR(ValidateNewDataset(dataset));
+  dataset.create_time = clock_.Now();
+  FIELDLOOP_RETURN_IF_ERROR(store_.Insert(dataset));
+  return store_.Get(dataset.project, dataset.id);
+}
+
+absl::StatusOr<Dataset> DatasetService::Get(absl::string_view project, absl::string_view id) {
+  return store_.Get(project, id);
+}
+
+absl::StatusOr<DatasetPage> DatasetService::List(absl::string_view project, int page_size,
+                                                 absl::string_view page_token) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const int size, PageSize(page_size));
+  return store_.List(project, size, page_token);
+}
+
+absl::StatusOr<DatasetVersion> DatasetService::CreateVersion(absl::string_view project,
+                                                             absl::string_view dataset_id) {
+  return store_.CreateVersion(project, dataset_id, clock_.Now());
+}
+
+absl::StatusOr<DatasetVersion> DatasetService::GetVersion(absl::string_view project,
+                                                          absl::string_view dataset_id,
+                                                          std::int64_t number) {
+  return store_.GetVersion(project, dataset_id, number);
+}
+
+absl::StatusOr<DatasetVersionPage> DatasetService::ListVersions(absl::string_view project,
+                                                                absl::string_view dataset_id,
+                                                                int page_size,
+                                                                absl::string_view page_token) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const int size, PageSize(page_size));
+  return store_.ListVersions(project, dataset_id, size, page_token);
+}
+
+absl::Status DatasetService::Export(
+    absl::string_view project, absl::string_view dataset_id, std::int64_t number,
+    std::int64_t piece_bytes,
+    absl::FunctionRef<absl::Status(const Sample*, absl::string_view)> sink) {
+  FIELDLOOP_RETURN_IF_ERROR(store_.GetVersion(project, dataset_id, number).status());
+  std::string after;
+  for (;;) {
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        const std::vector<Sample> samples,
+        store_.VersionSamples(project, dataset_id, number, after, kExportPage));
+    for (const Sample& sample : samples) {
+      const Sample* announce = &sample;
+      FIELDLOOP_RETURN_IF_ERROR(blobs_.Read(
+          sample.canonical_digest, piece_bytes,
+          [&](absl::string_view piece) { return sink(std::exchange(announce, nullptr), piece); }));
+    }
+    if (samples.size() < static_cast<std::size_t>(kExportPage)) {
+      return absl::OkStatus();
+    }
+    after = samples.back().digest;
+  }
+}
+
+}  // namespace fieldloop::ingestion

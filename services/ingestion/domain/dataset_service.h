@@ -1,0 +1,53 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_SERVICES_INGESTION_DOMAIN_DATASET_SERVICE_H_
+#define FIELDLOOP_SERVICES_INGESTION_DOMAIN_DATASET_SERVICE_H_
+
+#include <cstdint>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "services/common/blob/blob_store.h"
+#include "services/common/clock/clock.h"
+#include "services/ingestion/domain/dataset.h"
+#include "services/ingestion/domain/dataset_store.h"
+
+namespace fieldloop::ingestion {
+
+// What people and services can do with datasets, free of gRPC and SQL. Thread-safe.
+class DatasetService {
+ public:
+  // Everything given must outlive this object.
+  DatasetService(DatasetStore& store, BlobStore& blobs, const Clock& clock);
+
+  absl::StatusOr<Dataset> Create(Dataset dataset);
+  absl::StatusOr<Dataset> Get(absl::string_view project, absl::string_view id);
+  absl::StatusOr<DatasetPage> List(absl::string_view project, int page_size,
+                                   absl::string_view page_token);
+  absl::StatusOr<DatasetVersion> CreateVersion(absl::string_view project,
+                                               absl::string_view dataset_id);
+  absl::StatusOr<DatasetVersion> GetVersion(absl::string_view project, absl::string_view dataset_id,
+                                            std::int64_t number);
+  absl::StatusOr<DatasetVersionPage> ListVersions(absl::string_view project,
+                                                  absl::string_view dataset_id, int page_size,
+                                                  absl::string_view page_token);
+
+  // Calls `sink` with each sample of a version, in the order of its digest, and with the pieces of
+  // its canonical form: (sample, piece) for the first piece, (nullptr, piece) for the others.
+  // NOT_FOUND; DATA_LOSS if stored bytes changed; the error of `sink` ends it.
+  absl::Status Export(absl::string_view project, absl::string_view dataset_id, std::int64_t number,
+                      std::int64_t piece_bytes,
+                      absl::FunctionRef<absl::Status(const Sample*, absl::string_view)> sink);
+
+ private:
+  DatasetStore& store_;
+  BlobStore& blobs_;
+  const Clock& clock_;
+};
+
+}  // namespace fieldloop::ingestion
+
+#endif  // FIELDLOOP_SERVICES_INGESTION_DOMAIN_DATASET_SERVICE_H_

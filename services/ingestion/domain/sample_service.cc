@@ -1,0 +1,410 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/ingestion/domain/sample_service.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "services/common/crypto/digest.h"
+#include "services/common/resource/resource_name.h"
+#include "services/common/status/error_reason.h"
+#include "services/common/status/status_macros.h"
+#include "services/ingestion/domain/text_rules.h"
+
+namespace fieldloop::ingestion {
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "the canonical form is little endian and is written from memory");
+
+constexpr std::size_t kMaxFileNameBytes = 200;
+constexpr std::size_t kMaxSplitKeyBytes = 39;
+constexpr std::size_t kMaxSourceBytes = 31;
+constexpr std::size_t kMaxReasonBytes = 31;
+constexpr std::size_t kDigestHexLength = 64;
+constexpr int kMemoryPerFileByte = 5;
+constexpr std::size_t kMaxLabelsInOneCall = 1000;
+constexpr char kDeviceSplitKey[] = "device";
+
+absl::string_view CanonicalBytes(const std::vector<float>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
+}
+
+void AddFlag(std::vector<std::string>& flags, const char* flag) {
+  flags.emplace_back(flag);
+  std::sort(flags.begin(), flags.end());
+  flags.erase(std::unique(flags.begin(), flags.end()), flags.end());
+}
+
+RefusalReason ReasonFor(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+      return reason == kFileTooLarge ? RefusalReason::kTooLarge : RefusalReason::kMalformed;
+    case absl::StatusCode::kAlreadyExists:
+      return RefusalReason::kDuplicate;
+    case absl::StatusCode::kResourceExhausted:
+      return reason == kUploadsBusy ? RefusalReason::kBusy : RefusalReason::kStorageFull;
+    default:
+      return RefusalReason::kUnavailable;
+  }
+}
+
+bool IsHex(absl::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return absl::ascii_isdigit(static_cast<unsigned char>(c)) || (c >= 'a' && c <= 'f');
+  });
+}
+
+absl::Status ValidateShare(absl::string_view field, double value) {
+  if (!(value >= 0 && value <= 1)) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ": got ", value, ", want 0 to 1"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateProvenance(absl::string_view project, const DeviceProvenance& device) {
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      const std::vector<std::string> names,
+      ParseResourceName("device.device", "projects/*/devices/*", device.device));
+  if (names[0] != project) {
+    return absl::InvalidArgumentError(absl::StrCat("device.device: got a device of project ",
+                                                   names[0], ", want one of ", project));
+  }
+  if (!device.model_digest.empty() &&
+      (device.model_digest.size() != kDigestHexLength || !IsHex(device.model_digest))) {
+    return absl::InvalidArgumentError(absl::StrCat("device.model_digest: got ",
+                                                   Quoted(device.model_digest),
+                                                   ", want 64 lower-case hex digits or nothing"));
+  }
+  FIELDLOOP_RETURN_IF_ERROR(ValidateText("device.reason", device.reason, 0, kMaxReasonBytes));
+  FIELDLOOP_RETURN_IF_ERROR(ValidateShare("device.probability", device.probability));
+  FIELDLOOP_RETURN_IF_ERROR(ValidateShare("device.confidence", device.confidence));
+  if (!device.predicted_label.empty()) {
+    return ValidateLabelText("device.predicted_label", device.predicted_label);
+  }
+  return absl::OkStatus();
+}
+
+// Reads a device's payload, which is its own canonical form.
+absl::StatusOr<std::vector<float>> DeviceValues(const DeviceRecording& recording) {
+  FIELDLOOP_RETURN_IF_ERROR(ValidateAxes("axes", recording.axes));
+  if (!(recording.frequency_hz > 0 && recording.frequency_hz <= kMaxFrequencyHz)) {
+    return absl::InvalidArgumentError(absl::StrCat("frequency_hz: got ", recording.frequency_hz,
+                                                   ", want more than 0 and at most ",
+                                                   kMaxFrequencyHz));
+  }
+  const std::size_t size = recording.payload.size();
+  const std::size_t reading_bytes = recording.axes.size() * sizeof(float);
+  if (size == 0 || size > static_cast<std::size_t>(kMaxDevicePayloadBytes) ||
+      size % reading_bytes != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "payload: got ", size, " bytes, want a multiple of ", reading_bytes, " (float32 of ",
+        recording.axes.size(), " axes), at most ", kMaxDevicePayloadBytes));
+  }
+  std::vector<float> values(size / sizeof(float));
+  std::memcpy(values.data(), recording.payload.data(), size);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!std::isfinite(values[i])) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "payload: got ", values[i], " in reading ", i / recording.axes.size(), ", axis ",
+          Quoted(recording.axes[i % recording.axes.size()]), ", want a finite number"));
+    }
+  }
+  return values;
+}
+
+}  // namespace
+
+SampleService::SampleService(SampleStore& store, BlobStore& blobs, const RecordingParser& parser,
+                             const Clock& clock, UploadObserver& observer,
+                             std::map<std::string, std::string> signature_keys, SampleLimits limits)
+    : store_(store),
+      blobs_(blobs),
+      parser_(parser),
+      clock_(clock),
+      observer_(observer),
+      signature_keys_(std::move(signature_keys)),
+      limits_(limits),
+      memory_(limits.memory_bytes) {}
+
+absl::Status SampleService::Refused(absl::Status status) {
+  if (!status.ok()) {
+    observer_.UploadRefused(ReasonFor(status));
+  }
+  return status;
+}
+
+absl::Status SampleService::ValidateSpec(UploadSpec& spec) const {
+  FIELDLOOP_RETURN_IF_ERROR(ValidateText("file_name", spec.file_name, 1, kMaxFileNameBytes));
+  if (spec.format == SampleFormat::kUnspecified) {
+    FIELDLOOP_ASSIGN_OR_RETURN(spec.format, FormatOfFileName(spec.file_name));
+  }
+  if (spec.format == SampleFormat::kF32) {
+    return absl::InvalidArgumentError(
+        "format: got SAMPLE_FORMAT_F32, want CSV, JSON or WAV: only devices send F32");
+  }
+  FIELDLOOP_RETURN_IF_ERROR(ValidateMetadata("metadata", spec.metadata));
+  FIELDLOOP_RETURN_IF_ERROR(ValidateText("split_key", spec.split_key, 0, kMaxSplitKeyBytes));
+  return ValidateRanges("labels", spec.labels);
+}
+
+absl::StatusOr<std::unique_ptr<SampleService::Upload>> SampleService::BeginUpload(UploadSpec spec) {
+  FIELDLOOP_RETURN_IF_ERROR(Refused(ValidateSpec(spec)));
+  return std::unique_ptr<Upload>(new Upload(*this, std::move(spec)));
+}
+
+SampleService::Upload::Upload(SampleService& service, UploadSpec spec)
+    : service_(service), spec_(std::move(spec)), memory_(service.memory_) {}
+
+absl::Status SampleService::Upload::Append(absl::string_view data) {
+  const auto size = static_cast<std::int64_t>(data.size());
+  const std::int64_t max = service_.limits_.max_file_bytes;
+  if (size > max - static_cast<std::int64_t>(bytes_.size())) {
+    return service_.Refused(
+        ErrorWithReason(absl::StatusCode::kInvalidArgument, kFileTooLarge,
+                        absl::StrCat("file: got more than ", max, " bytes, want at most ", max)));
+  }
+  if (!memory_.Grow(size * kMemoryPerFileByte)) {
+    return service_.Refused(
+        ErrorWithReason(absl::StatusCode::kResourceExhausted, kUploadsBusy,
+                        "too many uploads at this time; repeat it in a moment"));
+  }
+  bytes_.append(data.data(), data.size());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StoredSample> SampleService::Upload::Finish() {
+  absl::StatusOr<StoredSample> stored = Store();
+  if (!stored.ok()) {
+    return service_.Refused(stored.status());
+  }
+  if (!stored->existed) {
+    service_.observer_.SampleStored(stored->sample.source, stored->sample.format,
+                                    stored->sample.size_bytes);
+  }
+  return stored;
+}
+
+absl::StatusOr<StoredSample> SampleService::Upload::Store() {
+  const std::string digest = ToHex(Sha256Of(bytes_));
+  const auto known = [this](const Sample& sample) -> absl::StatusOr<StoredSample> {
+    if (spec_.disallow_duplicates) {
+      return absl::AlreadyExistsError(absl::StrCat("file: the same bytes are stored as projects/",
+                                                   sample.project, "/samples/", sample.id,
+                                                   ", file name ", Quoted(sample.file_name)));
+    }
+    return StoredSample{.sample = sample, .existed = true};
+  };
+  const absl::StatusOr<Sample> before = service_.store_.Get(spec_.project, SampleIdOf(digest));
+  if (before.ok()) {
+    return known(*before);
+  }
+  if (!absl::IsNotFound(before.status())) {
+    return before.status();
+  }
+
+  std::optional<std::string> key;
+  if (const auto found = service_.signature_keys_.find(spec_.project);
+      found != service_.signature_keys_.end()) {
+    key = found->second;
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(ParsedRecording recording,
+                             service_.parser_.Parse(spec_.format, bytes_, key));
+  NewSample fresh;
+  Sample& sample = fresh.sample;
+  FIELDLOOP_ASSIGN_OR_RETURN(sample.labels,
+                             ResolveRanges("labels", spec_.labels, recording.readings));
+  sample.metadata = std::move(recording.metadata);
+  for (const auto& [name, value] : spec_.metadata) {  // What the caller says wins.
+    sample.metadata[name] = value;
+  }
+  FIELDLOOP_RETURN_IF_ERROR(ValidateMetadata("metadata", sample.metadata));
+  if (!spec_.split_key.empty() && spec_.split == Split::kUnspecified) {
+    const auto value = sample.metadata.find(spec_.split_key);
+    if (value == sample.metadata.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("split_key: got ", Quoted(spec_.split_key), ", want a key of the metadata"));
+    }
+    fresh.split_key = SplitKey{.name = spec_.split_key, .value = value->second};
+  }
+  sample.project = spec_.project;
+  sample.id = SampleIdOf(digest);
+  sample.file_name = spec_.file_name;
+  sample.format = spec_.format;
+  sample.digest = digest;
+  sample.size_bytes = static_cast<std::int64_t>(bytes_.size());
+  sample.axes = std::move(recording.axes);
+  sample.readings = recording.readings;
+  sample.frequency_hz = recording.frequency_hz;
+  sample.resampling = std::move(recording.resampling);
+  sample.split = spec_.split;
+  sample.source = SampleSource::kUpload;
+  sample.flags = std::move(recording.flags);
+  std::sort(sample.flags.begin(), sample.flags.end());
+  if (IsFlat(recording.values, sample.axes.size())) {
+    AddFlag(sample.flags, kFlat);
+  }
+  fresh.label_author = spec_.author;
+  fresh.label_source = "import";
+
+  // Blobs first: a row never names bytes that are not there. Blobs without a row are found again by
+  // their digest when the upload is repeated.
+  FIELDLOOP_RETURN_IF_ERROR(service_.blobs_.Put(bytes_).status());
+  FIELDLOOP_ASSIGN_OR_RETURN(const BlobInfo canonical,
+                             service_.blobs_.Put(CanonicalBytes(recording.values)));
+  sample.canonical_digest = canonical.digest;
+  sample.create_time = service_.clock_.Now();
+  FIELDLOOP_ASSIGN_OR_RETURN(StoredSample stored, service_.Insert(fresh));
+  if (stored.existed) {
+    return known(stored.sample);
+  }
+  return stored;
+}
+
+absl::StatusOr<StoredSample> SampleService::Insert(const NewSample& sample) {
+  absl::StatusOr<StoredSample> stored = store_.Insert(sample);
+  if (absl::IsAlreadyExists(stored.status())) {
+    // Another replica stored the same sample or split key meanwhile; now it is visible.
+    stored = store_.Insert(sample);
+  }
+  return stored;
+}
+
+absl::StatusOr<Sample> SampleService::RecordDeviceSample(const DeviceRecording& recording) {
+  absl::StatusOr<Sample> sample = StoreDeviceSample(recording);
+  if (!sample.ok()) {
+    return Refused(sample.status());
+  }
+  return sample;
+}
+
+absl::StatusOr<Sample> SampleService::StoreDeviceSample(const DeviceRecording& recording) {
+  FIELDLOOP_RETURN_IF_ERROR(ValidateProvenance(recording.project, recording.device));
+  const Uplink uplink{.device = recording.device.device, .sequence = recording.sequence};
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::optional<Sample> before,
+                             store_.FindByUplink(recording.project, uplink));
+  if (before.has_value()) {
+    return *before;
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<float> values, DeviceValues(recording));
+  FIELDLOOP_RETURN_IF_ERROR(ValidateMetadata("metadata", recording.metadata));
+  FIELDLOOP_ASSIGN_OR_RETURN(const BlobInfo payload, blobs_.Put(recording.payload));
+
+  NewSample fresh;
+  Sample& sample = fresh.sample;
+  sample.project = recording.project;
+  sample.id = SampleIdOf(payload.digest);
+  sample.file_name =
+      absl::StrCat(recording.device.device.substr(recording.device.device.rfind('/') + 1), ".",
+                   recording.sequence, ".f32");
+  sample.format = SampleFormat::kF32;
+  sample.digest = payload.digest;
+  sample.size_bytes = payload.size_bytes;
+  sample.canonical_digest = payload.digest;
+  sample.axes = recording.axes;
+  sample.readings = static_cast<std::int64_t>(values.size() / recording.axes.size());
+  sample.frequency_hz = recording.frequency_hz;
+  sample.source = SampleSource::kDevice;
+  sample.device = recording.device;
+  sample.metadata = recording.metadata;
+  if (IsFlat(values, recording.axes.size())) {
+    AddFlag(sample.flags, kFlat);
+  }
+  sample.create_time = clock_.Now();
+  fresh.split_key = SplitKey{.name = kDeviceSplitKey, .value = recording.device.device};
+  fresh.uplink = uplink;
+  FIELDLOOP_ASSIGN_OR_RETURN(StoredSample stored, Insert(fresh));
+  if (!stored.existed) {
+    observer_.SampleStored(sample.source, sample.format, sample.size_bytes);
+  }
+  return std::move(stored.sample);
+}
+
+absl::StatusOr<Sample> SampleService::Get(absl::string_view project, absl::string_view id) {
+  return store_.Get(project, id);
+}
+
+absl::StatusOr<SamplePage> SampleService::List(absl::string_view project,
+                                               const SampleFilter& filter, int page_size,
+                                               absl::string_view page_token) {
+  FIELDLOOP_RETURN_IF_ERROR(ValidateFilter("filter", filter));
+  FIELDLOOP_ASSIGN_OR_RETURN(const int size, PageSize(page_size));
+  return store_.List(project, filter, size, page_token);
+}
+
+absl::StatusOr<SampleCounts> SampleService::Count(absl::string_view project,
+                                                  const SampleFilter& filter) {
+  FIELDLOOP_RETURN_IF_ERROR(ValidateFilter("filter", filter));
+  return store_.Count(project, filter);
+}
+
+absl::Status SampleService::Download(absl::string_view project, absl::string_view id,
+                                     bool canonical, std::int64_t piece_bytes,
+                                     absl::FunctionRef<absl::Status(absl::string_view)> sink) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const Sample sample, store_.Get(project, id));
+  return blobs_.Read(canonical ? sample.canonical_digest : sample.digest, piece_bytes, sink);
+}
+
+absl::StatusOr<LabelsResult> SampleService::AddLabels(std::vector<Label> labels,
+                                                      absl::string_view author) {
+  if (labels.empty() || labels.size() > kMaxLabelsInOneCall) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("labels: got ", labels.size(), " labels, want 1 to ", kMaxLabelsInOneCall));
+  }
+  LabelsResult result;
+  std::vector<Label> good;
+  std::vector<int> index_of_good;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    Label& label = labels[i];
+    label.author = std::string(author);
+    label.create_time = clock_.Now();
+    if (label.source.empty()) {
+      label.source = "person";
+    }
+    absl::Status status = ValidateText("source", label.source, 1, kMaxSourceBytes);
+    if (status.ok()) {
+      status = ValidateRanges("ranges", label.ranges);
+    }
+    if (status.ok()) {
+      good.push_back(std::move(label));
+      index_of_good.push_back(static_cast<int>(i));
+    } else {
+      result.refusals.push_back(
+          {.index = static_cast<int>(i), .message = std::string(status.message())});
+    }
+  }
+  if (!good.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<absl::StatusOr<Label>> stored,
+                               store_.AddLabels(good));
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+      if (stored[i].ok()) {
+        result.labels.push_back(*stored[i]);
+      } else {
+        result.refusals.push_back(
+            {.index = index_of_good[i], .message = std::string(stored[i].status().message())});
+      }
+    }
+  }
+  std::sort(result.refusals.begin(), result.refusals.end(),
+            [](const LabelRefusal& a, const LabelRefusal& b) { return a.index < b.index; });
+  return result;
+}
+
+absl::StatusOr<LabelPage> SampleService::ListLabels(absl::string_view project,
+                                                    absl::string_view sample_id, int page_size,
+                                                    absl::string_view page_token) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const int size, PageSize(page_size));
+  return store_.ListLabels(project, sample_id, size, page_token);
+}
+
+}  // namespace fieldloop::ingestion

@@ -1,0 +1,147 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_SERVICES_INGESTION_DOMAIN_SAMPLE_SERVICE_H_
+#define FIELDLOOP_SERVICES_INGESTION_DOMAIN_SAMPLE_SERVICE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "services/common/blob/blob_store.h"
+#include "services/common/clock/clock.h"
+#include "services/ingestion/domain/memory_budget.h"
+#include "services/ingestion/domain/recording_parser.h"
+#include "services/ingestion/domain/sample.h"
+#include "services/ingestion/domain/sample_store.h"
+#include "services/ingestion/domain/upload_observer.h"
+
+namespace fieldloop::ingestion {
+
+// What accompanies an upload.
+struct UploadSpec {
+  std::string project;
+  std::string file_name;
+  SampleFormat format = SampleFormat::kUnspecified;  // Unspecified: by the file's name.
+  Split split = Split::kUnspecified;                 // Unspecified: the server chooses.
+  std::vector<LabelRange> labels;
+  std::map<std::string, std::string> metadata;
+  std::string split_key;
+  bool disallow_duplicates = false;
+  std::string author;
+};
+
+// A recording of a device.
+struct DeviceRecording {
+  std::string project;
+  DeviceProvenance device;
+  std::string payload;  // float32, little endian, axes within a reading.
+  std::vector<std::string> axes;
+  double frequency_hz = 0;
+  std::map<std::string, std::string> metadata;
+  std::uint64_t sequence = 0;
+};
+
+struct SampleLimits {
+  std::int64_t max_file_bytes = kMaxFileBytes;
+  // Memory of all uploads at one time; each takes five times its file (the text, and the numbers in
+  // a vector that doubles as it grows).
+  std::int64_t memory_bytes = std::int64_t{1} << 30;
+};
+
+// Reasons of errors that uploads return.
+inline constexpr char kFileTooLarge[] = "FILE_TOO_LARGE";  // INVALID_ARGUMENT
+inline constexpr char kUploadsBusy[] = "UPLOADS_BUSY";     // RESOURCE_EXHAUSTED
+
+struct LabelRefusal {
+  int index = 0;  // In the request.
+  std::string message;
+};
+
+struct LabelsResult {
+  std::vector<Label> labels;
+  std::vector<LabelRefusal> refusals;
+};
+
+// What people, programs and devices can do with samples and labels, free of gRPC and SQL.
+// Thread-safe.
+class SampleService {
+ public:
+  // Everything given must outlive this object. `signature_keys` maps a project to the key that its
+  // signed files are checked with.
+  SampleService(SampleStore& store, BlobStore& blobs, const RecordingParser& parser,
+                const Clock& clock, UploadObserver& observer,
+                std::map<std::string, std::string> signature_keys, SampleLimits limits = {});
+
+  // One upload. Used by one thread; destroyed before Finish, it leaves nothing behind.
+  class Upload {
+   public:
+    // INVALID_ARGUMENT, reason FILE_TOO_LARGE; RESOURCE_EXHAUSTED, reason UPLOADS_BUSY.
+    absl::Status Append(absl::string_view data);
+    // Reads and stores the file. Call once. INVALID_ARGUMENT, ALREADY_EXISTS (when the spec
+    // disallows duplicates), RESOURCE_EXHAUSTED (disk full), UNAVAILABLE.
+    absl::StatusOr<StoredSample> Finish();
+
+   private:
+    friend class SampleService;
+    Upload(SampleService& service, UploadSpec spec);
+    absl::StatusOr<StoredSample> Store();
+
+    SampleService& service_;
+    UploadSpec spec_;
+    MemoryBudget::Share memory_;
+    std::string bytes_;
+  };
+
+  // Begins an upload, which must not outlive this object. INVALID_ARGUMENT naming what is wrong in
+  // `spec`, before any byte of the file is taken.
+  absl::StatusOr<std::unique_ptr<Upload>> BeginUpload(UploadSpec spec);
+
+  // Stores a recording of a device, or returns the sample that (device, sequence) or the same
+  // payload brought before.
+  absl::StatusOr<Sample> RecordDeviceSample(const DeviceRecording& recording);
+
+  absl::StatusOr<Sample> Get(absl::string_view project, absl::string_view id);
+  absl::StatusOr<SamplePage> List(absl::string_view project, const SampleFilter& filter,
+                                  int page_size, absl::string_view page_token);
+  absl::StatusOr<SampleCounts> Count(absl::string_view project, const SampleFilter& filter);
+
+  // Streams the file as it came, or its canonical form, in pieces of at most `piece_bytes`.
+  // DATA_LOSS if the bytes changed; the error of `sink` ends it.
+  absl::Status Download(absl::string_view project, absl::string_view id, bool canonical,
+                        std::int64_t piece_bytes,
+                        absl::FunctionRef<absl::Status(absl::string_view)> sink);
+
+  // Adds labels of samples of `project`, one by one: a refused one does not keep the others out.
+  // `labels` carry project, sample_id, ranges and source ("" is "person"). INVALID_ARGUMENT only if
+  // there are none or more than 1000.
+  absl::StatusOr<LabelsResult> AddLabels(std::vector<Label> labels, absl::string_view author);
+  absl::StatusOr<LabelPage> ListLabels(absl::string_view project, absl::string_view sample_id,
+                                       int page_size, absl::string_view page_token);
+
+ private:
+  absl::Status ValidateSpec(UploadSpec& spec) const;
+  absl::StatusOr<StoredSample> Insert(const NewSample& sample);
+  absl::StatusOr<Sample> StoreDeviceSample(const DeviceRecording& recording);
+  // Tells the observer about a refusal and passes the error on.
+  absl::Status Refused(absl::Status status);
+
+  SampleStore& store_;
+  BlobStore& blobs_;
+  const RecordingParser& parser_;
+  const Clock& clock_;
+  UploadObserver& observer_;
+  const std::map<std::string, std::string> signature_keys_;
+  const SampleLimits limits_;
+  MemoryBudget memory_;
+};
+
+}  // namespace fieldloop::ingestion
+
+#endif  // FIELDLOOP_SERVICES_INGESTION_DOMAIN_SAMPLE_SERVICE_H_

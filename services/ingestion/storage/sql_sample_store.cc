@@ -1,0 +1,424 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/ingestion/storage/sql_sample_store.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include <soci/soci.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/time.h"
+#include "services/common/resource/resource_name.h"
+#include "services/common/status/status_macros.h"
+#include "services/ingestion/domain/split_choice.h"
+#include "services/ingestion/storage/sample_query.h"
+
+namespace fieldloop::ingestion {
+
+// SOCI 4.0 binds long long, not std::int64_t. NOLINTBEGIN(google-runtime-int)
+
+namespace {
+
+absl::Status NoSample(absl::string_view project, absl::string_view id) {
+  return absl::NotFoundError(absl::StrCat("no sample projects/", project, "/samples/", id));
+}
+
+std::optional<SampleWithLabelNumber> FindSample(soci::session& session, absl::string_view project,
+                                                absl::string_view id) {
+  SampleQuery query(project);
+  const std::string placeholder = query.Text(id);
+  query.And(absl::StrCat("s.sample_id = ", placeholder));
+  std::vector<SampleWithLabelNumber> found = SelectSamples(session, query, "");
+  if (found.empty()) {
+    return std::nullopt;
+  }
+  ReadDetails(session, found.front().label_number, found.front().sample);
+  return std::move(found.front());
+}
+
+std::optional<std::string> FindUplink(soci::session& session, const std::string& project,
+                                      const Uplink& uplink) {
+  // The database has no unsigned numbers: the same bits as a signed one.
+  const auto sequence = static_cast<long long>(uplink.sequence);
+  std::string id;
+  session << "SELECT sample_id FROM device_uplinks"
+             " WHERE project = :project AND device = :device AND sequence = :sequence",
+      soci::use(project, "project"), soci::use(uplink.device, "device"),
+      soci::use(sequence, "sequence"), soci::into(id);
+  if (!session.got_data()) {
+    return std::nullopt;
+  }
+  return id;
+}
+
+void InsertUplink(soci::session& session, const std::string& project, const Uplink& uplink,
+                  const std::string& sample_id) {
+  const auto sequence = static_cast<long long>(uplink.sequence);
+  session << "INSERT INTO device_uplinks (project, device, sequence, sample_id)"
+             " VALUES (:project, :device, :sequence, :sample)",
+      soci::use(project, "project"), soci::use(uplink.device, "device"),
+      soci::use(sequence, "sequence"), soci::use(sample_id, "sample");
+}
+
+// Returns the side of a split key, and chooses and stores it if the key is new.
+Split SplitOfKey(soci::session& session, const std::string& project, const SplitKey& key) {
+  int split = 0;
+  session << "SELECT split FROM split_keys"
+             " WHERE project = :project AND key_name = :name AND key_value = :value",
+      soci::use(project, "project"), soci::use(key.name, "name"), soci::use(key.value, "value"),
+      soci::into(split);
+  if (session.got_data()) {
+    return static_cast<Split>(split);
+  }
+  long long all = 0;
+  long long testing = 0;
+  const int testing_split = static_cast<int>(Split::kTesting);
+  session << "SELECT COUNT(*), COALESCE(SUM(CASE WHEN split = :testing THEN 1 ELSE 0 END), 0)"
+             " FROM split_keys WHERE project = :project AND key_name = :name",
+      soci::use(testing_split, "testing"), soci::use(project, "project"),
+      soci::use(key.name, "name"), soci::into(all), soci::into(testing);
+  const Split chosen = SplitOfNewKey(testing, all);
+  split = static_cast<int>(chosen);
+  session << "INSERT INTO split_keys (project, key_name, key_value, split)"
+             " VALUES (:project, :name, :value, :split)",
+      soci::use(project, "project"), soci::use(key.name, "name"), soci::use(key.value, "value"),
+      soci::use(split, "split");
+  return chosen;
+}
+
+void InsertLabel(soci::session& session, const Label& label) {
+  const long long number = label.number;
+  const long long create_micros = absl::ToUnixMicros(label.create_time);
+  session << "INSERT INTO labels (project, sample_id, number, author, source, create_micros)"
+             " VALUES (:project, :sample, :number, :author, :source, :created)",
+      soci::use(label.project, "project"), soci::use(label.sample_id, "sample"),
+      soci::use(number, "number"), soci::use(label.author, "author"),
+      soci::use(label.source, "source"), soci::use(create_micros, "created");
+  long long start = 0;
+  long long end = 0;
+  std::string text;
+  soci::statement insert =
+      (session.prepare << "INSERT INTO label_ranges"
+                          " (project, sample_id, number, start_reading, end_reading, label)"
+                          " VALUES (:project, :sample, :number, :start, :end, :label)",
+       soci::use(label.project, "project"), soci::use(label.sample_id, "sample"),
+       soci::use(number, "number"), soci::use(start, "start"), soci::use(end, "end"),
+       soci::use(text, "label"));
+  for (const LabelRange& range : label.ranges) {
+    start = range.start;
+    end = range.end;
+    text = range.label;
+    insert.execute(true);
+  }
+}
+
+void InsertSampleRow(soci::session& session, const Sample& sample) {
+  const DeviceProvenance device = sample.device.value_or(DeviceProvenance{});
+  const std::string axes = absl::StrJoin(sample.axes, "\n");
+  const std::string flags = absl::StrJoin(sample.flags, "\n");
+  const int format = static_cast<int>(sample.format);
+  const int split = static_cast<int>(sample.split);
+  const int source = static_cast<int>(sample.source);
+  const long long size_bytes = sample.size_bytes;
+  const long long readings = sample.readings;
+  const long long start_micros = absl::ToUnixMicros(device.start_time);
+  const long long create_micros = absl::ToUnixMicros(sample.create_time);
+  const long long label_number = sample.labels.empty() ? 0 : 1;
+  const int labelled = sample.labels.empty() ? 0 : 1;
+  session << "INSERT INTO samples (project, sample_id, file_name, format, digest, size_bytes,"
+             " canonical_digest, axes, readings, frequency_hz, resampling, split, source, device,"
+             " model_digest, reason, probability, predicted_label, confidence, start_micros, flags,"
+             " create_micros, label_number, labelled)"
+             " VALUES (:project, :id, :file_name, :format, :digest, :size_bytes,"
+             " :canonical_digest, :axes, :readings, :frequency_hz, :resampling, :split, :source,"
+             " :device, :model_digest, :reason, :probability, :predicted_label, :confidence,"
+             " :start_micros, :flags, :create_micros, :label_number, :labelled)",
+      soci::use(sample.project, "project"), soci::use(sample.id, "id"),
+      soci::use(sample.file_name, "file_name"), soci::use(format, "format"),
+      soci::use(sample.digest, "digest"), soci::use(size_bytes, "size_bytes"),
+      soci::use(sample.canonical_digest, "canonical_digest"), soci::use(axes, "axes"),
+      soci::use(readings, "readings"), soci::use(sample.frequency_hz, "frequency_hz"),
+      soci::use(sample.resampling, "resampling"), soci::use(split, "split"),
+      soci::use(source, "source"), soci::use(device.device, "device"),
+      soci::use(device.model_digest, "model_digest"), soci::use(device.reason, "reason"),
+      soci::use(device.probability, "probability"),
+      soci::use(device.predicted_label, "predicted_label"),
+      soci::use(device.confidence, "confidence"), soci::use(start_micros, "start_micros"),
+      soci::use(flags, "flags"), soci::use(create_micros, "create_micros"),
+      soci::use(label_number, "label_number"), soci::use(labelled, "labelled");
+  for (const auto& [key, value] : sample.metadata) {
+    session << "INSERT INTO sample_metadata (project, sample_id, meta_key, meta_value)"
+               " VALUES (:project, :id, :key, :value)",
+        soci::use(sample.project, "project"), soci::use(sample.id, "id"), soci::use(key, "key"),
+        soci::use(value, "value");
+  }
+}
+
+// Stores one label as the newest of its sample.
+absl::StatusOr<Label> AddLabel(soci::session& session, Label label) {
+  long long readings = 0;
+  long long number = 0;
+  session << "SELECT readings FROM samples WHERE project = :project AND sample_id = :sample",
+      soci::use(label.project, "project"), soci::use(label.sample_id, "sample"),
+      soci::into(readings);
+  if (!session.got_data()) {
+    return NoSample(label.project, label.sample_id);
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(label.ranges,
+                             ResolveRanges("ranges", std::move(label.ranges), readings));
+  session << "SELECT COALESCE(MAX(number), 0) + 1 FROM labels"
+             " WHERE project = :project AND sample_id = :sample",
+      soci::use(label.project, "project"), soci::use(label.sample_id, "sample"), soci::into(number);
+  label.number = number;
+  InsertLabel(session, label);
+  const int labelled = label.ranges.empty() ? 0 : 1;
+  session << "UPDATE samples SET label_number = :number, labelled = :labelled"
+             " WHERE project = :project AND sample_id = :sample",
+      soci::use(number, "number"), soci::use(labelled, "labelled"),
+      soci::use(label.project, "project"), soci::use(label.sample_id, "sample");
+  return label;
+}
+
+}  // namespace
+
+absl::StatusOr<StoredSample> SqlSampleStore::Insert(const NewSample& fresh) {
+  StoredSample stored;
+  FIELDLOOP_RETURN_IF_ERROR(database_.Write([&](soci::session& session) -> absl::Status {
+    stored = {};
+    const std::string& project = fresh.sample.project;
+    std::optional<std::string> known_uplink;
+    if (fresh.uplink.has_value()) {
+      known_uplink = FindUplink(session, project, *fresh.uplink);
+    }
+    std::optional<SampleWithLabelNumber> known =
+        FindSample(session, project, known_uplink.value_or(fresh.sample.id));
+    if (fresh.uplink.has_value() && !known_uplink.has_value()) {
+      InsertUplink(session, project, *fresh.uplink, fresh.sample.id);
+    }
+    if (known.has_value()) {
+      stored = {.sample = std::move(known->sample), .existed = true};
+      return absl::OkStatus();
+    }
+    stored.sample = fresh.sample;
+    if (stored.sample.split == Split::kUnspecified) {
+      stored.sample.split = fresh.split_key.has_value()
+                                ? SplitOfKey(session, project, *fresh.split_key)
+                                : SplitOfDigest(fresh.sample.digest);
+    }
+    InsertSampleRow(session, stored.sample);
+    if (!fresh.sample.labels.empty()) {
+      InsertLabel(session, {.project = project,
+                            .sample_id = fresh.sample.id,
+                            .number = 1,
+                            .ranges = fresh.sample.labels,
+                            .author = fresh.label_author,
+                            .source = fresh.label_source,
+                            .create_time = fresh.sample.create_time});
+    }
+    return absl::OkStatus();
+  }));
+  return stored;
+}
+
+absl::StatusOr<Sample> SqlSampleStore::Get(absl::string_view project, absl::string_view id) {
+  Sample sample;
+  FIELDLOOP_RETURN_IF_ERROR(database_.Read([&](soci::session& session) -> absl::Status {
+    std::optional<SampleWithLabelNumber> found = FindSample(session, project, id);
+    if (!found.has_value()) {
+      return NoSample(project, id);
+    }
+    sample = std::move(found->sample);
+    return absl::OkStatus();
+  }));
+  return sample;
+}
+
+absl::StatusOr<std::optional<Sample>> SqlSampleStore::FindByUplink(absl::string_view project,
+                                                                   const Uplink& uplink) {
+  std::optional<Sample> sample;
+  FIELDLOOP_RETURN_IF_ERROR(database_.Read([&](soci::session& session) -> absl::Status {
+    sample.reset();
+    const std::optional<std::string> id = FindUplink(session, std::string(project), uplink);
+    if (id.has_value()) {
+      std::optional<SampleWithLabelNumber> found = FindSample(session, project, *id);
+      if (found.has_value()) {
+        sample = std::move(found->sample);
+      }
+    }
+    return absl::OkStatus();
+  }));
+  return sample;
+}
+
+absl::StatusOr<SamplePage> SqlSampleStore::List(absl::string_view project,
+                                                const SampleFilter& filter, int page_size,
+                                                absl::string_view page_token) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::string key, DecodePageToken(page_token));
+  std::int64_t last_micros = 0;
+  std::string last_id;
+  if (!key.empty()) {
+    const std::vector<std::string> parts = absl::StrSplit(key, absl::MaxSplits('/', 1));
+    if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &last_micros)) {
+      return absl::InvalidArgumentError(
+          "page_token: want next_page_token of the page before, or nothing");
+    }
+    last_id = parts[1];
+  }
+  SamplePage page;
+  FIELDLOOP_RETURN_IF_ERROR(database_.Read([&](soci::session& session) -> absl::Status {
+    page = {};
+    SampleQuery query(project);
+    query.Where(filter);
+    if (!key.empty()) {
+      const std::string before = query.Number(last_micros);
+      const std::string same = query.Number(last_micros);
+      const std::string after_id = query.Text(last_id);
+      query.And(absl::StrCat("(s.create_micros < ", before, " OR (s.create_micros = ", same,
+                             " AND s.sample_id > ", after_id, "))"));
+    }
+    // One more than asked tells whether a next page exists.
+    const std::string limit = query.Number(std::int64_t{page_size} + 1);
+    std::vector<SampleWithLabelNumber> found = SelectSamples(
+        session, query, absl::StrCat("ORDER BY s.create_micros DESC, s.sample_id LIMIT ", limit));
+    const bool more = found.size() > static_cast<std::size_t>(page_size);
+    if (more) {
+      found.pop_back();
+      const Sample& end = found.back().sample;
+      page.next_page_token =
+          EncodePageToken(absl::StrCat(absl::ToUnixMicros(end.create_time), "/", end.id));
+    }
+    for (SampleWithLabelNumber& entry : found) {
+      ReadDetails(session, entry.label_number, entry.sample);
+      page.samples.push_back(std::move(entry.sample));
+    }
+    return absl::OkStatus();
+  }));
+  return page;
+}
+
+absl::StatusOr<SampleCounts> SqlSampleStore::Count(absl::string_view project,
+                                                   const SampleFilter& filter) {
+  SampleCounts counts;
+  FIELDLOOP_RETURN_IF_ERROR(database_.Read([&](soci::session& session) -> absl::Status {
+    counts = {};
+    SampleQuery query(project);
+    query.Where(filter);
+    {
+      long long total = 0;
+      long long labelled = 0;
+      soci::statement select(session);
+      select.exchange(soci::into(total));
+      select.exchange(soci::into(labelled));
+      query.BindTo(select);
+      select.alloc();
+      select.prepare(
+          absl::StrCat("SELECT COUNT(*), COALESCE(SUM(s.labelled), 0) FROM samples s WHERE ",
+                       query.condition()));
+      select.define_and_bind();
+      select.execute(true);
+      counts.total = total;
+      counts.labelled = labelled;
+    }
+    std::string label;
+    int split = 0;
+    long long count = 0;
+    soci::statement select(session);
+    select.exchange(soci::into(label));
+    select.exchange(soci::into(split));
+    select.exchange(soci::into(count));
+    query.BindTo(select);
+    select.alloc();
+    select.prepare(
+        absl::StrCat("SELECT q.label, s.split, COUNT(DISTINCT s.sample_id) FROM samples s"
+                     " JOIN label_ranges q ON q.project = s.project AND q.sample_id = s.sample_id"
+                     " AND q.number = s.label_number WHERE ",
+                     query.condition(), " GROUP BY q.label, s.split"));
+    select.define_and_bind();
+    select.execute();
+    while (select.fetch()) {
+      auto& side = static_cast<Split>(split) == Split::kTesting ? counts.testing : counts.training;
+      side[label] = count;
+    }
+    return absl::OkStatus();
+  }));
+  return counts;
+}
+
+absl::StatusOr<std::vector<absl::StatusOr<Label>>> SqlSampleStore::AddLabels(
+    const std::vector<Label>& labels) {
+  std::vector<absl::StatusOr<Label>> results;
+  FIELDLOOP_RETURN_IF_ERROR(database_.Write([&](soci::session& session) -> absl::Status {
+    results.clear();
+    for (const Label& label : labels) {
+      results.push_back(AddLabel(session, label));
+    }
+    return absl::OkStatus();
+  }));
+  return results;
+}
+
+absl::StatusOr<LabelPage> SqlSampleStore::ListLabels(absl::string_view project,
+                                                     absl::string_view sample_id, int page_size,
+                                                     absl::string_view page_token) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::string key, DecodePageToken(page_token));
+  std::int64_t last = 0;
+  if (!key.empty() && !absl::SimpleAtoi(key, &last)) {
+    return absl::InvalidArgumentError(
+        "page_token: want next_page_token of the page before, or nothing");
+  }
+  LabelPage page;
+  FIELDLOOP_RETURN_IF_ERROR(database_.Read([&](soci::session& session) -> absl::Status {
+    page = {};
+    const std::string in_project(project);
+    const std::string of_sample(sample_id);
+    int found = 0;
+    session << "SELECT COUNT(*) FROM samples WHERE project = :project AND sample_id = :sample",
+        soci::use(in_project, "project"), soci::use(of_sample, "sample"), soci::into(found);
+    if (found == 0) {
+      return NoSample(project, sample_id);
+    }
+    const long long after = last;
+    const long long limit = static_cast<long long>(page_size) + 1;
+    long long number = 0;
+    long long create_micros = 0;
+    std::string author;
+    std::string source;
+    soci::statement select =
+        (session.prepare << "SELECT number, author, source, create_micros FROM labels"
+                            " WHERE project = :project AND sample_id = :sample AND number > :after"
+                            " ORDER BY number LIMIT :limit",
+         soci::use(in_project, "project"), soci::use(of_sample, "sample"),
+         soci::use(after, "after"), soci::use(limit, "limit"), soci::into(number),
+         soci::into(author), soci::into(source), soci::into(create_micros));
+    select.execute();
+    while (select.fetch()) {
+      page.labels.push_back({.project = in_project,
+                             .sample_id = of_sample,
+                             .number = number,
+                             .ranges = {},
+                             .author = author,
+                             .source = source,
+                             .create_time = absl::FromUnixMicros(create_micros)});
+    }
+    if (page.labels.size() > static_cast<std::size_t>(page_size)) {
+      page.labels.pop_back();
+      page.next_page_token = EncodePageToken(absl::StrCat(page.labels.back().number));
+    }
+    for (Label& label : page.labels) {
+      label.ranges = SelectRanges(session, in_project, of_sample, label.number);
+    }
+    return absl::OkStatus();
+  }));
+  return page;
+}
+
+// NOLINTEND(google-runtime-int)
+
+}  // namespace fieldloop::ingestion
