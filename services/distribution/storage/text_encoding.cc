@@ -1,0 +1,84 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/distribution/storage/text_encoding.h"
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+
+namespace fieldloop::distribution {
+namespace {
+
+// Escapes the separators too.
+std::string Escape(absl::string_view text) {
+  std::string escaped = absl::CHexEscape(text);
+  std::string out;
+  for (const char c : escaped) {
+    if (c == ' ') {
+      out += "\\x20";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string Unescape(absl::string_view text) {
+  std::string out;
+  return absl::CUnescape(text, &out) ? out : std::string(text);
+}
+
+}  // namespace
+
+std::string EncodeSelector(const DeviceSelector& selector) {
+  std::string text;
+  for (const auto& [key, value] : selector.attributes) {
+    absl::StrAppend(&text, "attribute ", Escape(key), " ", Escape(value), "\n");
+  }
+  for (const std::string& hardware_id : selector.hardware_ids) {
+    absl::StrAppend(&text, "hardware ", Escape(hardware_id), "\n");
+  }
+  return text;
+}
+
+DeviceSelector DecodeSelector(absl::string_view text) {
+  DeviceSelector selector;
+  for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
+    if (words.size() == 3 && words[0] == "attribute") {
+      selector.attributes[Unescape(words[1])] = Unescape(words[2]);
+    } else if (words.size() == 2 && words[0] == "hardware") {
+      selector.hardware_ids.push_back(Unescape(words[1]));
+    }
+  }
+  return selector;
+}
+
+std::string EncodeStages(const std::vector<RolloutStage>& stages) {
+  std::string text;
+  for (const RolloutStage& stage : stages) {
+    // 17 digits give the same double back.
+    absl::StrAppend(&text, absl::StrFormat("%.17g %.17g %d\n", stage.percent, stage.confirm_percent,
+                                           stage.soak_seconds));
+  }
+  return text;
+}
+
+std::vector<RolloutStage> DecodeStages(absl::string_view text) {
+  std::vector<RolloutStage> stages;
+  for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
+    RolloutStage stage;
+    if (words.size() == 3 && absl::SimpleAtod(words[0], &stage.percent) &&
+        absl::SimpleAtod(words[1], &stage.confirm_percent) &&
+        absl::SimpleAtoi(words[2], &stage.soak_seconds)) {
+      stages.push_back(stage);
+    }
+  }
+  return stages;
+}
+
+}  // namespace fieldloop::distribution
