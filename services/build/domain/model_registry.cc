@@ -1,0 +1,121 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/build/domain/model_registry.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "services/build/domain/names.h"
+#include "services/common/resource/resource_name.h"
+#include "services/common/status/status_macros.h"
+
+namespace fieldloop::build {
+namespace {
+
+constexpr std::int64_t kPieceBytes = 256 << 10;
+constexpr std::size_t kMaxReason = 200;
+constexpr std::size_t kHexDigest = 64;
+
+absl::Status ValidateDigest(absl::string_view digest) {
+  bool good = digest.size() == kHexDigest;
+  for (const char c : digest) {
+    good = good && (absl::ascii_isdigit(static_cast<unsigned char>(c)) || (c >= 'a' && c <= 'f'));
+  }
+  if (!good) {
+    return absl::InvalidArgumentError("digest: want 64 lower-case hex digits");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+ModelRegistry::ModelRegistry(ModelStore& store, BlobStore& blobs, const Clock& clock)
+    : store_(store), blobs_(blobs), clock_(clock) {}
+
+absl::StatusOr<Model> ModelRegistry::Get(absl::string_view name) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<std::string> parts,
+                             ParseResourceName("name", "projects/*/models/*", name));
+  if (ValidateAlias("name", parts[1]).ok()) {
+    return store_.GetByAlias(parts[0], parts[1]);
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(const NumberedName model, ParseModelName("name", name));
+  return store_.Get(model.project, model.number);
+}
+
+absl::StatusOr<Page<Model>> ModelRegistry::List(absl::string_view parent, absl::string_view digest,
+                                                int page_size, absl::string_view page_token) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::string project, ParseProjectName("parent", parent));
+  if (!digest.empty()) {
+    FIELDLOOP_RETURN_IF_ERROR(ValidateDigest(digest));
+  }
+  return ListNewestFirst<Model>(
+      page_size, page_token,
+      [&](std::int64_t before, int limit) { return store_.List(project, digest, before, limit); },
+      [](const Model& model) { return model.number; });
+}
+
+absl::Status ModelRegistry::Download(absl::string_view name, Sink sink) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const Model model, Get(name));
+  return blobs_.Read(model.digest, kPieceBytes, sink);
+}
+
+absl::Status ModelRegistry::DownloadArtifact(absl::string_view parent, absl::string_view digest,
+                                             Sink sink) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::string project, ParseProjectName("parent", parent));
+  FIELDLOOP_RETURN_IF_ERROR(ValidateDigest(digest));
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      const std::vector<Model> models,
+      store_.List(project, digest, std::numeric_limits<std::int64_t>::max(), 1));
+  if (models.empty()) {
+    return absl::NotFoundError(absl::StrCat("no artifact ", digest, " in ", parent));
+  }
+  return blobs_.Read(digest, kPieceBytes, sink);
+}
+
+absl::StatusOr<AliasChange> ModelRegistry::SetAlias(absl::string_view parent,
+                                                    absl::string_view alias,
+                                                    absl::string_view model,
+                                                    absl::string_view reason,
+                                                    absl::string_view author) {
+  AliasChange change;
+  FIELDLOOP_ASSIGN_OR_RETURN(change.project, ParseProjectName("parent", parent));
+  FIELDLOOP_RETURN_IF_ERROR(ValidateAlias("alias", alias));
+  if (!model.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(const NumberedName name, ParseModelName("model", model));
+    if (name.project != change.project) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("model: got one of projects/", name.project, ", want one of ", parent));
+    }
+    change.model = name.number;
+  }
+  if (reason.empty() || reason.size() > kMaxReason) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("reason: got ", reason.size(), " bytes, want 1 to ", kMaxReason));
+  }
+  change.alias = std::string(alias);
+  change.reason = std::string(reason);
+  change.author = std::string(author);
+  change.create_time = clock_.Now();
+  return store_.PutAlias(change);
+}
+
+absl::StatusOr<Page<AliasChange>> ModelRegistry::ListAliasChanges(absl::string_view parent,
+                                                                  absl::string_view alias,
+                                                                  int page_size,
+                                                                  absl::string_view page_token) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::string project, ParseProjectName("parent", parent));
+  FIELDLOOP_RETURN_IF_ERROR(ValidateAlias("alias", alias));
+  return ListNewestFirst<AliasChange>(
+      page_size, page_token,
+      [&](std::int64_t before, int limit) {
+        return store_.ListAliasChanges(project, alias, before, limit);
+      },
+      [](const AliasChange& change) { return change.sequence; });
+}
+
+}  // namespace fieldloop::build

@@ -1,0 +1,53 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_SERVICES_BUILD_DOMAIN_MODEL_REGISTRY_H_
+#define FIELDLOOP_SERVICES_BUILD_DOMAIN_MODEL_REGISTRY_H_
+
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "services/build/domain/model.h"
+#include "services/build/domain/model_store.h"
+#include "services/build/domain/page.h"
+#include "services/common/blob/blob_store.h"
+#include "services/common/clock/clock.h"
+
+namespace fieldloop::build {
+
+// What people can do with models. Arguments are as they came from the caller. Thread-safe.
+class ModelRegistry {
+ public:
+  using Sink = absl::FunctionRef<absl::Status(absl::string_view)>;
+
+  // All must outlive this object.
+  ModelRegistry(ModelStore& store, BlobStore& blobs, const Clock& clock);
+
+  // By "projects/{p}/models/{n}" or "projects/{p}/models/{alias}".
+  absl::StatusOr<Model> Get(absl::string_view name);
+  absl::StatusOr<Page<Model>> List(absl::string_view parent, absl::string_view digest,
+                                   int page_size, absl::string_view page_token);
+  // Gives the file to `sink` in pieces of at most 256 KiB. DATA_LOSS if it is not what it was.
+  absl::Status Download(absl::string_view name, Sink sink);
+  // The same by digest; NOT_FOUND unless it is a model of the project.
+  absl::Status DownloadArtifact(absl::string_view parent, absl::string_view digest, Sink sink);
+
+  absl::StatusOr<AliasChange> SetAlias(absl::string_view parent, absl::string_view alias,
+                                       absl::string_view model, absl::string_view reason,
+                                       absl::string_view author);
+  absl::StatusOr<Page<AliasChange>> ListAliasChanges(absl::string_view parent,
+                                                     absl::string_view alias, int page_size,
+                                                     absl::string_view page_token);
+
+ private:
+  ModelStore& store_;
+  BlobStore& blobs_;
+  const Clock& clock_;
+};
+
+}  // namespace fieldloop::build
+
+#endif  // FIELDLOOP_SERVICES_BUILD_DOMAIN_MODEL_REGISTRY_H_

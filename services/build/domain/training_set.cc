@@ -1,0 +1,194 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/build/domain/training_set.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "services/common/status/status_macros.h"
+
+namespace fieldloop::build {
+namespace {
+
+constexpr std::size_t kMinClasses = 2;
+constexpr std::size_t kMaxClasses = 32;
+constexpr std::int64_t kMaxResampledValues = std::int64_t{1} << 27;  // 512 MiB.
+constexpr char kDeviceKey[] = "device";
+
+// The line of proto DatasetVersion.digest.
+std::string DigestLine(const SourceSample& sample) {
+  return absl::StrCat(sample.digest, "\t", sample.testing ? "testing" : "training", "\t",
+                      absl::StrJoin(sample.labels, ",",
+                                    [](std::string* out, const ReadingRange& range) {
+                                      absl::StrAppend(out, range.start, ":", range.end, ":",
+                                                      range.label);
+                                    }),
+                      "\n");
+}
+
+std::int32_t Milliseconds(std::int64_t reading, double frequency_hz) {
+  const double ms = std::round(static_cast<double>(reading) * 1000.0 / frequency_hz);
+  return static_cast<std::int32_t>(
+      std::min(ms, static_cast<double>(std::numeric_limits<std::int32_t>::max())));
+}
+
+absl::Status Unusable(const SourceSample& sample, absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat(sample.name, ": ", why));
+}
+
+// The sample's axes of the recipe at the recipe's rate, and its labels in readings of that rate.
+struct Prepared {
+  Recording recording;
+  std::vector<ReadingRange> ranges;
+  std::int64_t readings = 0;
+};
+
+absl::StatusOr<Prepared> Prepare(const SourceSample& sample, const Window& window) {
+  if (sample.axes.empty() || sample.values.size() % sample.axes.size() != 0) {
+    return Unusable(sample,
+                    absl::StrCat("got ", sample.values.size(), " values, want a multiple of ",
+                                 sample.axes.size(), " axes"));
+  }
+  const auto readings = static_cast<std::int64_t>(sample.values.size() / sample.axes.size());
+  const double to_hz = window.frequency_hz;
+  // A single reading has no rate.
+  const double from_hz = sample.frequency_hz > 0 ? sample.frequency_hz : to_hz;
+  if (sample.frequency_hz <= 0 && readings > 1) {
+    return Unusable(sample, "frequency_hz: got none, want above 0");
+  }
+  const double wanted =
+      static_cast<double>(readings) * to_hz / from_hz * static_cast<double>(window.axes.size());
+  if (wanted > static_cast<double>(kMaxResampledValues)) {
+    return Unusable(sample, absl::StrCat("too long: ", wanted, " values at ", to_hz,
+                                         " Hz, want at most ", kMaxResampledValues));
+  }
+  Recording recording{.values = sample.values,
+                      .axes = static_cast<int>(sample.axes.size()),
+                      .frequency_hz = from_hz};
+  absl::StatusOr<Recording> selected = SelectAxes(recording, sample.axes, window.axes);
+  if (!selected.ok()) {
+    return Unusable(sample, selected.status().message());
+  }
+  Prepared prepared{.recording = Resample(*selected, to_hz), .ranges = {}};
+  prepared.readings =
+      static_cast<std::int64_t>(prepared.recording.values.size() / window.axes.size());
+  for (const ReadingRange& range : sample.labels) {
+    prepared.ranges.push_back(ResampleRange(range, from_hz, to_hz));
+  }
+  for (const float value : prepared.recording.values) {
+    if (!std::isfinite(value)) {
+      return Unusable(sample, "got a value that is not finite");
+    }
+  }
+  return prepared;
+}
+
+}  // namespace
+
+TrainingSetBuilder::TrainingSetBuilder(const ImpulseRecipe& recipe, TrainingSetWriter& writer)
+    : recipe_(recipe), writer_(writer) {}
+
+std::int32_t TrainingSetBuilder::GroupOf(const SourceSample& sample) {
+  const std::string& key = recipe_.learning.group_key;
+  // Samples that do not say stand for themselves; the prefixes keep the two kinds apart.
+  std::string group = absl::StrCat("sample/", samples_);
+  if (key == kDeviceKey && !sample.device.empty()) {
+    group = absl::StrCat("group/", sample.device);
+  } else if (!key.empty()) {
+    const auto found = sample.metadata.find(key);
+    if (found != sample.metadata.end()) {
+      group = absl::StrCat("group/", found->second);
+    }
+  }
+  return group_ids_.emplace(group, static_cast<std::int32_t>(group_ids_.size())).first->second;
+}
+
+std::int32_t TrainingSetBuilder::LabelId(const std::string& label) {
+  const auto [entry, is_new] = label_ids_.emplace(label, static_cast<std::int32_t>(labels_.size()));
+  if (is_new) {
+    labels_.push_back(label);
+  }
+  return entry->second;
+}
+
+absl::Status TrainingSetBuilder::Add(const SourceSample& sample) {
+  digest_.Update(DigestLine(sample));
+  const Window& window = recipe_.window;
+  FIELDLOOP_ASSIGN_OR_RETURN(const Prepared prepared, Prepare(sample, window));
+  const std::int64_t stride = sample.testing ? window.stride : TrainingStride(recipe_);
+  const double purity = sample.testing ? 1.0 : recipe_.label_purity;
+  const std::vector<LabelledWindow> windows =
+      CutWindows(prepared.readings, static_cast<int>(window.length), static_cast<int>(stride),
+                 purity, prepared.ranges);
+  const std::size_t axes = window.axes.size();
+  const std::size_t count = static_cast<std::size_t>(window.length) * axes;
+  const std::int32_t group = sample.testing || windows.empty() ? 0 : GroupOf(sample);
+  for (const LabelledWindow& cut : windows) {
+    FIELDLOOP_RETURN_IF_ERROR(writer_.Append(
+        sample.testing ? Side::kTesting : Side::kTraining,
+        prepared.recording.values.data() + static_cast<std::size_t>(cut.start) * axes, count));
+    const WindowRow row{.label = LabelId(cut.label),
+                        .sample = samples_,
+                        .start_ms = Milliseconds(cut.start, window.frequency_hz),
+                        .end_ms = Milliseconds(cut.start + window.length, window.frequency_hz)};
+    if (sample.testing) {
+      rows_.test.push_back(row);
+    } else {
+      rows_.train.push_back(row);
+      rows_.train_groups.push_back(group);
+      rows_.train_sources.push_back(sample.from_device ? 1 : 0);
+    }
+  }
+  ++samples_;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TrainingSetSummary> TrainingSetBuilder::Finish(absl::string_view version_digest) {
+  if (const std::string digest = ToHex(digest_.Finish()); digest != version_digest) {
+    return absl::DataLossError(absl::StrCat("the exported samples have the digest ", digest,
+                                            ", the dataset version says ", version_digest));
+  }
+  std::set<std::string> trained;
+  for (const WindowRow& row : rows_.train) {
+    trained.insert(labels_[static_cast<std::size_t>(row.label)]);
+  }
+  if (trained.size() < kMinClasses || trained.size() > kMaxClasses) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the training side has ", rows_.train.size(), " windows of ", trained.size(),
+                     " labels, want ", kMinClasses, " to ", kMaxClasses, " labels"));
+  }
+  TrainingSetSummary summary;
+  summary.classes.assign(trained.begin(), trained.end());
+  // Index from 1 of each label's class; 0 for a label that only the testing side has.
+  std::vector<std::int32_t> class_of(labels_.size(), 0);
+  for (std::size_t i = 0; i < labels_.size(); ++i) {
+    const auto found = std::lower_bound(summary.classes.begin(), summary.classes.end(), labels_[i]);
+    if (found != summary.classes.end() && *found == labels_[i]) {
+      class_of[i] = static_cast<std::int32_t>(found - summary.classes.begin()) + 1;
+    }
+  }
+  for (WindowRow& row : rows_.train) {
+    row.label = class_of[static_cast<std::size_t>(row.label)];
+  }
+  std::vector<WindowRow> test;
+  for (WindowRow& row : rows_.test) {
+    row.label = class_of[static_cast<std::size_t>(row.label)];
+    rows_.test_kept.push_back(row.label != 0);
+    if (row.label != 0) {
+      test.push_back(row);
+    }
+  }
+  rows_.test = std::move(test);
+  FIELDLOOP_RETURN_IF_ERROR(writer_.Finish(rows_));
+  summary.training_windows = static_cast<std::int64_t>(rows_.train.size());
+  summary.testing_windows = static_cast<std::int64_t>(rows_.test.size());
+  return summary;
+}
+
+}  // namespace fieldloop::build

@@ -1,0 +1,93 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_SERVICES_BUILD_DOMAIN_TRAINING_SET_H_
+#define FIELDLOOP_SERVICES_BUILD_DOMAIN_TRAINING_SET_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "services/build/domain/dataset_source.h"
+#include "services/build/domain/recipe.h"
+#include "services/common/crypto/digest.h"
+
+namespace fieldloop::build {
+
+enum class Side : std::uint8_t { kTraining, kTesting };
+
+// What is known of one window beside its values.
+struct WindowRow {
+  std::int32_t label = 0;     // Index into the classes, from 1.
+  std::int32_t sample = 0;    // Index of the sample in the dataset version, from 0.
+  std::int32_t start_ms = 0;  // Within the sample.
+  std::int32_t end_ms = 0;
+  friend bool operator==(const WindowRow&, const WindowRow&) = default;
+};
+
+// Everything of a training set but the windows' values.
+struct TrainingRows {
+  std::vector<WindowRow> train;
+  std::vector<std::int32_t> train_groups;   // As many as `train`; from 0 in order of appearance.
+  std::vector<std::int32_t> train_sources;  // 0 uploaded, 1 from a device.
+  std::vector<WindowRow> test;
+  std::vector<bool> test_kept;  // One for each testing window appended; true for those in `test`.
+};
+
+// Takes windows one by one, so that a training set need not fit into memory.
+class TrainingSetWriter {
+ public:
+  TrainingSetWriter() = default;
+  TrainingSetWriter(const TrainingSetWriter&) = delete;
+  TrainingSetWriter& operator=(const TrainingSetWriter&) = delete;
+  virtual ~TrainingSetWriter() = default;
+
+  // Appends one window of length x axes values. RESOURCE_EXHAUSTED when the disk is full.
+  virtual absl::Status Append(Side side, const float* values, std::size_t count) = 0;
+  // Leaves out the testing windows that are not kept and makes everything readable. Call once.
+  virtual absl::Status Finish(const TrainingRows& rows) = 0;
+};
+
+struct TrainingSetSummary {
+  std::vector<std::string> classes;  // Sorted; those with a training window.
+  std::int64_t training_windows = 0;
+  std::int64_t testing_windows = 0;
+};
+
+// Makes a training set from the samples of a dataset version: selects axes, resamples, cuts
+// windows. The same samples in the same order give the same training set. Not thread-safe.
+class TrainingSetBuilder {
+ public:
+  // Both must outlive the builder. `recipe` is complete.
+  TrainingSetBuilder(const ImpulseRecipe& recipe, TrainingSetWriter& writer);
+
+  // INVALID_ARGUMENT, naming the sample, if it cannot be used with the recipe; errors of the
+  // writer.
+  absl::Status Add(const SourceSample& sample);
+
+  // FAILED_PRECONDITION if the training side has fewer than 2 or more than 32 classes; DATA_LOSS if
+  // what was added is not what `version_digest` stands for; errors of the writer.
+  absl::StatusOr<TrainingSetSummary> Finish(absl::string_view version_digest);
+
+ private:
+  std::int32_t GroupOf(const SourceSample& sample);
+  std::int32_t LabelId(const std::string& label);
+
+  const ImpulseRecipe& recipe_;
+  TrainingSetWriter& writer_;
+  TrainingRows rows_;  // Labels are indices into `labels_` until Finish.
+  std::vector<std::string> labels_;
+  std::map<std::string, std::int32_t> label_ids_;
+  std::map<std::string, std::int32_t> group_ids_;
+  std::int32_t samples_ = 0;
+  Sha256 digest_;
+};
+
+}  // namespace fieldloop::build
+
+#endif  // FIELDLOOP_SERVICES_BUILD_DOMAIN_TRAINING_SET_H_
