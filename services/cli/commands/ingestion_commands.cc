@@ -1,0 +1,643 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// samples, labels, datasets
+
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fieldloop/ingestion/v1/ingestion_service.grpc.pb.h>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "services/cli/client/output.h"
+#include "services/cli/commands/arguments.h"
+#include "services/cli/commands/commands.h"
+#include "services/cli/commands/paging.h"
+#include "services/common/grpc/client_call.h"
+#include "services/common/status/status_macros.h"
+
+namespace fieldloop::cli {
+namespace {
+
+namespace iv = ingestion::v1;
+using Service = iv::IngestionService;
+using Stub = Service::Stub;
+
+constexpr std::size_t kPieceBytes = 256 << 10;
+constexpr int kLabelsPerCall = 500;
+
+absl::StatusOr<std::unique_ptr<Stub>> StubOf(Client& client) {
+  return client.Stub<Service>("ingestion");
+}
+
+absl::StatusOr<iv::Split> SplitOf(const std::string& text) {
+  if (text == "training") return iv::SPLIT_TRAINING;
+  if (text == "testing") return iv::SPLIT_TESTING;
+  if (text.empty() || text == "auto") return iv::SPLIT_UNSPECIFIED;
+  return absl::InvalidArgumentError(
+      absl::StrCat("split: got \"", text, "\", want training, testing or auto"));
+}
+
+std::string LabelsText(const iv::Sample& sample) {
+  std::vector<std::string> labels;
+  for (const iv::LabelRange& range : sample.labels()) {
+    if (labels.empty() || labels.back() != range.label()) {
+      labels.push_back(range.label());
+    }
+  }
+  return absl::StrJoin(labels, ",");
+}
+
+struct Upload {
+  std::string path;
+  std::string file_name;
+  std::string split;
+  std::string label;      // Of the whole recording.
+  nlohmann::json ranges;  // Or ranges in milliseconds.
+  std::map<std::string, std::string> metadata;
+};
+
+// A label range in milliseconds from the start becomes one in readings.
+absl::StatusOr<iv::LabelRange> RangeOf(const nlohmann::json& json, const iv::Sample& sample) {
+  if (!json.is_object() || !json.contains("start_ms") || !json.contains("end_ms") ||
+      !json.contains("label") || !json["start_ms"].is_number() || !json["end_ms"].is_number() ||
+      !json["label"].is_string()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("ranges: got ", json.dump(), ", want {\"start_ms\", \"end_ms\", \"label\"}"));
+  }
+  const double per_ms = sample.frequency_hz() / 1000.0;
+  iv::LabelRange range;
+  range.set_start_reading(
+      static_cast<std::int64_t>(std::ceil(json["start_ms"].get<double>() * per_ms - 1e-6)));
+  // A range ends before its end: two that touch share no reading.
+  range.set_end_reading(std::min(
+      static_cast<std::int64_t>(std::ceil(json["end_ms"].get<double>() * per_ms - 1e-6)) - 1,
+      sample.readings() - 1));
+  range.set_label(json["label"].get<std::string>());
+  return range;
+}
+
+absl::StatusOr<iv::UploadSampleResponse> UploadOne(Client& client, Stub& stub,
+                                                   const Upload& upload) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::string data, ReadFile(upload.path));
+  iv::UploadSampleRequest first;
+  iv::UploadSpec& spec = *first.mutable_upload();
+  FIELDLOOP_ASSIGN_OR_RETURN(*spec.mutable_parent(), client.Project());
+  spec.set_file_name(upload.file_name);
+  FIELDLOOP_ASSIGN_OR_RETURN(const iv::Split split, SplitOf(upload.split));
+  spec.set_split(split);
+  Assign(*spec.mutable_metadata(), upload.metadata);
+  if (!upload.label.empty()) {
+    iv::LabelRange& range = *spec.add_labels();
+    range.set_end_reading(-1);
+    range.set_label(upload.label);
+  }
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Minutes(10)));
+  iv::UploadSampleResponse response;
+  const auto writer = stub.UploadSample(&context, &response);
+  bool open = writer->Write(first);
+  for (std::size_t offset = 0; open && offset < data.size(); offset += kPieceBytes) {
+    iv::UploadSampleRequest piece;
+    piece.set_data(data.substr(offset, kPieceBytes));
+    open = writer->Write(piece);
+  }
+  writer->WritesDone();
+  if (const absl::Status status = FromGrpcStatus(writer->Finish()); !status.ok()) {
+    return absl::Status(status.code(), absl::StrCat(upload.path, ": ", status.message()));
+  }
+  if (!upload.ranges.is_null() && !response.duplicate()) {
+    iv::CreateLabelsRequest request;
+    request.set_parent(spec.parent());
+    iv::Label& label = *request.add_labels();
+    label.set_sample(response.sample().name());
+    label.set_source("import");
+    for (const nlohmann::json& json : upload.ranges) {
+      FIELDLOOP_ASSIGN_OR_RETURN(const iv::LabelRange range, RangeOf(json, response.sample()));
+      if (range.end_reading() >= range.start_reading()) {
+        *label.add_ranges() = range;
+      }
+    }
+    FIELDLOOP_ASSIGN_OR_RETURN(const iv::CreateLabelsResponse labelled,
+                               CallUnary(stub, &Stub::CreateLabels, request));
+    if (labelled.refusals_size() > 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(upload.path, ": ", labelled.refusals(0).message()));
+    }
+  }
+  return response;
+}
+
+absl::StatusOr<Upload> UploadOf(const std::string& line, const std::string& folder) {
+  const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+  if (!json.is_object() || !json.contains("path") || !json["path"].is_string()) {
+    return absl::InvalidArgumentError("want a JSON object with a path");
+  }
+  Upload upload;
+  upload.path = json["path"].get<std::string>();
+  if (upload.path.front() != '/') {
+    upload.path = absl::StrCat(folder, "/", upload.path);
+  }
+  upload.file_name = json.value("file_name", ShortName(upload.path));
+  upload.split = json.value("split", "");
+  upload.label = json.value("label", "");
+  if (json.contains("ranges")) {
+    if (!json["ranges"].is_array()) {
+      return absl::InvalidArgumentError("ranges: want a list");
+    }
+    upload.ranges = json["ranges"];
+  }
+  if (json.contains("metadata")) {
+    for (const auto& [key, value] : json["metadata"].items()) {
+      if (!value.is_string()) {
+        return absl::InvalidArgumentError(absl::StrCat("metadata.", key, ": want a string"));
+      }
+      upload.metadata[key] = value.get<std::string>();
+    }
+  }
+  return upload;
+}
+
+struct UploadFlags {
+  std::vector<std::string> files;
+  std::string manifest;
+  std::string label;
+  std::string split = "auto";
+  std::vector<std::string> metadata;
+};
+
+absl::Status UploadSamples(Client& client, const UploadFlags& flags) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto metadata, KeyValues("--metadata", flags.metadata));
+  std::vector<Upload> uploads;
+  for (const std::string& path : flags.files) {
+    uploads.push_back({.path = path,
+                       .file_name = ShortName(path),
+                       .split = flags.split,
+                       .label = flags.label,
+                       .ranges = nullptr,
+                       .metadata = metadata});
+  }
+  if (!flags.manifest.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.manifest));
+    const std::size_t slash = flags.manifest.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : flags.manifest.substr(0, slash);
+    std::istringstream lines(text);
+    std::string line;
+    for (int number = 1; std::getline(lines, line); ++number) {
+      if (absl::StripAsciiWhitespace(line).empty()) {
+        continue;
+      }
+      absl::StatusOr<Upload> upload = UploadOf(line, folder);
+      if (!upload.ok()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(flags.manifest, " line ", number, ": ", upload.status().message()));
+      }
+      uploads.push_back(*std::move(upload));
+    }
+  }
+  if (uploads.empty()) {
+    return absl::InvalidArgumentError("nothing to upload: name files, or --manifest FILE");
+  }
+  ProgressLine progress;
+  int stored = 0;
+  int duplicates = 0;
+  for (const Upload& upload : uploads) {
+    FIELDLOOP_ASSIGN_OR_RETURN(const iv::UploadSampleResponse response,
+                               UploadOne(client, *stub, upload));
+    ++(response.duplicate() ? duplicates : stored);
+    if (client.json()) {
+      PrintJson(response);
+    } else if (uploads.size() == 1) {
+      const iv::Sample& sample = response.sample();
+      std::cout << sample.name() << (response.duplicate() ? " was there already\n" : "\n");
+    } else {
+      progress.Show(absl::StrCat(stored + duplicates, " of ", uploads.size(), " recordings, ",
+                                 duplicates, " were there already"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+struct FilterFlags {
+  std::vector<std::string> labels;
+  std::vector<std::string> devices;
+  std::vector<std::string> metadata;
+  std::string split;
+  std::string source;
+  bool labelled = false;
+  bool unlabelled = false;
+
+  void AddTo(CLI::App* verb) {
+    verb->add_option("--label", labels, "has one of these labels; repeatable");
+    verb->add_option("--device", devices, "from these devices; repeatable");
+    verb->add_option("--metadata", metadata, "key=value; repeatable");
+    verb->add_option("--split", split)->check(CLI::IsMember({"training", "testing"}));
+    verb->add_option("--source", source)->check(CLI::IsMember({"upload", "device"}));
+    verb->add_flag("--labelled", labelled);
+    verb->add_flag("--unlabelled", unlabelled);
+  }
+};
+
+absl::StatusOr<iv::SampleFilter> FilterOf(const Client& client, const FilterFlags& flags) {
+  iv::SampleFilter filter;
+  for (const std::string& label : flags.labels) {
+    filter.add_labels(label);
+  }
+  for (const std::string& device : flags.devices) {
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string name, client.Name("devices", device));
+    filter.add_devices(name);
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto metadata, KeyValues("--metadata", flags.metadata));
+  Assign(*filter.mutable_metadata(), metadata);
+  FIELDLOOP_ASSIGN_OR_RETURN(const iv::Split split, SplitOf(flags.split));
+  filter.set_split(split);
+  filter.set_source(flags.source == "upload"   ? iv::SAMPLE_SOURCE_UPLOAD
+                    : flags.source == "device" ? iv::SAMPLE_SOURCE_DEVICE
+                                               : iv::SAMPLE_SOURCE_UNSPECIFIED);
+  if (flags.labelled && flags.unlabelled) {
+    return absl::InvalidArgumentError("--labelled and --unlabelled: want one of the two");
+  }
+  filter.set_label_state(flags.labelled     ? iv::LABEL_STATE_LABELLED
+                         : flags.unlabelled ? iv::LABEL_STATE_UNLABELLED
+                                            : iv::LABEL_STATE_UNSPECIFIED);
+  return filter;
+}
+
+absl::Status ListSamples(Client& client, const FilterFlags& flags) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
+  iv::ListSamplesRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_filter(), FilterOf(client, flags));
+  Table table({"SAMPLE", "FILE", "SOURCE", "SPLIT", "SECONDS", "LABELS", "FLAGS", "CREATED"});
+  FIELDLOOP_RETURN_IF_ERROR(ForEachPage(*stub, &Stub::ListSamples, request, [&](const auto& page) {
+    for (const iv::Sample& sample : page.samples()) {
+      if (client.json()) {
+        PrintJson(sample);
+        continue;
+      }
+      const double seconds = sample.frequency_hz() > 0
+                                 ? static_cast<double>(sample.readings()) / sample.frequency_hz()
+                                 : 0.0;
+      table.Row({ShortName(sample.name()), sample.file_name(),
+                 StateText(iv::SampleSource_Name(sample.source()), "SAMPLE_SOURCE_"),
+                 StateText(iv::Split_Name(sample.split()), "SPLIT_"), NumberText(seconds, 1),
+                 LabelsText(sample), absl::StrJoin(sample.flags(), ","),
+                 TimeText(sample.create_time())});
+    }
+  }));
+  if (!client.json()) {
+    table.Print("no samples match");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CountSamples(Client& client, const FilterFlags& flags) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
+  iv::CountSamplesRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_filter(), FilterOf(client, flags));
+  FIELDLOOP_ASSIGN_OR_RETURN(const iv::CountSamplesResponse response,
+                             CallUnary(*stub, &Stub::CountSamples, request));
+  if (client.json()) {
+    PrintJson(response);
+    return absl::OkStatus();
+  }
+  std::cout << response.total() << " samples, " << response.labelled() << " labelled\n";
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> labels;
+  for (const auto& [label, count] : response.training()) labels[label].first = count;
+  for (const auto& [label, count] : response.testing()) labels[label].second = count;
+  Table table({"LABEL", "TRAINING", "TESTING"});
+  for (const auto& [label, counts] : labels) {
+    table.Row({label, absl::StrCat(counts.first), absl::StrCat(counts.second)});
+  }
+  table.Print("no labels");
+  return absl::OkStatus();
+}
+
+absl::Status GetSample(Client& client, const std::string& id) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
+  iv::GetSampleRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_name(), client.Name("samples", id));
+  FIELDLOOP_ASSIGN_OR_RETURN(const iv::GetSampleResponse response,
+                             CallUnary(*stub, &Stub::GetSample, request));
+  const iv::Sample& sample = response.sample();
+  PrintRecord(client, sample,
+              {{"sample", sample.name()},
+               {"file", sample.file_name()},
+               {"digest", sample.digest()},
+               {"size", SizeText(sample.size_bytes())},
+               {"axes", absl::StrJoin(sample.axes(), " ")},
+               {"readings", absl::StrCat(sample.readings(), " at ",
+                                         NumberText(sample.frequency_hz(), 2), " Hz")},
+               {"resampling", sample.resampling()},
+               {"split", StateText(iv::Split_Name(sample.split()), "SPLIT_")},
+               {"labels", LabelsText(sample)},
+               {"device", sample.device().device()},
+               {"chosen", sample.device().reason()},
+               {"flags", absl::StrJoin(sample.flags(), ",")},
+               {"created", TimeText(sample.create_time())}});
+  return absl::OkStatus();
+}
+
+absl::Status DownloadSample(Client& client, const std::string& id, const std::string& out,
+                            bool canonical) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
+  iv::DownloadSampleRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_name(), client.Name("samples", id));
+  request.set_canonical(canonical);
+  grpc::ClientContext context;
+  const auto reader = stub->DownloadSample(&context, request);
+  std::string data;
+  iv::DownloadSampleResponse piece;
+  while (reader->Read(&piece)) {
+    data += piece.data();
+  }
+  FIELDLOOP_RETURN_IF_ERROR(FromGrpcStatus(reader->Finish()));
+  FIELDLOOP_RETURN_IF_ERROR(WriteFile(out, data));
+  std::cout << out << ": " << SizeText(static_cast<std::int64_t>(data.size())) << "\n";
+  return absl::OkStatus();
+}
+
+// Sends up to kLabelsPerCall labels; adds what was refused to `refused`.
+absl::Status SendLabels(Stub& stub, iv::CreateLabelsRequest& request,
+                        std::vector<std::string>& refused) {
+  if (request.labels_size() == 0) {
+    return absl::OkStatus();
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(const iv::CreateLabelsResponse response,
+                             CallUnary(stub, &Stub::CreateLabels, request, absl::Minutes(2)));
+  for (const auto& refusal : response.refusals()) {
+    refused.push_back(
+        absl::StrCat(request.labels(refusal.index()).sample(), ": ", refusal.message()));
+  }
+  request.clear_labels();
+  return absl::OkStatus();
+}
+
+absl::Status ReportLabels(const Client& client, int given,
+                          const std::vector<std::string>& refused) {
+  const int stored = given - static_cast<int>(refused.size());
+  if (client.json()) {
+    std::cout << nlohmann::json{{"stored", stored}, {"refused", refused}}.dump() << "\n";
+  } else {
+    std::cout << stored << " labels stored\n";
+  }
+  if (!refused.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(refused.size(), " labels refused:\n  ", absl::StrJoin(refused, "\n  ")));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddLabel(Client& client, const std::string& sample, const std::string& text) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
+  iv::CreateLabelsRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
+  iv::Label& label = *request.add_labels();
+  FIELDLOOP_ASSIGN_OR_RETURN(*label.mutable_sample(), client.Name("samples", sample));
+  label.set_source("person");
+  if (!text.empty()) {
+    iv::LabelRange& range = *label.add_ranges();
+    range.set_end_reading(-1);
+    range.set_label(text);
+  }
+  std::vector<std::string> refused;
+  FIELDLOOP_RETURN_IF_ERROR(SendLabels(*stub, request, refused));
+  return ReportLabels(client, 1, refused);
+}
+
+absl::Status ImportLabels(Client& client, const std::string& path) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  iv::CreateLabelsRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
+  std::istringstream lines(text);
+  std::string line;
+  std::vector<std::string> refused;
+  int given = 0;
+  for (int number = 1; std::getline(lines, line); ++number) {
+    if (absl::StripAsciiWhitespace(line).empty()) {
+      continue;
+    }
+    const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+    if (!json.is_object() || !json.contains("sample") || !json["sample"].is_string() ||
+        !json.contains("label") || !json["label"].is_string()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, " line ", number,
+          ": want {\"sample\": \"...\", \"label\": \"...\"}; the lines before it are stored"));
+    }
+    iv::Label& label = *request.add_labels();
+    FIELDLOOP_ASSIGN_OR_RETURN(*label.mutable_sample(),
+                               client.Name("samples", json["sample"].get<std::string>()));
+    label.set_source(json.value("source", "import"));
+    iv::LabelRange& range = *label.add_ranges();
+    range.set_end_reading(-1);
+    range.set_label(json["label"].get<std::string>());
+    ++given;
+    if (request.labels_size() == kLabelsPerCall) {
+      FIELDLOOP_RETURN_IF_ERROR(SendLabels(*stub, request, refused));
+    }
+  }
+  FIELDLOOP_RETURN_IF_ERROR(SendLabels(*stub, request, refused));
+  return ReportLabels(client, given, refused);
+}
+
+absl::Status ListLabels(Client& client, const std::string& sample) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
+  iv::ListLabelsRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Name("samples", sample));
+  Table table({"RANGES", "AUTHOR", "SOURCE", "TIME"});
+  FIELDLOOP_RETURN_IF_ERROR(ForEachPage(*stub, &Stub::ListLabels, request, [&](const auto& page) {
+    for (const iv::Label& label : page.labels()) {
+      if (client.json()) {
+        PrintJson(label);
+        continue;
+      }
+      std::vector<std::string> ranges;
+      for (const iv::LabelRange& range : label.ranges()) {
+        ranges.push_back(
+            absl::StrCat(range.start_reading(), ":", range.end_reading(), ":", range.label()));
+      }
+      table.Row({absl::StrJoin(ranges, " "), label.author(), label.source(),
+                 TimeText(label.create_time())});
+    }
+  }));
+  if (!client.json()) {
+    table.Print("no labels yet");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CreateDataset(Client& client, const std::string& id, const FilterFlags& flags) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
+  iv::CreateDatasetRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_dataset()->mutable_name(),
+                             client.Name("datasets", id));
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_dataset()->mutable_filter(), FilterOf(client, flags));
+  FIELDLOOP_ASSIGN_OR_RETURN(const iv::CreateDatasetResponse response,
+                             CallUnary(*stub, &Stub::CreateDataset, request));
+  PrintRecord(client, response.dataset(), {{"created", response.dataset().name()}});
+  return absl::OkStatus();
+}
+
+absl::Status ListDatasets(Client& client) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
+  iv::ListDatasetsRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
+  Table table({"DATASET", "CREATED"});
+  FIELDLOOP_RETURN_IF_ERROR(ForEachPage(*stub, &Stub::ListDatasets, request, [&](const auto& page) {
+    for (const iv::Dataset& dataset : page.datasets()) {
+      if (client.json()) {
+        PrintJson(dataset);
+      }
+      table.Row({ShortName(dataset.name()), TimeText(dataset.create_time())});
+    }
+  }));
+  if (!client.json()) {
+    table.Print("no datasets");
+  }
+  return absl::OkStatus();
+}
+
+void PrintVersion(const Client& client, const iv::DatasetVersion& version) {
+  PrintRecord(client, version,
+              {{"version", version.name()},
+               {"digest", version.digest()},
+               {"samples", absl::StrCat(version.sample_count())}});
+  if (client.json()) {
+    return;
+  }
+  Table table({"LABEL", "TRAINING READINGS", "TESTING READINGS"});
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> labels;
+  for (const auto& [label, count] : version.training_readings()) labels[label].first = count;
+  for (const auto& [label, count] : version.testing_readings()) labels[label].second = count;
+  for (const auto& [label, counts] : labels) {
+    table.Row({label, absl::StrCat(counts.first), absl::StrCat(counts.second)});
+  }
+  table.Print("no labels");
+}
+
+absl::Status FixDataset(Client& client, const std::string& id) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
+  iv::CreateDatasetVersionRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Name("datasets", id));
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      const iv::CreateDatasetVersionResponse response,
+      CallUnary(*stub, &Stub::CreateDatasetVersion, request, absl::Minutes(5)));
+  PrintVersion(client, response.dataset_version());
+  return absl::OkStatus();
+}
+
+absl::Status ListVersions(Client& client, const std::string& id) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
+  iv::ListDatasetVersionsRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Name("datasets", id));
+  Table table({"VERSION", "SAMPLES", "DIGEST", "CREATED"});
+  FIELDLOOP_RETURN_IF_ERROR(
+      ForEachPage(*stub, &Stub::ListDatasetVersions, request, [&](const auto& page) {
+        for (const iv::DatasetVersion& version : page.dataset_versions()) {
+          if (client.json()) {
+            PrintJson(version);
+          }
+          table.Row({ShortName(version.name()), absl::StrCat(version.sample_count()),
+                     version.digest().substr(0, 16), TimeText(version.create_time())});
+        }
+      }));
+  if (!client.json()) {
+    table.Print("no versions; fix one with `fieldloop datasets fix DATASET`");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddSamples(Program& program) {
+  Client& client = program.client;
+  CLI::App* noun = program.app.add_subcommand("samples", "Recordings");
+  noun->require_subcommand(1);
+  auto upload_flags = std::make_shared<UploadFlags>();
+  CLI::App* upload =
+      program.Verb(noun, "upload", "Uploads recordings (CSV, JSON, WAV)",
+                   [&client, upload_flags] { return UploadSamples(client, *upload_flags); });
+  upload->add_option("files", upload_flags->files, "recordings");
+  upload->add_option("--manifest", upload_flags->manifest,
+                     "JSON lines {path, split, label or ranges: [{start_ms, end_ms, label}], "
+                     "metadata}; paths relative to it");
+  upload->add_option("--label", upload_flags->label, "label of the named files");
+  upload->add_option("--split", upload_flags->split, "training, testing or auto")
+      ->check(CLI::IsMember({"training", "testing", "auto"}))
+      ->capture_default_str();
+  upload->add_option("--metadata", upload_flags->metadata, "key=value; repeatable");
+  auto filter = std::make_shared<FilterFlags>();
+  CLI::App* list = program.Verb(noun, "list", "Lists recordings, newest first",
+                                [&client, filter] { return ListSamples(client, *filter); });
+  filter->AddTo(list);
+  CLI::App* count = program.Verb(noun, "count", "Counts recordings by label and split",
+                                 [&client, filter] { return CountSamples(client, *filter); });
+  filter->AddTo(count);
+  auto id = std::make_shared<std::string>();
+  auto out = std::make_shared<std::string>();
+  auto canonical = std::make_shared<bool>(false);
+  CLI::App* get = program.Verb(noun, "get", "Shows a recording",
+                               [&client, id] { return GetSample(client, *id); });
+  get->add_option("sample", *id)->required();
+  CLI::App* download = program.Verb(
+      noun, "download", "Writes a recording to a file",
+      [&client, id, out, canonical] { return DownloadSample(client, *id, *out, *canonical); });
+  download->add_option("sample", *id)->required();
+  download->add_option("--out", *out, "file")->required();
+  download->add_flag("--canonical", *canonical, "float32 at an even rate instead of the original");
+}
+
+void AddLabels(Program& program) {
+  Client& client = program.client;
+  CLI::App* noun = program.app.add_subcommand("labels", "What recordings are");
+  noun->require_subcommand(1);
+  auto sample = std::make_shared<std::string>();
+  auto label = std::make_shared<std::string>();
+  auto path = std::make_shared<std::string>();
+  CLI::App* add =
+      program.Verb(noun, "add", "Labels a recording; an empty label takes the label away",
+                   [&client, sample, label] { return AddLabel(client, *sample, *label); });
+  add->add_option("sample", *sample)->required();
+  add->add_option("label", *label)->required();
+  CLI::App* import = program.Verb(noun, "import", "Labels many recordings from JSON lines",
+                                  [&client, path] { return ImportLabels(client, *path); });
+  import->add_option("file", *path, "lines of {\"sample\", \"label\"}")->required();
+  CLI::App* list = program.Verb(noun, "list", "Lists every label a recording ever had",
+                                [&client, sample] { return ListLabels(client, *sample); });
+  list->add_option("sample", *sample)->required();
+}
+
+void AddDatasets(Program& program) {
+  Client& client = program.client;
+  CLI::App* noun = program.app.add_subcommand("datasets", "Selections of recordings and versions");
+  noun->require_subcommand(1);
+  auto id = std::make_shared<std::string>();
+  auto filter = std::make_shared<FilterFlags>();
+  CLI::App* create =
+      program.Verb(noun, "create", "Creates a dataset: a name and a filter",
+                   [&client, id, filter] { return CreateDataset(client, *id, *filter); });
+  create->add_option("dataset", *id)->required();
+  filter->AddTo(create);
+  program.Verb(noun, "list", "Lists datasets", [&client] { return ListDatasets(client); });
+  CLI::App* fix = program.Verb(noun, "fix", "Fixes what a dataset selects now as a version",
+                               [&client, id] { return FixDataset(client, *id); });
+  fix->add_option("dataset", *id)->required();
+  CLI::App* versions = program.Verb(noun, "versions", "Lists the versions of a dataset",
+                                    [&client, id] { return ListVersions(client, *id); });
+  versions->add_option("dataset", *id)->required();
+}
+
+}  // namespace fieldloop::cli
