@@ -22,7 +22,8 @@ static inline void fl_put_u64(uint8_t *dst, uint64_t value) {
 }
 
 static inline uint32_t fl_get_u32(const uint8_t *src) {
-    return (uint32_t)src[0] | (uint32_t)src[1] << 8 | (uint32_t)src[2] << 16 | (uint32_t)src[3] << 24;
+    return (uint32_t)src[0] | (uint32_t)src[1] << 8 | (uint32_t)src[2] << 16 |
+           (uint32_t)src[3] << 24;
 }
 
 static inline uint64_t fl_get_u64(const uint8_t *src) {

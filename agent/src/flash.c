@@ -89,7 +89,8 @@ fl_status_t fl_flash_crc32(const fl_flash_t *flash, uint32_t offset, uint32_t si
     return FL_OK;
 }
 
-fl_status_t fl_flash_check(const fl_flash_t *flash, uint32_t sectors_min, uint32_t sector_size_min) {
+fl_status_t fl_flash_check(const fl_flash_t *flash, uint32_t sectors_min,
+                           uint32_t sector_size_min) {
     const uint32_t unit = flash->program_size;
     if (flash->read == NULL || flash->program == NULL || flash->erase == NULL || unit == 0 ||
         unit > FL_PROGRAM_SIZE_MAX || (unit & (unit - 1u)) != 0 ||

@@ -64,8 +64,8 @@ static fl_status_t newest(const fl_flash_t *flash, uint32_t first_sector, copy_t
     return first != FL_OK || second != FL_OK ? FL_ERR_IO : FL_ERR_NOT_FOUND;
 }
 
-fl_status_t fl_record_load(const fl_flash_t *flash, uint32_t first_sector, void *dst, size_t capacity,
-                           size_t *size) {
+fl_status_t fl_record_load(const fl_flash_t *flash, uint32_t first_sector, void *dst,
+                           size_t capacity, size_t *size) {
     copy_t copy;
     FL_RETURN_IF_ERROR(newest(flash, first_sector, &copy));
     if (copy.size > capacity) {
@@ -87,7 +87,8 @@ fl_status_t fl_record_save(const fl_flash_t *flash, uint32_t first_sector, const
     if (found != FL_OK && found != FL_ERR_NOT_FOUND) {
         return found;
     }
-    const bool first_is_current = found == FL_OK && current.offset == first_sector * flash->sector_size;
+    const bool first_is_current =
+        found == FL_OK && current.offset == first_sector * flash->sector_size;
     const uint32_t target = first_sector + (first_is_current ? 1u : 0u);
     const uint32_t offset = target * flash->sector_size;
 

@@ -52,8 +52,8 @@ typedef struct fl_flash {
 
     /**
      * Writes whole units that were erased before. After FL_OK and then sync() the bytes survive a
-     * reset. After an error, or a reset before sync() returned, any prefix may have been written and
-     * the bytes of the range may be anything; bytes outside the range are as they were.
+     * reset. After an error, or a reset before sync() returned, any prefix may have been written
+     * and the bytes of the range may be anything; bytes outside the range are as they were.
      */
     fl_status_t (*program)(void *context, uint32_t offset, const void *src, size_t size);
 
@@ -63,7 +63,8 @@ typedef struct fl_flash {
      */
     fl_status_t (*erase)(void *context, uint32_t offset);
 
-    /** Makes everything programmed and erased before durable. NULL when program() is durable itself. */
+    /** Makes everything programmed and erased before durable. NULL when program() is durable
+     * itself. */
     fl_status_t (*sync)(void *context);
 } fl_flash_t;
 
@@ -123,15 +124,16 @@ typedef struct fl_port {
     /**
      * Gives up to @p size bytes to the connection, *sent of them taken.
      *
-     * @return FL_OK with *sent >= 1; FL_ERR_AGAIN if none can be taken now, and the next call has the
-     *         same bytes first; FL_ERR_CLOSED after a failure.
+     * @return FL_OK with *sent >= 1; FL_ERR_AGAIN if none can be taken now, and the next call has
+     * the same bytes first; FL_ERR_CLOSED after a failure.
      */
     fl_status_t (*send)(void *context, const uint8_t *src, size_t size, size_t *sent);
 
     /** Ends the connection, in any state. */
     void (*close)(void *context);
 
-    /** SHA-256: start, any number of updates, finish. An fl_sha256_t may be given up at any point. */
+    /** SHA-256: start, any number of updates, finish. An fl_sha256_t may be given up at any point.
+     */
     void (*sha256_start)(void *context, fl_sha256_t *hash);
     void (*sha256_update)(void *context, fl_sha256_t *hash, const void *data, size_t size);
     void (*sha256_finish)(void *context, fl_sha256_t *hash, uint8_t digest[32]);
@@ -151,7 +153,8 @@ typedef struct fl_port {
 
     /**
      * Gives a PKCS#10 request (DER) for the pending key, which is made when there is none. The key
-     * stays pending, across a reset too, until identity_store(): a repeated request has the same key.
+     * stays pending, across a reset too, until identity_store(): a repeated request has the same
+     * key.
      */
     fl_status_t (*identity_request)(void *context, uint8_t *csr, size_t capacity, size_t *size);
 
@@ -159,11 +162,12 @@ typedef struct fl_port {
      * Makes the certificate and the pending key the identity. A reset during the call leaves either
      * the identity before, with the key still pending, or the new one.
      *
-     * @return FL_OK once it survives a reset; FL_ERR_TRUST if the certificate is not for the pending
-     *         key; FL_ERR_CORRUPT if it cannot be read; FL_ERR_IO.
+     * @return FL_OK once it survives a reset; FL_ERR_TRUST if the certificate is not for the
+     * pending key; FL_ERR_CORRUPT if it cannot be read; FL_ERR_IO.
      */
-    fl_status_t (*identity_store)(void *context, const uint8_t *certificate, size_t certificate_size,
-                                  const uint8_t *issuer, size_t issuer_size);
+    fl_status_t (*identity_store)(void *context, const uint8_t *certificate,
+                                  size_t certificate_size, const uint8_t *issuer,
+                                  size_t issuer_size);
 
     /** Restarts the device. If it returns, the agent does nothing more. */
     void (*reboot)(void *context);

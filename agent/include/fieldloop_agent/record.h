@@ -6,9 +6,9 @@
  * @file
  * @brief A record that a power cut can neither lose nor mix: two sectors take turns.
  *
- * A save goes to the sector that does not hold the newest copy, so that a reset at any point, also in
- * the middle of a program or an erase, leaves the old record or the new one. The bytes are described
- * in agent/docs/FORMAT.md.
+ * A save goes to the sector that does not hold the newest copy, so that a reset at any point, also
+ * in the middle of a program or an erase, leaves the old record or the new one. The bytes are
+ * described in agent/docs/FORMAT.md.
  */
 #ifndef FIELDLOOP_AGENT_RECORD_H
 #define FIELDLOOP_AGENT_RECORD_H
@@ -29,17 +29,18 @@ extern "C" {
  * @param flash         The area.
  * @param first_sector  Index of the first of the record's two sectors.
  * @param dst           Undefined unless FL_OK.
- * @return FL_OK; FL_ERR_NOT_FOUND if none was ever saved whole; FL_ERR_NO_SPACE if it is larger than
+ * @return FL_OK; FL_ERR_NOT_FOUND if none was ever saved whole; FL_ERR_NO_SPACE if it is larger
+ * than
  *         @p capacity; FL_ERR_IO.
  */
-fl_status_t fl_record_load(const fl_flash_t *flash, uint32_t first_sector, void *dst, size_t capacity,
-                           size_t *size);
+fl_status_t fl_record_load(const fl_flash_t *flash, uint32_t first_sector, void *dst,
+                           size_t capacity, size_t *size);
 
 /**
  * @brief Saves a copy in place of the older one. Blocks for one sector erase.
  *
- * @return FL_OK once it survives a reset and reads back; FL_ERR_NO_SPACE if it does not fit a sector;
- *         FL_ERR_IO, also when what was written does not read back: the record before still stands.
+ * @return FL_OK once it survives a reset and reads back; FL_ERR_NO_SPACE if it does not fit a
+ * sector; FL_ERR_IO, also when what was written does not read back: the record before still stands.
  */
 fl_status_t fl_record_save(const fl_flash_t *flash, uint32_t first_sector, const void *src,
                            size_t size);

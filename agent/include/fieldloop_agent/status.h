@@ -13,12 +13,12 @@ extern "C" {
  * @brief Result of an agent call. Errors are negative; the numbers never change.
  */
 typedef enum fl_status {
-    FL_OK = 0,             /**< Done. */
-    FL_ERR_ARG = -1,       /**< A parameter breaks the contract of the call. */
-    FL_ERR_IO = -2,        /**< The port reported a failure. */
-    FL_ERR_CORRUPT = -3,   /**< Stored data does not match its checksum. */
-    FL_ERR_NOT_FOUND = -4, /**< There is nothing to return. */
-    FL_ERR_NO_SPACE = -5,  /**< The data does not fit its buffer or its flash area. */
+    FL_OK = 0,               /**< Done. */
+    FL_ERR_ARG = -1,         /**< A parameter breaks the contract of the call. */
+    FL_ERR_IO = -2,          /**< The port reported a failure. */
+    FL_ERR_CORRUPT = -3,     /**< Stored data does not match its checksum. */
+    FL_ERR_NOT_FOUND = -4,   /**< There is nothing to return. */
+    FL_ERR_NO_SPACE = -5,    /**< The data does not fit its buffer or its flash area. */
     FL_ERR_UNSUPPORTED = -6, /**< Well formed, but not something this build can do. */
     FL_ERR_SELF_TEST = -7,   /**< A model gave another output than it promises. */
     FL_ERR_AGAIN = -8,       /**< Not now: nothing was done, call again later. */

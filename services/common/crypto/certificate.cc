@@ -9,6 +9,8 @@
 #include <utility>
 
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -20,6 +22,8 @@
 
 namespace fieldloop {
 namespace {
+
+constexpr std::size_t kMaxCommonNameBytes = 64;  // RFC 5280, ub-common-name.
 
 template <typename T, void (*Free)(T*)>
 struct Deleter {
@@ -108,6 +112,27 @@ CertificatePtr NewCertificate(EVP_PKEY* key, absl::string_view common_name, absl
   return certificate;
 }
 
+// The key of a PKCS#10 request that is good in every way.
+absl::StatusOr<KeyPtr> KeyOfRequest(absl::string_view csr_der) {
+  const auto* cursor = reinterpret_cast<const unsigned char*>(csr_der.data());
+  const auto* const end = cursor + csr_der.size();
+  const RequestPtr request(d2i_X509_REQ(nullptr, &cursor, static_cast<long>(csr_der.size())));
+  if (request == nullptr || cursor != end) {
+    ERR_clear_error();
+    return absl::InvalidArgumentError("csr: want a PKCS#10 request in DER");
+  }
+  KeyPtr key(X509_REQ_get_pubkey(request.get()));
+  if (!IsP256(key.get())) {
+    ERR_clear_error();
+    return absl::InvalidArgumentError("csr: want a key on P-256");
+  }
+  if (X509_REQ_verify(request.get(), key.get()) != 1) {
+    ERR_clear_error();
+    return absl::InvalidArgumentError("csr: want a request signed by its own key");
+  }
+  return key;
+}
+
 }  // namespace
 
 struct CertificateAuthority::State {
@@ -162,18 +187,11 @@ absl::StatusOr<std::string> CertificateAuthority::IssueForRequest(absl::string_v
                                                                   absl::string_view common_name,
                                                                   absl::Time not_before,
                                                                   absl::Time not_after) const {
-  const auto* cursor = reinterpret_cast<const unsigned char*>(csr_der.data());
-  const RequestPtr request(d2i_X509_REQ(nullptr, &cursor, static_cast<long>(csr_der.size())));
-  if (request == nullptr) {
-    return absl::InvalidArgumentError("csr: want a PKCS#10 request in DER");
+  if (common_name.empty() || common_name.size() > kMaxCommonNameBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("common_name: got ", common_name.size(),
+                                                   " bytes, want 1 to ", kMaxCommonNameBytes));
   }
-  const KeyPtr key(X509_REQ_get_pubkey(request.get()));
-  if (!IsP256(key.get())) {
-    return absl::InvalidArgumentError("csr: want a key on P-256");
-  }
-  if (X509_REQ_verify(request.get(), key.get()) != 1) {
-    return absl::InvalidArgumentError("csr: want a request signed by its own key");
-  }
+  FIELDLOOP_ASSIGN_OR_RETURN(const KeyPtr key, KeyOfRequest(csr_der));
   const CertificatePtr certificate = NewCertificate(key.get(), common_name, not_before, not_after);
   X509* issuer = state_->certificate.get();
   X509_set_issuer_name(certificate.get(), X509_get_subject_name(issuer));
@@ -208,6 +226,13 @@ CertificateAuthority::KeyAndCertificate CertificateAuthority::IssueForService(
   return {.key_pem = PemOf(key.get()), .certificate_pem = PemOf(certificate.get())};
 }
 
+bool CertificateAuthority::HasIssued(absl::string_view certificate) const {
+  const CertificatePtr parsed = ParseCertificate(certificate);
+  const bool issued = parsed != nullptr && X509_verify(parsed.get(), state_->key.get()) == 1;
+  ERR_clear_error();
+  return issued;
+}
+
 absl::StatusOr<absl::Time> CertificateNotAfter(absl::string_view certificate) {
   const CertificatePtr parsed = ParseCertificate(certificate);
   std::tm time{};
@@ -226,6 +251,38 @@ absl::StatusOr<std::string> CertificateCommonName(absl::string_view certificate)
     return absl::InvalidArgumentError("want an X.509 certificate with a common name");
   }
   return std::string(name.data());
+}
+
+absl::StatusOr<std::vector<std::string>> CertificateDnsNames(absl::string_view certificate) {
+  const CertificatePtr parsed = ParseCertificate(certificate);
+  if (parsed == nullptr) {
+    return absl::InvalidArgumentError("want an X.509 certificate in PEM or DER");
+  }
+  std::vector<std::string> dns_names;
+  auto* names = static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(parsed.get(), NID_subject_alt_name, nullptr, nullptr));
+  for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
+    if (name->type == GEN_DNS) {
+      const auto* text = reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName));
+      dns_names.emplace_back(text,
+                             static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
+    }
+  }
+  GENERAL_NAMES_free(names);
+  return dns_names;
+}
+
+absl::StatusOr<std::string> RequestPublicKey(absl::string_view csr_der) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const KeyPtr key, KeyOfRequest(csr_der));
+  std::array<unsigned char, 65> point{};
+  std::size_t size = 0;
+  if (EVP_PKEY_get_octet_string_param(key.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(),
+                                      point.size(), &size) != 1) {
+    ERR_clear_error();
+    return absl::InvalidArgumentError("csr: want an uncompressed key on P-256");
+  }
+  return std::string(reinterpret_cast<const char*>(point.data()), size);
 }
 
 }  // namespace fieldloop

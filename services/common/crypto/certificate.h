@@ -46,6 +46,9 @@ class CertificateAuthority {
                                     const std::vector<std::string>& dns_names,
                                     absl::Time not_before, absl::Time not_after) const;
 
+  // True if `certificate`, PEM or DER, is signed by this authority's key.
+  bool HasIssued(absl::string_view certificate) const;
+
  private:
   struct State;
   explicit CertificateAuthority(std::unique_ptr<State> state);
@@ -55,6 +58,11 @@ class CertificateAuthority {
 // Of a PEM or DER certificate: its end, and its common name.
 absl::StatusOr<absl::Time> CertificateNotAfter(absl::string_view certificate);
 absl::StatusOr<std::string> CertificateCommonName(absl::string_view certificate);
+// The DNS names that a PEM or DER certificate is for, in its order.
+absl::StatusOr<std::vector<std::string>> CertificateDnsNames(absl::string_view certificate);
+
+// The public key of a PKCS#10 request, 0x04 || x || y. Errors as IssueForRequest.
+absl::StatusOr<std::string> RequestPublicKey(absl::string_view csr_der);
 
 }  // namespace fieldloop
 

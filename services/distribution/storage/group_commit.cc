@@ -3,12 +3,15 @@
 
 #include "services/distribution/storage/group_commit.h"
 
+#include <soci/soci.h>
+
 namespace fieldloop::distribution {
 
 GroupCommit::GroupCommit(Database& database) : database_(database) {}
 
 absl::Status GroupCommit::Write(absl::FunctionRef<absl::Status(soci::session&)> body) {
-  Waiter self(body);
+  Waiter self;
+  self.body = &body;
   std::unique_lock<std::mutex> lock(mutex_);
   waiting_.push_back(&self);
   turn_.wait(lock, [&] { return self.done || !committing_; });
@@ -32,7 +35,7 @@ absl::Status GroupCommit::Write(absl::FunctionRef<absl::Status(soci::session&)> 
 void GroupCommit::CommitAll(const std::vector<Waiter*>& group) {
   const absl::Status committed = database_.Write([&](soci::session& session) {
     for (Waiter* waiter : group) {
-      waiter->status = waiter->body(session);
+      waiter->status = (*waiter->body)(session);
     }
     return absl::OkStatus();
   });
@@ -45,7 +48,7 @@ void GroupCommit::CommitAll(const std::vector<Waiter*>& group) {
   }
   // One may have spoilt it for all, by a constraint for example.
   for (Waiter* waiter : group) {
-    waiter->status = database_.Write(waiter->body);
+    waiter->status = database_.Write(*waiter->body);
   }
 }
 

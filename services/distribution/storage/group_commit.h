@@ -30,8 +30,7 @@ class GroupCommit {
  private:
   using Body = absl::FunctionRef<absl::Status(soci::session&)>;
   struct Waiter {
-    explicit Waiter(Body b) : body(b) {}
-    Body body;
+    const Body* body = nullptr;
     absl::Status status;
     bool done = false;
   };

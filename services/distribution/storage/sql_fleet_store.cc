@@ -68,13 +68,14 @@ struct SettingsRow {
   int samples_total = 0;
 
   static SettingsRow From(const FleetSettings& settings) {
-    SettingsRow row{.version = settings.version,
-                    .plan_id = settings.plan_id,
-                    .check_in_seconds = settings.check_in_seconds,
-                    .sketch_period_seconds = settings.sketch_period_seconds,
-                    .trial_windows = settings.trial_windows,
-                    .trial_timeout_seconds = settings.trial_timeout_seconds,
-                    .has_collection = settings.collection.has_value() ? 1 : 0};
+    SettingsRow row;
+    row.version = settings.version;
+    row.plan_id = settings.plan_id;
+    row.check_in_seconds = settings.check_in_seconds;
+    row.sketch_period_seconds = settings.sketch_period_seconds;
+    row.trial_windows = settings.trial_windows;
+    row.trial_timeout_seconds = settings.trial_timeout_seconds;
+    row.has_collection = settings.collection.has_value() ? 1 : 0;
     if (settings.collection.has_value()) {
       row.collection_target = EncodeSelector(settings.collection->target);
       row.samples_per_period = settings.collection->samples_per_period;

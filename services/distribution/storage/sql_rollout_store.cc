@@ -339,7 +339,9 @@ class SqlRolloutStore final : public RolloutStore {
       }
       SqlRolloutEdit edit(session, row);
       const Rollout before = edit.rollout;
-      FIELDLOOP_RETURN_IF_ERROR(body(edit));
+      if (absl::Status status = body(edit); !status.ok()) {
+        return status;
+      }
       result = edit.rollout;
       if (edit.changed.empty() && edit.events.empty() && edit.rollout == before) {
         return absl::OkStatus();
