@@ -1,0 +1,186 @@
+/*
+ * Copyright the Fieldloop authors.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+/**
+ * @file
+ * @brief The device agent: keeps a model up to date and reports how it does.
+ *
+ * The application calls fl_agent_init() once at start, fl_agent_observe() for each window that its
+ * model saw, and fl_agent_poll() whenever the time it returned has come, data arrived, or something
+ * was observed. Nothing blocks longer than one flash erase or one signature. One agent is used by
+ * one thread at a time; agents share nothing. agent/docs/DESIGN.md explains the state machines.
+ */
+#ifndef FIELDLOOP_AGENT_AGENT_H
+#define FIELDLOOP_AGENT_AGENT_H
+
+#include <fieldloop/agent/v1/agent.nanopb.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fieldloop_agent/app.h"
+#include "fieldloop_agent/config.h"
+#include "fieldloop_agent/outbox.h"
+#include "fieldloop_agent/port.h"
+#include "fieldloop_agent/state.h"
+#include "fieldloop_agent/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What the device is; pointers must outlive the agent. */
+typedef struct fl_agent_config {
+    const char *project;     /**< Without a prefix, at most 39 bytes. */
+    const char *hardware_id; /**< At most 31 bytes. */
+    const char *token;       /**< Enrolment token, used while not enrolled; NULL for none. */
+    const uint8_t *root;     /**< SignedDocument of a RootDocument, from manufacture. */
+    size_t root_size;
+    uint32_t first_contact_ms; /**< The first connection comes at a random time up to this. */
+} fl_agent_config_t;
+
+/** One window that the running model saw. */
+typedef struct fl_observation {
+    uint64_t start_ms;      /**< Unix milliseconds of the sensor clock. */
+    uint32_t stride_ms;     /**< Signal from its start to the start of the next window. */
+    uint64_t first_reading; /**< Readings before its first one, since the sensor was started. */
+    bool classified;        /**< False if the model failed; the members below are then not read. */
+    uint32_t predicted_class;
+    float confidence;           /**< 0 to 1. */
+    const uint8_t *channel_bin; /**< fl_model_info_t.channel_count bins. */
+    const float *channel_value; /**< As many values. */
+    const float *values;        /**< The window, axes within a reading. */
+    size_t value_count;
+} fl_observation_t;
+
+/** The model that runs, as fl_agent_init() started it. */
+typedef struct fl_running {
+    bool on; /**< False when there is no model, or none that is fit. */
+    bool on_trial;
+    fl_model_t model;
+    fl_model_info_t info;
+} fl_running_t;
+
+/* Counts of the period and the choice of recordings. */
+typedef struct fl_monitor {
+    bool open;
+    fieldloop_agent_v1_SketchReport sketch;
+    uint64_t end_ms;           /* Of the last window's stride. */
+    uint32_t period_ms;        /* As planned. */
+    uint32_t windows_expected; /* In a whole period. */
+    uint32_t windows_seen;
+    uint32_t granted;  /* Recordings that the plan allows in this period. */
+    uint32_t chosen;   /* Of them. */
+    uint32_t reserved; /* Counted in state.plan_used and not granted to a period. */
+    uint32_t random_quota;
+    uint32_t random_left;
+    uint32_t uncertain_quota;
+    uint32_t uncertain_left;
+    float threshold; /* Confidence at or below which a window is taken as uncertain. */
+    uint32_t lowest_count;
+    float lowest[FIELDLOOP_AGENT_UNCERTAIN_MAX]; /* Of this period, ascending. */
+} fl_monitor_t;
+
+/* The download and what follows it. */
+typedef struct fl_update {
+    uint8_t step;
+    bool allowed; /* This session's server offered it. */
+    bool forced;
+    uint32_t received; /* Bytes of the target taken from chunks. */
+    uint32_t hashed;   /* Bytes of the target read back. */
+    uint32_t stage_size;
+    uint8_t stage[FL_PROGRAM_SIZE_MAX];
+    fl_sha256_t hash;
+    uint32_t healthy; /* Windows in a row without failure, on trial. */
+    uint64_t trial_since_ms;
+} fl_update_t;
+
+/* The connection. */
+typedef struct fl_session {
+    uint8_t state;
+    uint8_t attempts; /* Failures in a row. */
+    bool contacted;   /* A server that knows the device answered since the start. */
+    uint64_t next_attempt_ms;
+    uint64_t next_check_in_ms;
+    uint64_t paused_until_ms;
+    uint64_t renew_after_ms;
+    uint64_t activity_ms; /* When bytes moved last. */
+    uint64_t chunk_deadline_ms;
+    uint8_t nonce[16];
+    uint32_t peer_max_frame;
+    bool reconnect; /* Close, and open again at once. */
+    bool state_needed;
+    bool check_in_waiting;
+    bool enroll_waiting;     /* For a certificate, be it the first or a newer one. */
+    uint64_t state_sequence; /* StateReport that waits for its Ack, 0 for none. */
+    fl_entry_t uplink;       /* Entry that is sent or waits for its Ack; sequence 0 for none. */
+    uint32_t uplink_sent;    /* Bytes of its payload that were sent. */
+    bool uplink_complete;
+    uint32_t requested_end; /* Of the last ArtifactRequest. */
+    uint32_t rx_size;
+    uint32_t tx_size;
+    uint32_t tx_sent;
+    uint8_t rx[FIELDLOOP_AGENT_RX_BYTES + 2];
+    uint8_t tx[FIELDLOOP_AGENT_TX_BYTES + 2];
+} fl_session_t;
+
+/** An agent. Treat the members as private, except running, state and identity, which may be read.
+ */
+typedef struct fl_agent {
+    const fl_port_t *port;
+    const fl_app_t *app;
+    const fl_agent_config_t *config;
+    fl_running_t running;
+    fl_state_t state;
+    fl_identity_t identity;
+    bool enrolled;
+    bool halted; /* The port was told to reboot. */
+    bool root_in_flash;
+    uint32_t root_version;
+    uint64_t next_sequence;
+    uint64_t random_state;
+    uint64_t time_base_ms;      /* now_ms() when state.time_floor_ms was learnt. */
+    uint64_t time_saved_ms;     /* time_floor_ms as saved last. */
+    uint64_t unsynced_since_ms; /* 0 when the outbox is synced. */
+    fl_outbox_t outbox;
+    fl_monitor_t monitor;
+    fl_update_t update;
+    fl_session_t session;
+} fl_agent_t;
+
+/**
+ * @brief Reads flash, counts the start, and starts the model that is due: the one on trial, or the
+ * confirmed one.
+ *
+ * All pointers must outlive the agent. Blocks while the model's bytes are hashed.
+ *
+ * @return FL_OK, also when there is no model; FL_ERR_ARG if the port's flash or a text of the
+ *         configuration is out of its limits; FL_ERR_CORRUPT if the root or the state record cannot
+ *         be read; FL_ERR_IO.
+ */
+fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app_t *app,
+                          const fl_agent_config_t *config);
+
+/**
+ * @brief Does what can be done now.
+ *
+ * @return When to call again at the latest, on the clock of fl_port_t.now_ms; call earlier when the
+ *         connection has news or something was observed.
+ */
+uint64_t fl_agent_poll(fl_agent_t *agent);
+
+/** Counts a window of the running model, and puts it in the outbox if it is chosen. */
+void fl_agent_observe(fl_agent_t *agent, const fl_observation_t *observation);
+
+/**
+ * @brief Closes the period that is being counted and makes the outbox durable: before an orderly
+ * end.
+ */
+void fl_agent_flush(fl_agent_t *agent);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,244 @@
+/*
+ * Copyright the Fieldloop authors.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "posix_port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <mbedtls/ecdsa.h>
+#include <mbedtls/sha256.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    STATE_SECTOR = 4096,
+    STATE_BYTES = 4 * STATE_SECTOR,
+    OUTBOX_SECTOR = 128 * 1024, /* Holds the largest recording that the protocol allows. */
+    OUTBOX_BYTES = 16 * OUTBOX_SECTOR,
+    SLOT_SECTOR = 4096,
+};
+
+_Static_assert(sizeof(mbedtls_sha256_context) <= sizeof(fl_sha256_t),
+               "FIELDLOOP_AGENT_SHA256_BYTES is smaller than mbedTLS needs");
+
+static uint64_t clock_ms(clockid_t clock) {
+    struct timespec now;
+    (void)clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+uint64_t fl_posix_now_ms(void) {
+    return clock_ms(CLOCK_MONOTONIC);
+}
+
+uint64_t fl_posix_wall_ms(void) {
+    return clock_ms(CLOCK_REALTIME);
+}
+
+static uint64_t now_ms(void *context) {
+    (void)context;
+    return fl_posix_now_ms();
+}
+
+static fl_status_t random_bytes(void *context, void *dst, size_t size) {
+    fl_posix_t *posix = context;
+    return mbedtls_ctr_drbg_random(&posix->random, dst, size) == 0 ? FL_OK : FL_ERR_IO;
+}
+
+static fl_status_t do_connect(void *context, bool use_identity) {
+    fl_posix_t *posix = context;
+    return fl_posix_transport_connect(&posix->transport, use_identity);
+}
+
+static fl_status_t do_receive(void *context, uint8_t *dst, size_t capacity, size_t *size) {
+    fl_posix_t *posix = context;
+    return fl_posix_transport_receive(&posix->transport, dst, capacity, size);
+}
+
+static fl_status_t do_send(void *context, const uint8_t *src, size_t size, size_t *sent) {
+    fl_posix_t *posix = context;
+    return fl_posix_transport_send(&posix->transport, src, size, sent);
+}
+
+static void do_close(void *context) {
+    fl_posix_t *posix = context;
+    fl_posix_transport_close(&posix->transport);
+}
+
+static void sha256_start(void *context, fl_sha256_t *hash) {
+    mbedtls_sha256_context *state = (mbedtls_sha256_context *)(void *)hash;
+    (void)context;
+    mbedtls_sha256_init(state);
+    (void)mbedtls_sha256_starts_ret(state, 0);
+}
+
+static void sha256_update(void *context, fl_sha256_t *hash, const void *data, size_t size) {
+    (void)context;
+    (void)mbedtls_sha256_update_ret((mbedtls_sha256_context *)(void *)hash, data, size);
+}
+
+static void sha256_finish(void *context, fl_sha256_t *hash, uint8_t digest[32]) {
+    (void)context;
+    (void)mbedtls_sha256_finish_ret((mbedtls_sha256_context *)(void *)hash, digest);
+}
+
+static fl_status_t verify(void *context, const uint8_t public_key[65], const uint8_t digest[32],
+                          const uint8_t signature[64]) {
+    mbedtls_ecp_group group;
+    mbedtls_ecp_point point;
+    mbedtls_mpi r;
+    mbedtls_mpi s;
+    (void)context;
+    mbedtls_ecp_group_init(&group);
+    mbedtls_ecp_point_init(&point);
+    mbedtls_mpi_init(&r);
+    mbedtls_mpi_init(&s);
+    const bool valid = mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_SECP256R1) == 0 &&
+                       mbedtls_ecp_point_read_binary(&group, &point, public_key, 65) == 0 &&
+                       mbedtls_ecp_check_pubkey(&group, &point) == 0 &&
+                       mbedtls_mpi_read_binary(&r, signature, 32) == 0 &&
+                       mbedtls_mpi_read_binary(&s, signature + 32, 32) == 0 &&
+                       mbedtls_ecdsa_verify(&group, digest, 32, &point, &r, &s) == 0;
+    mbedtls_ecp_group_free(&group);
+    mbedtls_ecp_point_free(&point);
+    mbedtls_mpi_free(&r);
+    mbedtls_mpi_free(&s);
+    return valid ? FL_OK : FL_ERR_TRUST;
+}
+
+static fl_status_t identity(void *context, fl_identity_t *out) {
+    const fl_posix_t *posix = context;
+    return fl_posix_identity_get(&posix->identity, out);
+}
+
+static fl_status_t identity_request(void *context, uint8_t *csr, size_t capacity, size_t *size) {
+    fl_posix_t *posix = context;
+    return fl_posix_identity_request(&posix->identity, csr, capacity, size);
+}
+
+static fl_status_t identity_store(void *context, const uint8_t *certificate,
+                                  size_t certificate_size, const uint8_t *issuer,
+                                  size_t issuer_size) {
+    fl_posix_t *posix = context;
+    return fl_posix_identity_store(&posix->identity, certificate, certificate_size, issuer,
+                                   issuer_size);
+}
+
+static void do_reboot(void *context) {
+    fl_posix_t *posix = context;
+    posix->reboot_requested = true;
+}
+
+static void do_log(void *context, fl_log_level_t level, const char *text) {
+    const fl_posix_t *posix = context;
+    if (posix->config->log != NULL) {
+        posix->config->log(posix->config->log_context, level, text);
+    }
+}
+
+static fl_status_t open_directory(fl_posix_t *posix, const char *directory) {
+    char path[PATH_MAX];
+    posix->failure = "the state directory cannot be made";
+    if (mkdir(directory, 0700) != 0 && errno != EEXIST) {
+        return FL_ERR_IO;
+    }
+    posix->failure = "the state directory cannot be written";
+    const int length = snprintf(path, sizeof path, "%s/lock", directory);
+    if (length < 0 || (size_t)length >= sizeof path) {
+        return FL_ERR_IO;
+    }
+    posix->lock_file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (posix->lock_file < 0) {
+        return FL_ERR_IO;
+    }
+    posix->failure = "another process uses the state directory";
+    return flock(posix->lock_file, LOCK_EX | LOCK_NB) == 0 ? FL_OK : FL_ERR_AGAIN;
+}
+
+static fl_status_t open_area(fl_posix_flash_t *flash, fl_flash_t *area, const char *directory,
+                             const char *name, uint32_t size, uint32_t sector_size) {
+    char path[PATH_MAX];
+    const int length = snprintf(path, sizeof path, "%s/%s", directory, name);
+    if (length < 0 || (size_t)length >= sizeof path) {
+        return FL_ERR_IO;
+    }
+    FL_RETURN_IF_ERROR(fl_posix_flash_open(flash, path, size, sector_size));
+    *area = fl_posix_flash_area(flash);
+    return FL_OK;
+}
+
+fl_status_t fl_posix_open(fl_posix_t *posix, const fl_posix_config_t *config) {
+    const char *directory = config->state_directory;
+    fl_port_t *port = &posix->port;
+    memset(posix, 0, sizeof *posix);
+    posix->config = config;
+    posix->lock_file = -1;
+    posix->state.file = posix->outbox.file = posix->slot[0].file = posix->slot[1].file = -1;
+    posix->transport.socket = -1;
+    mbedtls_entropy_init(&posix->entropy);
+    mbedtls_ctr_drbg_init(&posix->random);
+    mbedtls_pk_init(&posix->identity.key);
+    mbedtls_x509_crt_init(&posix->identity.chain);
+
+    FL_RETURN_IF_ERROR(open_directory(posix, directory));
+    posix->failure = "the system gives no random bytes";
+    if (mbedtls_ctr_drbg_seed(&posix->random, mbedtls_entropy_func, &posix->entropy, NULL, 0) !=
+        0) {
+        return FL_ERR_IO;
+    }
+    posix->failure = "a file of the state directory cannot be opened";
+    FL_RETURN_IF_ERROR(open_area(&posix->state, &port->state, directory, "state.flash", STATE_BYTES,
+                                 STATE_SECTOR));
+    FL_RETURN_IF_ERROR(open_area(&posix->outbox, &port->outbox, directory, "outbox.flash",
+                                 OUTBOX_BYTES, OUTBOX_SECTOR));
+    FL_RETURN_IF_ERROR(open_area(&posix->slot[0], &port->slot[0], directory, "slot-a.flash",
+                                 FL_POSIX_SLOT_BYTES, SLOT_SECTOR));
+    FL_RETURN_IF_ERROR(open_area(&posix->slot[1], &port->slot[1], directory, "slot-b.flash",
+                                 FL_POSIX_SLOT_BYTES, SLOT_SECTOR));
+    posix->failure = "identity.pem cannot be read";
+    FL_RETURN_IF_ERROR(fl_posix_identity_open(&posix->identity, directory, &posix->random));
+    posix->failure = "the authorities of the server cannot be read: want PEM certificates";
+    FL_RETURN_IF_ERROR(fl_posix_transport_open(
+        &posix->transport, config->host, config->port, config->server_name, config->authorities_pem,
+        config->authorities_size, &posix->identity, &posix->random));
+    posix->failure = NULL;
+
+    port->context = posix;
+    port->now_ms = now_ms;
+    port->random = random_bytes;
+    port->connect = do_connect;
+    port->receive = do_receive;
+    port->send = do_send;
+    port->close = do_close;
+    port->sha256_start = sha256_start;
+    port->sha256_update = sha256_update;
+    port->sha256_finish = sha256_finish;
+    port->verify = verify;
+    port->identity = identity;
+    port->identity_request = identity_request;
+    port->identity_store = identity_store;
+    port->reboot = do_reboot;
+    port->log = do_log;
+    return FL_OK;
+}
+
+void fl_posix_close(fl_posix_t *posix) {
+    fl_posix_transport_free(&posix->transport);
+    fl_posix_identity_close(&posix->identity);
+    fl_posix_flash_close(&posix->state);
+    fl_posix_flash_close(&posix->outbox);
+    fl_posix_flash_close(&posix->slot[0]);
+    fl_posix_flash_close(&posix->slot[1]);
+    mbedtls_ctr_drbg_free(&posix->random);
+    mbedtls_entropy_free(&posix->entropy);
+    if (posix->lock_file >= 0) {
+        (void)close(posix->lock_file);
+        posix->lock_file = -1;
+    }
+}

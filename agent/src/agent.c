@@ -1,0 +1,240 @@
+/*
+ * Copyright the Fieldloop authors.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "fieldloop_agent/agent.h"
+
+#include <string.h>
+
+#include "bytes.h"
+#include "fieldloop_agent/record.h"
+#include "flash.h"
+#include "internal.h"
+#include "state_record.h"
+#include "trust.h"
+
+enum {
+    SEQUENCE_BLOCK = 1024,      /* Sequences reserved with one write of the record. */
+    OUTBOX_SYNC_MS = 1000,      /* Longest time for which telemetry is not durable. */
+    TIME_SAVE_MS = 3600 * 1000, /* Progress of the time floor worth a write of its own. */
+    STATE_SECTORS = 4,
+    STATE_SECTOR_MIN = 1280,
+};
+
+_Static_assert(FIELDLOOP_AGENT_RX_BYTES >= 2560 && FIELDLOOP_AGENT_RX_BYTES <= 65535,
+               "FIELDLOOP_AGENT_RX_BYTES is outside what the protocol allows");
+_Static_assert(FIELDLOOP_AGENT_TX_BYTES >= FL_PB(DeviceMessage_size),
+               "FIELDLOOP_AGENT_TX_BYTES is smaller than a DeviceMessage");
+
+void fl_agent_log(const fl_agent_t *agent, fl_log_level_t level, const char *text) {
+    if (agent->port->log != NULL) {
+        agent->port->log(agent->port->context, level, text);
+    }
+}
+
+uint64_t fl_agent_now(const fl_agent_t *agent) {
+    return agent->port->now_ms(agent->port->context);
+}
+
+uint64_t fl_agent_unix_ms(const fl_agent_t *agent) {
+    if (agent->state.time_floor_ms == 0) {
+        return 0;
+    }
+    return agent->state.time_floor_ms + (fl_agent_now(agent) - agent->time_base_ms);
+}
+
+void fl_agent_learn_time(fl_agent_t *agent, uint64_t unix_ms) {
+    /* Never back: whoever sets the clock back wants an expired document to count. */
+    if (unix_ms <= fl_agent_unix_ms(agent)) {
+        return;
+    }
+    agent->state.time_floor_ms = unix_ms;
+    agent->time_base_ms = fl_agent_now(agent);
+    if (unix_ms - agent->time_saved_ms >= TIME_SAVE_MS) {
+        (void)fl_agent_save(agent);
+    }
+}
+
+uint32_t fl_agent_random(fl_agent_t *agent, uint32_t limit) {
+    /* splitmix64 (Steele, Lea, Flood 2014), scaled by the high half of a product. */
+    agent->random_state += 0x9e3779b97f4a7c15u;
+    uint64_t z = agent->random_state;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    return (uint32_t)(((z >> 32) * ((uint64_t)limit + 1u)) >> 32);
+}
+
+uint64_t fl_agent_sequence_to_save(fl_agent_t *agent) {
+    if (agent->next_sequence >= agent->state.sequence_limit) {
+        agent->state.sequence_limit = agent->next_sequence + SEQUENCE_BLOCK;
+    }
+    return agent->next_sequence++;
+}
+
+uint64_t fl_agent_sequence(fl_agent_t *agent) {
+    const uint64_t limit = agent->state.sequence_limit;
+    const uint64_t sequence = fl_agent_sequence_to_save(agent);
+    if (agent->state.sequence_limit != limit && fl_agent_save(agent) != FL_OK) {
+        agent->state.sequence_limit = limit;
+        agent->next_sequence = sequence;
+        return 0;
+    }
+    return sequence;
+}
+
+fl_status_t fl_agent_save(fl_agent_t *agent) {
+    agent->state.dropped_uplinks = agent->outbox.dropped;
+    const fl_status_t status = fl_state_save(&agent->port->state, &agent->state);
+    if (status == FL_OK) {
+        agent->time_saved_ms = agent->state.time_floor_ms;
+    } else {
+        fl_agent_log(agent, FL_LOG_WARNING, "the state record could not be saved");
+    }
+    return status;
+}
+
+static fl_status_t root_in_flash(const fl_port_t *port, FL_PB(RootDocument) * root) {
+    uint8_t signed_root[FL_PB(SignedDocument_size)];
+    size_t size = 0;
+    FL_RETURN_IF_ERROR(
+        fl_record_load(&port->state, FL_ROOT_SECTOR, signed_root, sizeof signed_root, &size));
+    return fl_trust_open_root((fl_slice_t){.data = signed_root, .size = size}, root);
+}
+
+fl_status_t fl_agent_root(const fl_agent_t *agent, FL_PB(RootDocument) * root) {
+    if (agent->root_in_flash) {
+        return root_in_flash(agent->port, root);
+    }
+    return fl_trust_open_root(
+        (fl_slice_t){.data = agent->config->root, .size = agent->config->root_size}, root);
+}
+
+static fl_status_t find_root(fl_agent_t *agent) {
+    FL_PB(RootDocument) root;
+    FL_RETURN_IF_ERROR(fl_agent_root(agent, &root));
+    agent->root_version = root.version;
+    const fl_status_t status = root_in_flash(agent->port, &root);
+    if (status == FL_OK && root.version > agent->root_version) {
+        agent->root_version = root.version;
+        agent->root_in_flash = true;
+    }
+    return status == FL_ERR_IO ? FL_ERR_IO : FL_OK;
+}
+
+void fl_agent_rotate_root(fl_agent_t *agent, fl_slice_t signed_root) {
+    FL_PB(RootDocument) current;
+    uint32_t version = 0;
+    if (fl_agent_root(agent, &current) != FL_OK ||
+        fl_trust_next_root(agent->port, &current, signed_root, &version) != FL_OK) {
+        fl_agent_log(agent, FL_LOG_WARNING, "a root document was refused");
+        return;
+    }
+    if (fl_record_save(&agent->port->state, FL_ROOT_SECTOR, signed_root.data, signed_root.size) !=
+        FL_OK) {
+        fl_agent_log(agent, FL_LOG_WARNING, "the root document could not be saved");
+        return;
+    }
+    agent->root_version = version;
+    agent->root_in_flash = true;
+    fl_agent_log(agent, FL_LOG_INFO, "the root document was replaced by its next version");
+}
+
+void fl_agent_reboot(fl_agent_t *agent) {
+    fl_agent_flush(agent);
+    agent->port->close(agent->port->context);
+    agent->halted = true;
+    agent->port->reboot(agent->port->context);
+}
+
+fl_status_t fl_agent_enqueue(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t sequence,
+                             const fl_part_t *parts, size_t part_count) {
+    const fl_status_t status = fl_outbox_append(&agent->outbox, kind, sequence, parts, part_count);
+    if (status != FL_OK) {
+        fl_agent_log(agent, FL_LOG_WARNING, "an uplink was dropped: the outbox has no room");
+        return status;
+    }
+    if (agent->unsynced_since_ms == 0) {
+        agent->unsynced_since_ms = fl_agent_now(agent) + 1u;
+    }
+    return FL_OK;
+}
+
+static bool is_text(const char *text, size_t max) {
+    return text != NULL && text[0] != '\0' && strlen(text) <= max;
+}
+
+fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app_t *app,
+                          const fl_agent_config_t *config) {
+    const FL_PB(Hello) *limits = NULL;
+    memset(agent, 0, sizeof *agent);
+    agent->port = port;
+    agent->app = app;
+    agent->config = config;
+    if (!is_text(config->project, sizeof limits->project - 1u) ||
+        !is_text(config->hardware_id, sizeof limits->hardware_id - 1u)) {
+        return FL_ERR_ARG;
+    }
+    FL_RETURN_IF_ERROR(fl_flash_check(&port->state, STATE_SECTORS, STATE_SECTOR_MIN));
+    FL_RETURN_IF_ERROR(fl_flash_check(&port->slot[0], 1, FL_PROGRAM_SIZE_MAX));
+    FL_RETURN_IF_ERROR(fl_flash_check(&port->slot[1], 1, FL_PROGRAM_SIZE_MAX));
+    FL_RETURN_IF_ERROR(
+        port->random(port->context, &agent->random_state, sizeof agent->random_state));
+    FL_RETURN_IF_ERROR(find_root(agent));
+    FL_RETURN_IF_ERROR(fl_state_load(&port->state, &agent->state));
+    FL_RETURN_IF_ERROR(fl_outbox_mount(&agent->outbox, &port->outbox));
+
+    agent->outbox.dropped = agent->state.dropped_uplinks;
+    agent->time_saved_ms = agent->state.time_floor_ms;
+    agent->time_base_ms = fl_agent_now(agent);
+    agent->next_sequence = agent->state.sequence_limit;
+    agent->state.sequence_limit += SEQUENCE_BLOCK;
+    agent->state.boot_count++;
+    FL_RETURN_IF_ERROR(fl_update_boot(agent));
+    fl_session_init(agent);
+    return FL_OK;
+}
+
+static void sync_outbox(fl_agent_t *agent) {
+    agent->unsynced_since_ms = 0;
+    if (fl_outbox_sync(&agent->outbox) != FL_OK) {
+        fl_agent_log(agent, FL_LOG_WARNING, "the outbox could not be made durable");
+    }
+}
+
+uint64_t fl_agent_poll(fl_agent_t *agent) {
+    if (agent->halted) {
+        return UINT64_MAX;
+    }
+    const bool session_busy = fl_session_poll(agent);
+    const bool update_busy = !agent->halted && fl_update_step(agent);
+    if (agent->halted) {
+        return UINT64_MAX;
+    }
+    const uint64_t now = fl_agent_now(agent);
+    uint64_t next = fl_session_deadline(agent);
+    if (agent->unsynced_since_ms != 0) {
+        if (now >= agent->unsynced_since_ms + OUTBOX_SYNC_MS) {
+            sync_outbox(agent);
+        } else if (agent->unsynced_since_ms + OUTBOX_SYNC_MS < next) {
+            next = agent->unsynced_since_ms + OUTBOX_SYNC_MS;
+        }
+    }
+    const uint64_t trial = fl_update_deadline(agent);
+    next = trial < next ? trial : next;
+    return session_busy || update_busy || next < now ? now : next;
+}
+
+void fl_agent_observe(fl_agent_t *agent, const fl_observation_t *observation) {
+    if (agent->halted || !agent->running.on) {
+        return;
+    }
+    fl_monitor_observe(agent, observation);
+    fl_update_observe(agent, observation->classified);
+}
+
+void fl_agent_flush(fl_agent_t *agent) {
+    fl_monitor_close(agent);
+    fl_monitor_return_reserve(agent);
+    sync_outbox(agent);
+}

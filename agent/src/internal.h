@@ -1,0 +1,81 @@
+/*
+ * Copyright the Fieldloop authors.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+/* Functions that the agent's own files share. Each takes the agent that fl_agent_init() made. */
+#ifndef FIELDLOOP_AGENT_SRC_INTERNAL_H
+#define FIELDLOOP_AGENT_SRC_INTERNAL_H
+
+#include "fieldloop_agent/agent.h"
+#include "wire.h"
+
+#define FL_PHASE(name) FL_PB(UpdatePhase_UPDATE_PHASE_##name)
+#define FL_CAUSE(name) FL_PB(UpdateCause_UPDATE_CAUSE_##name)
+
+enum { FL_ROOT_SECTOR = 2 };
+
+/* --- agent.c --- */
+
+void fl_agent_log(const fl_agent_t *agent, fl_log_level_t level, const char *text);
+uint64_t fl_agent_now(const fl_agent_t *agent);
+
+/* Unix time that is certainly past; 0 when no server was ever heard. */
+uint64_t fl_agent_unix_ms(const fl_agent_t *agent);
+void fl_agent_learn_time(fl_agent_t *agent, uint64_t unix_ms);
+
+/* Evenly distributed in [0, limit]. For jitter and choice, not for secrets. */
+uint32_t fl_agent_random(fl_agent_t *agent, uint32_t limit);
+
+/* A sequence never used before, or 0 if it could not be reserved. */
+uint64_t fl_agent_sequence(fl_agent_t *agent);
+
+/* The same, for use only after the caller has saved the record. */
+uint64_t fl_agent_sequence_to_save(fl_agent_t *agent);
+
+fl_status_t fl_agent_save(fl_agent_t *agent);
+
+/* The newest root document. */
+fl_status_t fl_agent_root(const fl_agent_t *agent, FL_PB(RootDocument) * root);
+
+/* Takes a newer root document, or logs why not. */
+void fl_agent_rotate_root(fl_agent_t *agent, fl_slice_t signed_root);
+
+void fl_agent_reboot(fl_agent_t *agent);
+
+/* Puts an entry in the outbox. */
+fl_status_t fl_agent_enqueue(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t sequence,
+                             const fl_part_t *parts, size_t part_count);
+
+/* --- update.c --- */
+
+/* Counts a start on trial, starts the model that is due, and saves the record. */
+fl_status_t fl_update_boot(fl_agent_t *agent);
+void fl_update_offer(fl_agent_t *agent, fl_slice_t message);
+/* FL_ERR_CORRUPT when the chunk breaks the protocol. */
+fl_status_t fl_update_chunk(fl_agent_t *agent, fl_slice_t message);
+/* The next part to ask for. False when none is wanted now. */
+bool fl_update_wants(const fl_agent_t *agent, uint32_t *offset, uint32_t *size);
+/* Hashing, switching, ending a trial. True when there is more to do at once. */
+bool fl_update_step(fl_agent_t *agent);
+/* When the trial times out; UINT64_MAX when none is on. */
+uint64_t fl_update_deadline(const fl_agent_t *agent);
+void fl_update_observe(fl_agent_t *agent, bool classified);
+
+/* --- monitor.c --- */
+
+void fl_monitor_observe(fl_agent_t *agent, const fl_observation_t *observation);
+/* Closes the period that is open, if one is. */
+void fl_monitor_close(fl_agent_t *agent);
+/* Gives recordings that were reserved and not chosen back to the plan. */
+void fl_monitor_return_reserve(fl_agent_t *agent);
+
+/* --- session.c --- */
+
+void fl_session_init(fl_agent_t *agent);
+/* True when there is more to do at once. */
+bool fl_session_poll(fl_agent_t *agent);
+uint64_t fl_session_deadline(const fl_agent_t *agent);
+/* Whether parts of an artifact were asked for and have not come. */
+bool fl_session_awaits_chunks(const fl_agent_t *agent);
+
+#endif

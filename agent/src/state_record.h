@@ -1,0 +1,34 @@
+/*
+ * Copyright the Fieldloop authors.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+/* What the agent remembers across resets: one record, saved whole. Its bytes are in
+ * agent/docs/FORMAT.md; what each phase means is in agent/docs/DESIGN.md. */
+#ifndef FIELDLOOP_AGENT_SRC_STATE_RECORD_H
+#define FIELDLOOP_AGENT_SRC_STATE_RECORD_H
+
+#include "fieldloop_agent/config.h"
+#include "fieldloop_agent/port.h"
+#include "fieldloop_agent/state.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Loads the record. FL_OK, also for a device that has none yet; FL_ERR_CORRUPT for a record of
+ * another format; FL_ERR_IO. */
+fl_status_t fl_state_load(const fl_flash_t *flash, fl_state_t *state);
+
+/* Saves the record. After an error the one before stands. */
+fl_status_t fl_state_save(const fl_flash_t *flash, const fl_state_t *state);
+
+bool fl_state_is_refused(const fl_state_t *state, const uint8_t digest[32]);
+
+/* Remembers a digest; with the list full the oldest gives way. */
+void fl_state_refuse(fl_state_t *state, const uint8_t digest[32]);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

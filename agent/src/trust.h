@@ -1,0 +1,64 @@
+/*
+ * Copyright the Fieldloop authors.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+/* What may run: verification of root documents, release manifests and directives. */
+#ifndef FIELDLOOP_AGENT_SRC_TRUST_H
+#define FIELDLOOP_AGENT_SRC_TRUST_H
+
+#include "fieldloop_agent/port.h"
+#include "wire.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FL_CONTEXT_ROOT "fieldloop.root.v1"
+#define FL_CONTEXT_MANIFEST "fieldloop.manifest.v1"
+#define FL_CONTEXT_DIRECTIVE "fieldloop.directive.v1"
+
+/* Verifies that at least role->threshold different keys of the role signed the document in the
+ * context. FL_OK; FL_ERR_TRUST, also for a role whose indices or threshold make no sense. */
+fl_status_t fl_trust_verify(const fl_port_t *port, const FL_PB(RootDocument) * root,
+                            const FL_PB(TrustedRole) * role, const char *context,
+                            const fl_document_t *document);
+
+/* Decodes a SignedDocument of a RootDocument that is trusted because of where it comes from. */
+fl_status_t fl_trust_open_root(fl_slice_t signed_root, FL_PB(RootDocument) * root);
+
+/* Decides whether next may take the place of current: version exactly one more, signed by the root
+ * role of both. FL_OK with *version; FL_ERR_CORRUPT, FL_ERR_TRUST. */
+fl_status_t fl_trust_next_root(const fl_port_t *port, const FL_PB(RootDocument) * current,
+                               fl_slice_t next, uint32_t *version);
+
+/* What an offer is checked against. */
+typedef struct fl_offer_context {
+    const char *project;
+    const char *hardware_id;
+    const char *device_id;
+    const uint8_t *nonce; /* 16 bytes: of this session's Hello. */
+    uint64_t now_ms;      /* Unix time that is certainly past. */
+    uint64_t confirmed_sequence;
+} fl_offer_context_t;
+
+/* What an offer that was accepted wants. */
+typedef struct fl_offer {
+    uint8_t digest[32];
+    uint32_t size;
+    uint64_t release_sequence;
+    char rollout_id[40];
+    bool forced;
+} fl_offer_t;
+
+/* Checks an UpdateOffer. Returns UPDATE_CAUSE_UNSPECIFIED when it may be installed, otherwise the
+ * cause. offer->rollout_id and release_sequence are set as far as they could be read, for the
+ * report; the rest only when it may be installed. */
+FL_PB(UpdateCause)
+fl_trust_offer(const fl_port_t *port, const FL_PB(RootDocument) * root,
+               const fl_offer_context_t *context, fl_slice_t message, fl_offer_t *offer);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
