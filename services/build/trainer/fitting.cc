@@ -38,21 +38,24 @@ absl::StatusOr<TrainingFeatures> ComputeTrainingFeatures(const TrainInput& input
   TrainingFeatures features;
   features.rows_per_window = 1 + copies;
   features.table = FeatureTable(train.size() * features.rows_per_window, extractor.feature_count());
+  // All originals first: the noise of copies depends on every window, so that one bad window would
+  // spoil the copies of others.
+  for (std::size_t window = 0; window < train.size(); ++window) {
+    float* row = features.table.row(window * features.rows_per_window);
+    if (const absl::Status status = extractor.Compute(train.windows.row(window), row);
+        !status.ok()) {
+      return AtRow(window, status);
+    }
+  }
   const Augmenter augmenter(
       augmentation, static_cast<std::size_t>(input.impulse.window().axes_size()), train.windows);
   Random random(input.seed, kAugmentationStream);
   std::vector<float> copy(train.windows.columns());
   for (std::size_t window = 0; window < train.size(); ++window) {
-    const float* original = train.windows.row(window);
-    const std::size_t first = window * features.rows_per_window;
-    if (const absl::Status status = extractor.Compute(original, features.table.row(first));
-        !status.ok()) {
-      return AtRow(window, status);
-    }
     for (std::size_t i = 1; i <= copies; ++i) {
-      augmenter.MakeCopy(original, random, copy.data());
-      if (const absl::Status status = extractor.Compute(copy.data(), features.table.row(first + i));
-          !status.ok()) {
+      augmenter.MakeCopy(train.windows.row(window), random, copy.data());
+      float* row = features.table.row(window * features.rows_per_window + i);
+      if (const absl::Status status = extractor.Compute(copy.data(), row); !status.ok()) {
         return AtRow(window, status);
       }
     }
