@@ -1,0 +1,117 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// fieldloop-ingestion: serves fieldloop.ingestion.v1 and the HTTP door for uploads. This file only
+// wires objects together; it holds no rule that a test would have to reach.
+
+#include <cstdlib>
+#include <exception>
+#include <map>
+#include <memory>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <spdlog/spdlog.h>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "migrations/ingestion_storage.h"
+#include "services/common/access/remote_access.h"
+#include "services/common/blob/blob_store.h"
+#include "services/common/clock/clock.h"
+#include "services/common/log/log.h"
+#include "services/common/server/service_options.h"
+#include "services/common/server/service_server.h"
+#include "services/common/sql/database.h"
+#include "services/common/status/status_macros.h"
+#include "services/ingestion/domain/dataset_service.h"
+#include "services/ingestion/domain/sample_service.h"
+#include "services/ingestion/formats/recording_formats.h"
+#include "services/ingestion/storage/sql_dataset_store.h"
+#include "services/ingestion/storage/sql_sample_store.h"
+#include "services/ingestion/transport/http_upload_server.h"
+#include "services/ingestion/transport/ingestion_handler.h"
+#include "services/ingestion/transport/signature_keys.h"
+#include "services/ingestion/transport/upload_metrics.h"
+
+namespace {
+
+namespace ingestion = fieldloop::ingestion;
+
+constexpr char kService[] = "ingestion";
+
+struct Options {
+  fieldloop::ServiceOptions service;
+  ingestion::HttpUploadOptions http;
+  std::string signature_keys;
+};
+
+absl::Status Run(const Options& options) {
+  fieldloop::BlockStopSignals();
+  fieldloop::StartLog(kService, options.service.log_format);
+  fieldloop::ServiceServer server(kService, options.service);
+
+  std::map<std::string, std::string> signature_keys;
+  if (!options.signature_keys.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(signature_keys,
+                               ingestion::ReadSignatureKeys(options.signature_keys));
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      const std::unique_ptr<fieldloop::BlobStore> blobs,
+      fieldloop::OpenFolderBlobStore(absl::StrCat(options.service.data_dir, "/ingestion-blobs")));
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<fieldloop::Database> database,
+                             fieldloop::Database::Open({.connection = fieldloop::DatabaseConnection(
+                                                            options.service, kService)},
+                                                       ingestion::Migrations()));
+  const fieldloop::SystemClock clock;
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      const std::shared_ptr<grpc::Channel> provisioning,
+      fieldloop::OpenServiceChannel(options.service, options.service.provisioning, "provisioning"));
+  const std::unique_ptr<fieldloop::Access> access =
+      fieldloop::MakeRemoteAccess(provisioning, clock);
+
+  ingestion::SqlSampleStore sample_store(*database);
+  ingestion::SqlDatasetStore dataset_store(*database);
+  const ingestion::RecordingFormats formats;
+  ingestion::UploadMetrics metrics(server.registry());
+  ingestion::SampleService samples(sample_store, *blobs, formats, clock, metrics, signature_keys);
+  ingestion::DatasetService datasets(dataset_store, *blobs, clock);
+  ingestion::IngestionHandler handler(*access, samples, datasets);
+  server.Register(handler);
+  FIELDLOOP_RETURN_IF_ERROR(server.Start());
+
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      std::unique_ptr<ingestion::HttpUploadServer> http,
+      ingestion::HttpUploadServer::Start(options.http, *access, samples, clock));
+  spdlog::info("uploads over {} on {}", options.http.insecure ? "HTTP" : "HTTPS", http->address());
+  return server.Run({{"http", http->address()}}, [&http] { http.reset(); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  Options options;
+  CLI::App app{"Keeps samples, labels and dataset versions."};
+  fieldloop::AddServiceOptions(app, options.service, /*needs_provisioning=*/true);
+  app.add_option("--http-listen", options.http.listen, "HTTPS address for uploads")
+      ->envname("FIELDLOOP_HTTP_LISTEN");
+  app.add_flag("--http-insecure", options.http.insecure,
+               "plain HTTP for uploads, on a loopback address only")
+      ->envname("FIELDLOOP_HTTP_INSECURE");
+  app.add_option("--signature-keys", options.signature_keys,
+                 "file of lines \"PROJECT KEY\": keys that signed uploads are checked with")
+      ->envname("FIELDLOOP_SIGNATURE_KEYS");
+  CLI11_PARSE(app, argc, argv);
+  options.http.cert_file = options.service.tls.cert;
+  options.http.key_file = options.service.tls.key;
+
+  if (const absl::Status status = Run(options); !status.ok()) {
+    spdlog::critical("{}", status.ToString());
+    return EXIT_FAILURE;
+  }
+  return EXIT_SUCCESS;
+} catch (const std::exception& error) {  // prometheus::Exposer throws when its port is taken.
+  spdlog::critical("{}", error.what());
+  return EXIT_FAILURE;
+}

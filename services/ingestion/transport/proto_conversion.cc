@@ -1,0 +1,252 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/ingestion/transport/proto_conversion.h"
+
+#include <utility>
+#include <vector>
+
+#include <google/protobuf/util/time_util.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "services/common/resource/resource_name.h"
+#include "services/common/status/status_macros.h"
+
+namespace fieldloop::ingestion {
+namespace {
+
+google::protobuf::Timestamp ToProto(absl::Time time) {
+  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
+}
+
+absl::StatusOr<absl::Time> FromProto(absl::string_view field,
+                                     const google::protobuf::Timestamp& proto) {
+  // The years 0001 to 9999, as google.protobuf.Timestamp says.
+  constexpr std::int64_t kMinSeconds = -62135596800;
+  constexpr std::int64_t kMaxSeconds = 253402300799;
+  constexpr std::int32_t kNanosInSecond = 1'000'000'000;
+  if (proto.seconds() < kMinSeconds || proto.seconds() > kMaxSeconds || proto.nanos() < 0 ||
+      proto.nanos() >= kNanosInSecond) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ": got ", proto.seconds(), " s and ",
+                                                   proto.nanos(),
+                                                   " ns, want a time in the years 1 to 9999"));
+  }
+  return absl::FromUnixSeconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
+}
+
+template <typename Enum>
+absl::StatusOr<Enum> FromProtoEnum(absl::string_view field, int number, int last) {
+  if (number < 0 || number > last) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ": got ", number, ", want 0 to ", last));
+  }
+  return static_cast<Enum>(number);
+}
+
+std::vector<LabelRange> FromProto(const google::protobuf::RepeatedPtrField<v1::LabelRange>& proto) {
+  std::vector<LabelRange> ranges;
+  ranges.reserve(static_cast<std::size_t>(proto.size()));
+  for (const v1::LabelRange& range : proto) {
+    ranges.push_back(
+        {.start = range.start_reading(), .end = range.end_reading(), .label = range.label()});
+  }
+  return ranges;
+}
+
+void AddRanges(const std::vector<LabelRange>& ranges,
+               google::protobuf::RepeatedPtrField<v1::LabelRange>& proto) {
+  for (const LabelRange& range : ranges) {
+    v1::LabelRange& added = *proto.Add();
+    added.set_start_reading(range.start);
+    added.set_end_reading(range.end);
+    added.set_label(range.label);
+  }
+}
+
+std::string ProjectName(absl::string_view id) { return absl::StrCat("projects/", id); }
+
+}  // namespace
+
+absl::StatusOr<std::string> ProjectIdOf(absl::string_view field, absl::string_view name) {
+  FIELDLOOP_ASSIGN_OR_RETURN(std::vector<std::string> ids,
+                             ParseResourceName(field, "projects/*", name));
+  return std::move(ids[0]);
+}
+
+absl::StatusOr<SampleName> ParseSampleName(absl::string_view field, absl::string_view name) {
+  FIELDLOOP_ASSIGN_OR_RETURN(std::vector<std::string> ids,
+                             ParseResourceName(field, "projects/*/samples/*", name));
+  return SampleName{.project = std::move(ids[0]), .id = std::move(ids[1])};
+}
+
+absl::StatusOr<DatasetName> ParseDatasetName(absl::string_view field, absl::string_view name) {
+  FIELDLOOP_ASSIGN_OR_RETURN(std::vector<std::string> ids,
+                             ParseResourceName(field, "projects/*/datasets/*", name));
+  return DatasetName{.project = std::move(ids[0]), .id = std::move(ids[1])};
+}
+
+absl::StatusOr<DatasetVersionName> ParseDatasetVersionName(absl::string_view field,
+                                                           absl::string_view name) {
+  FIELDLOOP_ASSIGN_OR_RETURN(std::vector<std::string> ids,
+                             ParseResourceName(field, "projects/*/datasets/*/versions/*", name));
+  DatasetVersionName parsed{.project = std::move(ids[0]), .dataset_id = std::move(ids[1])};
+  if (!absl::SimpleAtoi(ids[2], &parsed.number) || parsed.number < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, ": got version \"", ids[2], "\", want a number from 1"));
+  }
+  return parsed;
+}
+
+absl::StatusOr<SampleFilter> FromProto(absl::string_view field, const v1::SampleFilter& proto) {
+  SampleFilter filter;
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      filter.label_state,
+      FromProtoEnum<LabelState>(absl::StrCat(field, ".label_state"), proto.label_state(),
+                                v1::LABEL_STATE_UNLABELLED));
+  FIELDLOOP_ASSIGN_OR_RETURN(filter.split, FromProtoEnum<Split>(absl::StrCat(field, ".split"),
+                                                                proto.split(), v1::SPLIT_TESTING));
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      filter.source, FromProtoEnum<SampleSource>(absl::StrCat(field, ".source"), proto.source(),
+                                                 v1::SAMPLE_SOURCE_DEVICE));
+  filter.labels.assign(proto.labels().begin(), proto.labels().end());
+  filter.devices.assign(proto.devices().begin(), proto.devices().end());
+  filter.metadata.insert(proto.metadata().begin(), proto.metadata().end());
+  if (proto.has_created_after()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        filter.created_after,
+        FromProto(absl::StrCat(field, ".created_after"), proto.created_after()));
+  }
+  return filter;
+}
+
+absl::StatusOr<UploadSpec> FromProto(const v1::UploadSpec& proto) {
+  UploadSpec spec;
+  FIELDLOOP_ASSIGN_OR_RETURN(spec.project, ProjectIdOf("upload.parent", proto.parent()));
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      spec.format,
+      FromProtoEnum<SampleFormat>("upload.format", proto.format(), v1::SAMPLE_FORMAT_F32));
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      spec.split, FromProtoEnum<Split>("upload.split", proto.split(), v1::SPLIT_TESTING));
+  spec.file_name = proto.file_name();
+  spec.labels = FromProto(proto.labels());
+  spec.metadata.insert(proto.metadata().begin(), proto.metadata().end());
+  spec.split_key = proto.split_key();
+  spec.disallow_duplicates = proto.disallow_duplicates();
+  return spec;
+}
+
+absl::StatusOr<DeviceRecording> FromProto(const v1::RecordDeviceSampleRequest& proto) {
+  DeviceRecording recording;
+  FIELDLOOP_ASSIGN_OR_RETURN(recording.project, ProjectIdOf("parent", proto.parent()));
+  const v1::DeviceProvenance& device = proto.device();
+  recording.device = {.device = device.device(),
+                      .model_digest = device.model_digest(),
+                      .reason = device.reason(),
+                      .probability = device.probability(),
+                      .predicted_label = device.predicted_label(),
+                      .confidence = device.confidence()};
+  FIELDLOOP_ASSIGN_OR_RETURN(recording.device.start_time,
+                             FromProto("device.start_time", device.start_time()));
+  recording.payload = proto.payload();
+  recording.axes.assign(proto.axes().begin(), proto.axes().end());
+  recording.frequency_hz = proto.frequency_hz();
+  recording.metadata.insert(proto.metadata().begin(), proto.metadata().end());
+  recording.sequence = proto.sequence();
+  return recording;
+}
+
+absl::StatusOr<Dataset> FromProto(const v1::Dataset& proto) {
+  FIELDLOOP_ASSIGN_OR_RETURN(DatasetName name, ParseDatasetName("dataset.name", proto.name()));
+  FIELDLOOP_ASSIGN_OR_RETURN(SampleFilter filter, FromProto("dataset.filter", proto.filter()));
+  return Dataset{.project = std::move(name.project),
+                 .id = std::move(name.id),
+                 .filter = std::move(filter),
+                 .create_time = {}};
+}
+
+absl::StatusOr<Label> FromProto(const v1::Label& proto) {
+  FIELDLOOP_ASSIGN_OR_RETURN(SampleName sample, ParseSampleName("sample", proto.sample()));
+  Label label;
+  label.project = std::move(sample.project);
+  label.sample_id = std::move(sample.id);
+  label.ranges = FromProto(proto.ranges());
+  label.source = proto.source();
+  return label;
+}
+
+v1::Sample ToProto(const Sample& sample) {
+  v1::Sample proto;
+  proto.set_name(absl::StrCat(ProjectName(sample.project), "/samples/", sample.id));
+  proto.set_file_name(sample.file_name);
+  proto.set_format(static_cast<v1::SampleFormat>(sample.format));
+  proto.set_digest(sample.digest);
+  proto.set_size_bytes(sample.size_bytes);
+  proto.mutable_axes()->Assign(sample.axes.begin(), sample.axes.end());
+  proto.set_readings(sample.readings);
+  proto.set_frequency_hz(sample.frequency_hz);
+  proto.set_resampling(sample.resampling);
+  proto.set_split(static_cast<v1::Split>(sample.split));
+  proto.set_source(static_cast<v1::SampleSource>(sample.source));
+  if (sample.device.has_value()) {
+    v1::DeviceProvenance& device = *proto.mutable_device();
+    device.set_device(sample.device->device);
+    device.set_model_digest(sample.device->model_digest);
+    device.set_reason(sample.device->reason);
+    device.set_probability(sample.device->probability);
+    device.set_predicted_label(sample.device->predicted_label);
+    device.set_confidence(sample.device->confidence);
+    *device.mutable_start_time() = ToProto(sample.device->start_time);
+  }
+  proto.mutable_metadata()->insert(sample.metadata.begin(), sample.metadata.end());
+  AddRanges(sample.labels, *proto.mutable_labels());
+  *proto.mutable_create_time() = ToProto(sample.create_time);
+  proto.mutable_flags()->Assign(sample.flags.begin(), sample.flags.end());
+  return proto;
+}
+
+v1::Label ToProto(const Label& label) {
+  v1::Label proto;
+  const std::string sample = absl::StrCat(ProjectName(label.project), "/samples/", label.sample_id);
+  proto.set_name(absl::StrCat(sample, "/labels/", label.number));
+  proto.set_sample(sample);
+  AddRanges(label.ranges, *proto.mutable_ranges());
+  proto.set_author(label.author);
+  proto.set_source(label.source);
+  *proto.mutable_create_time() = ToProto(label.create_time);
+  return proto;
+}
+
+v1::Dataset ToProto(const Dataset& dataset) {
+  v1::Dataset proto;
+  proto.set_name(absl::StrCat(ProjectName(dataset.project), "/datasets/", dataset.id));
+  const SampleFilter& filter = dataset.filter;
+  v1::SampleFilter& filter_proto = *proto.mutable_filter();
+  filter_proto.set_label_state(static_cast<v1::LabelState>(filter.label_state));
+  filter_proto.mutable_labels()->Assign(filter.labels.begin(), filter.labels.end());
+  filter_proto.set_split(static_cast<v1::Split>(filter.split));
+  filter_proto.set_source(static_cast<v1::SampleSource>(filter.source));
+  filter_proto.mutable_devices()->Assign(filter.devices.begin(), filter.devices.end());
+  filter_proto.mutable_metadata()->insert(filter.metadata.begin(), filter.metadata.end());
+  if (filter.created_after.has_value()) {
+    *filter_proto.mutable_created_after() = ToProto(*filter.created_after);
+  }
+  *proto.mutable_create_time() = ToProto(dataset.create_time);
+  return proto;
+}
+
+v1::DatasetVersion ToProto(const DatasetVersion& version) {
+  v1::DatasetVersion proto;
+  proto.set_name(absl::StrCat(ProjectName(version.project), "/datasets/", version.dataset_id,
+                              "/versions/", version.number));
+  proto.set_digest(version.digest);
+  proto.set_sample_count(version.sample_count);
+  proto.mutable_training_readings()->insert(version.training_readings.begin(),
+                                            version.training_readings.end());
+  proto.mutable_testing_readings()->insert(version.testing_readings.begin(),
+                                           version.testing_readings.end());
+  *proto.mutable_create_time() = ToProto(version.create_time);
+  return proto;
+}
+
+}  // namespace fieldloop::ingestion

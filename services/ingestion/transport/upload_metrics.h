@@ -1,0 +1,44 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_SERVICES_INGESTION_TRANSPORT_UPLOAD_METRICS_H_
+#define FIELDLOOP_SERVICES_INGESTION_TRANSPORT_UPLOAD_METRICS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include <prometheus/counter.h>
+#include <prometheus/registry.h>
+
+#include "services/ingestion/domain/upload_observer.h"
+
+namespace fieldloop::ingestion {
+
+// Counts recordings for Prometheus:
+//   fieldloop_ingestion_samples_total{source="upload|device",format="csv|json|wav|f32"}
+//   fieldloop_ingestion_sample_bytes_total{source="upload|device"}
+//   fieldloop_ingestion_refused_uploads_total{reason="malformed|too_large|duplicate|busy|
+//                                                     storage_full|unavailable"}
+// All series exist from the start. Thread-safe.
+class UploadMetrics final : public UploadObserver {
+ public:
+  // `registry` must outlive this object.
+  explicit UploadMetrics(prometheus::Registry& registry);
+
+  void SampleStored(SampleSource source, SampleFormat format, std::int64_t size_bytes) override;
+  void UploadRefused(RefusalReason reason) override;
+
+ private:
+  static constexpr std::size_t kSources = 3;
+  static constexpr std::size_t kFormats = 5;
+  static constexpr std::size_t kReasons = 6;
+
+  std::array<std::array<prometheus::Counter*, kFormats>, kSources> samples_{};
+  std::array<prometheus::Counter*, kSources> bytes_{};
+  std::array<prometheus::Counter*, kReasons> refused_{};
+};
+
+}  // namespace fieldloop::ingestion
+
+#endif  // FIELDLOOP_SERVICES_INGESTION_TRANSPORT_UPLOAD_METRICS_H_
