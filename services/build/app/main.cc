@@ -1,0 +1,229 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// fieldloop-build: serves fieldloop.build.v1 and runs builds. This file only wires objects
+// together; it holds no rule that a test would have to reach.
+
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <ios>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "migrations/build_storage.h"
+#include "services/build/domain/build_queue.h"
+#include "services/build/domain/build_worker.h"
+#include "services/build/domain/change_signal.h"
+#include "services/build/domain/impulse_catalog.h"
+#include "services/build/domain/model_registry.h"
+#include "services/build/domain/release_desk.h"
+#include "services/build/domain/running_builds.h"
+#include "services/build/domain/trust.h"
+#include "services/build/domain/worker_pool.h"
+#include "services/build/storage/folder_work_area.h"
+#include "services/build/storage/instance_lock.h"
+#include "services/build/storage/sql_build_store.h"
+#include "services/build/storage/sql_impulse_store.h"
+#include "services/build/storage/sql_model_store.h"
+#include "services/build/storage/sql_release_store.h"
+#include "services/build/transport/build_handler.h"
+#include "services/build/transport/build_metrics.h"
+#include "services/build/transport/grpc_dataset_source.h"
+#include "services/build/transport/process_trainer.h"
+#include "services/build/transport/proto_conversion.h"
+#include "services/build/transport/tflite_model_checker.h"
+#include "services/common/access/remote_access.h"
+#include "services/common/blob/blob_store.h"
+#include "services/common/clock/clock.h"
+#include "services/common/crypto/digest.h"
+#include "services/common/crypto/signing.h"
+#include "services/common/log/log.h"
+#include "services/common/server/service_options.h"
+#include "services/common/server/service_server.h"
+#include "services/common/sql/database.h"
+#include "services/common/status/status_macros.h"
+
+namespace {
+
+using namespace fieldloop::build;  // NOLINT(google-build-using-namespace)
+
+constexpr char kService[] = "build";
+
+struct Options {
+  fieldloop::ServiceOptions service;
+  std::string ingestion;
+  std::vector<std::string> root_files;
+  std::vector<std::string> release_key_files;
+  std::string trainer;
+  int trainer_time_limit_s = 7200;
+  int workers = 1;
+};
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file || content.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot read \"", path, "\""));
+  }
+  return content;
+}
+
+absl::StatusOr<RootChain> ReadRoots(const std::vector<std::string>& files) {
+  std::vector<Root> roots;
+  for (const std::string& path : files) {
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string document, ReadFile(path));
+    FIELDLOOP_ASSIGN_OR_RETURN(Root root, ParseRoot(document));
+    roots.push_back(std::move(root));
+  }
+  return RootChain::Make(std::move(roots));
+}
+
+absl::StatusOr<std::vector<fieldloop::SigningKey>> ReadKeys(const std::vector<std::string>& files,
+                                                            const RootChain& roots) {
+  std::vector<fieldloop::SigningKey> keys;
+  for (const std::string& path : files) {
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string pem, ReadFile(path));
+    FIELDLOOP_ASSIGN_OR_RETURN(fieldloop::SigningKey key, fieldloop::SigningKey::FromPem(pem));
+    const std::string id = fieldloop::KeyIdOf(key.PublicKey());
+    if (roots.ReleaseKey(id).empty()) {
+      spdlog::warn("key {} of {} has no release role in root: it signs nothing",
+                   fieldloop::ToHex(id), path);
+    }
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+std::string TrainerBesideThisProgram() {
+  std::error_code ignored;
+  return (std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() /
+          "fieldloop-trainer")
+      .string();
+}
+
+absl::Status Run(const Options& options) {
+  const fieldloop::SystemClock clock;
+  const std::string& data_dir = options.service.data_dir;
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto instance, InstanceLock::Acquire(data_dir));
+  FIELDLOOP_ASSIGN_OR_RETURN(const RootChain roots, ReadRoots(options.root_files));
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto keys, ReadKeys(options.release_key_files, roots));
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      const auto database,
+      fieldloop::Database::Open({.connection = DatabaseConnection(options.service, kService),
+                                 .pool_size = 4 + options.workers},
+                                Migrations()));
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto blobs, fieldloop::OpenFolderBlobStore(data_dir + "/blobs"));
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto work, FolderWorkArea::Open(data_dir + "/work"));
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      const auto provisioning,
+      OpenServiceChannel(options.service, options.service.provisioning, "provisioning"));
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto ingestion,
+                             OpenServiceChannel(options.service, options.ingestion, "ingestion"));
+  const auto access = fieldloop::MakeRemoteAccess(provisioning, clock);
+
+  fieldloop::ServiceServer server(kService, options.service);
+  BuildMetrics metrics(server.registry());
+  SqlImpulseStore impulse_store(*database);
+  SqlBuildStore build_store(*database);
+  SqlModelStore model_store(*database);
+  SqlReleaseStore release_store(*database);
+  GrpcDatasetSource datasets(ingestion);
+  ProcessTrainer trainer(
+      {.program = options.trainer, .time_limit = absl::Seconds(options.trainer_time_limit_s)},
+      clock);
+  TfliteModelChecker checker;
+  RunningBuilds running;
+  ChangeSignal changes;
+
+  ImpulseCatalog impulses(impulse_store, clock);
+  BuildQueue builds({.builds = build_store,
+                     .impulses = impulse_store,
+                     .models = model_store,
+                     .datasets = datasets,
+                     .blobs = *blobs,
+                     .running = running,
+                     .changes = changes,
+                     .observer = metrics,
+                     .clock = clock});
+  ModelRegistry models(model_store, *blobs, clock);
+  ReleaseDesk releases(release_store, model_store, roots, keys, EncodeManifest, clock);
+  BuildHandler handler({.access = *access,
+                        .impulses = impulses,
+                        .builds = builds,
+                        .models = models,
+                        .releases = releases,
+                        .roots = roots,
+                        .changes = changes},
+                       [&server] { return server.stopping(); });
+  BuildWorker worker({.builds = build_store,
+                      .impulses = impulse_store,
+                      .models = model_store,
+                      .datasets = datasets,
+                      .trainer = trainer,
+                      .checker = checker,
+                      .work = *work,
+                      .blobs = *blobs,
+                      .running = running,
+                      .changes = changes,
+                      .observer = metrics,
+                      .clock = clock},
+                     instance->name());
+  WorkerPool pool(worker, running, changes, metrics);
+  server.Register(handler);
+  FIELDLOOP_RETURN_IF_ERROR(pool.Start(options.workers));
+  return server.Run({}, [&pool] { pool.Stop(); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  fieldloop::BlockStopSignals();
+  Options options;
+  options.trainer = TrainerBesideThisProgram();
+  CLI::App app{"Makes models, keeps them, and signs what may run."};
+  AddServiceOptions(app, options.service, /*needs_provisioning=*/true);
+  app.add_option("--ingestion", options.ingestion, "Address of the ingestion service")
+      ->envname("FIELDLOOP_INGESTION")
+      ->required();
+  app.add_option("--root", options.root_files,
+                 "Serialised SignedDocument of a root document; once for each version")
+      ->envname("FIELDLOOP_ROOT");
+  app.add_option("--release-key", options.release_key_files,
+                 "PEM of a release key; without one, releases wait for signatures made elsewhere")
+      ->envname("FIELDLOOP_RELEASE_KEY");
+  app.add_option("--trainer", options.trainer, "Program that trains")
+      ->envname("FIELDLOOP_TRAINER")
+      ->capture_default_str();
+  app.add_option("--trainer-time-limit-seconds", options.trainer_time_limit_s,
+                 "How long one training may take")
+      ->envname("FIELDLOOP_TRAINER_TIME_LIMIT_SECONDS")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--build-workers", options.workers, "Builds that run at a time; 0 to only serve")
+      ->envname("FIELDLOOP_BUILD_WORKERS")
+      ->check(CLI::Range(0, 64))
+      ->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+
+  fieldloop::StartLog(kService, options.service.log_format);
+  if (const absl::Status status = Run(options); !status.ok()) {
+    spdlog::critical("{}", status.ToString());
+    return EXIT_FAILURE;
+  }
+  return EXIT_SUCCESS;
+} catch (const std::exception& error) {  // Libraries throw while they are set up.
+  spdlog::critical("{}", error.what());
+  return EXIT_FAILURE;
+}

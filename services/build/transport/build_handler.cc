@@ -1,0 +1,367 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/build/transport/build_handler.h"
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include <google/protobuf/timestamp.pb.h>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "services/build/transport/proto_conversion.h"
+#include "services/build/transport/utf8.h"
+#include "services/common/grpc/call_access.h"
+#include "services/common/grpc/grpc_status.h"
+#include "services/common/status/status_macros.h"
+
+namespace fieldloop::build {
+namespace {
+
+constexpr absl::Duration kWatchFallback = absl::Seconds(1);
+
+absl::Status StreamClosed() { return absl::CancelledError("the client closed the stream"); }
+
+absl::StatusOr<absl::Time> TimeOf(absl::string_view field,
+                                  const google::protobuf::Timestamp& proto) {
+  // 0001-01-01 to 9999-12-31, as the message is defined.
+  constexpr std::int64_t kFirstSecond = -62135596800;
+  constexpr std::int64_t kLastSecond = 253402300799;
+  constexpr std::int32_t kSecondNanos = 1000000000;
+  if (proto.seconds() < kFirstSecond || proto.seconds() > kLastSecond || proto.nanos() < 0 ||
+      proto.nanos() >= kSecondNanos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, ": got a time out of range, want one of the years 1 to 9999"));
+  }
+  return absl::FromUnixSeconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
+}
+
+// Fills `field` of a response with a value of the domain, or passes on why there is none.
+template <typename Value, typename Field>
+absl::Status Fill(const absl::StatusOr<Value>& value, Field* field) {
+  FIELDLOOP_RETURN_IF_ERROR(value.status());
+  *field = ToProto(*value);
+  return absl::OkStatus();
+}
+
+// The same where the translation can fail.
+template <typename Value, typename Field>
+absl::Status FillChecked(const absl::StatusOr<Value>& value, Field* field) {
+  FIELDLOOP_RETURN_IF_ERROR(value.status());
+  FIELDLOOP_ASSIGN_OR_RETURN(*field, ToProto(*value));
+  return absl::OkStatus();
+}
+
+// Streams pieces of a file.
+template <typename Response>
+auto PieceSink(grpc::ServerWriter<Response>& writer) {
+  return [&writer](absl::string_view piece) {
+    Response response;
+    response.set_data(piece.data(), piece.size());
+    return writer.Write(response) ? absl::OkStatus() : StreamClosed();
+  };
+}
+
+}  // namespace
+
+BuildHandler::BuildHandler(const Parts& parts, std::function<bool()> stopping)
+    : parts_(parts), stopping_(std::move(stopping)) {}
+
+grpc::Status BuildHandler::CreateImpulse(grpc::ServerContext* context,
+                                         const v1::CreateImpulseRequest* request,
+                                         v1::CreateImpulseResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->parent(), Role::kOperator).status());
+    return Fill(parts_.impulses.Create(request->parent(), request->impulse_id(),
+                                       FromProto(request->recipe())),
+                response->mutable_impulse());
+  }());
+}
+
+grpc::Status BuildHandler::GetImpulse(grpc::ServerContext* context,
+                                      const v1::GetImpulseRequest* request,
+                                      v1::GetImpulseResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->name(), Role::kViewer).status());
+    return Fill(parts_.impulses.Get(request->name()), response->mutable_impulse());
+  }());
+}
+
+grpc::Status BuildHandler::ListImpulses(grpc::ServerContext* context,
+                                        const v1::ListImpulsesRequest* request,
+                                        v1::ListImpulsesResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->parent(), Role::kViewer).status());
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        Page<Impulse> page,
+        parts_.impulses.List(request->parent(), request->page_size(), request->page_token()));
+    for (const Impulse& impulse : page.items) {
+      *response->add_impulses() = ToProto(impulse);
+    }
+    response->set_next_page_token(std::move(page.next_page_token));
+    return absl::OkStatus();
+  }());
+}
+
+grpc::Status BuildHandler::CreateBuild(grpc::ServerContext* context,
+                                       const v1::CreateBuildRequest* request,
+                                       v1::CreateBuildResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->parent(), Role::kOperator).status());
+    const v1::Build& build = request->build();
+    return Fill(parts_.builds.Create(request->parent(),
+                                     {.dataset_version = build.dataset_version(),
+                                      .impulse = build.impulse(),
+                                      .seed = build.seed(),
+                                      .parent_model = build.parent_model()},
+                                     request->request_id()),
+                response->mutable_build());
+  }());
+}
+
+grpc::Status BuildHandler::GetBuild(grpc::ServerContext* context,
+                                    const v1::GetBuildRequest* request,
+                                    v1::GetBuildResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->name(), Role::kViewer).status());
+    return Fill(parts_.builds.Get(request->name()), response->mutable_build());
+  }());
+}
+
+grpc::Status BuildHandler::ListBuilds(grpc::ServerContext* context,
+                                      const v1::ListBuildsRequest* request,
+                                      v1::ListBuildsResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->parent(), Role::kViewer).status());
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        Page<Build> page,
+        parts_.builds.List(request->parent(), request->page_size(), request->page_token()));
+    for (const Build& build : page.items) {
+      *response->add_builds() = ToProto(build);
+    }
+    response->set_next_page_token(std::move(page.next_page_token));
+    return absl::OkStatus();
+  }());
+}
+
+absl::Status BuildHandler::Watch(grpc::ServerContext& context, const std::string& name,
+                                 grpc::ServerWriter<v1::WatchBuildResponse>& writer) {
+  std::string sent;
+  while (true) {
+    const std::uint64_t seen = parts_.changes.Now();
+    FIELDLOOP_ASSIGN_OR_RETURN(const Build build, parts_.builds.Get(name));
+    v1::WatchBuildResponse response;
+    *response.mutable_build() = ToProto(build);
+    std::string now = response.SerializeAsString();
+    if (now != sent) {
+      if (!writer.Write(response)) {
+        return StreamClosed();
+      }
+      sent = std::move(now);
+    }
+    if (IsDone(build.state)) {
+      return absl::OkStatus();
+    }
+    if (context.IsCancelled()) {
+      return StreamClosed();
+    }
+    if (stopping_()) {
+      return absl::UnavailableError("the service stops; watch again");
+    }
+    parts_.changes.WaitForChange(seen, kWatchFallback);
+  }
+}
+
+grpc::Status BuildHandler::WatchBuild(grpc::ServerContext* context,
+                                      const v1::WatchBuildRequest* request,
+                                      grpc::ServerWriter<v1::WatchBuildResponse>* writer) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->name(), Role::kViewer).status());
+    return Watch(*context, request->name(), *writer);
+  }());
+}
+
+grpc::Status BuildHandler::CancelBuild(grpc::ServerContext* context,
+                                       const v1::CancelBuildRequest* request,
+                                       v1::CancelBuildResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->name(), Role::kOperator).status());
+    return Fill(parts_.builds.Cancel(request->name()), response->mutable_build());
+  }());
+}
+
+grpc::Status BuildHandler::GetBuildLog(grpc::ServerContext* context,
+                                       const v1::GetBuildLogRequest* request,
+                                       v1::GetBuildLogResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->name(), Role::kViewer).status());
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string log, parts_.builds.Log(request->name()));
+    response->set_log(ToUtf8(log));
+    return absl::OkStatus();
+  }());
+}
+
+grpc::Status BuildHandler::GetModel(grpc::ServerContext* context,
+                                    const v1::GetModelRequest* request,
+                                    v1::GetModelResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->name(), Role::kViewer).status());
+    return FillChecked(parts_.models.Get(request->name()), response->mutable_model());
+  }());
+}
+
+grpc::Status BuildHandler::ListModels(grpc::ServerContext* context,
+                                      const v1::ListModelsRequest* request,
+                                      v1::ListModelsResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->parent(), Role::kViewer).status());
+    FIELDLOOP_ASSIGN_OR_RETURN(Page<Model> page,
+                               parts_.models.List(request->parent(), request->digest(),
+                                                  request->page_size(), request->page_token()));
+    for (const Model& model : page.items) {
+      FIELDLOOP_ASSIGN_OR_RETURN(*response->add_models(), ToProto(model));
+    }
+    response->set_next_page_token(std::move(page.next_page_token));
+    return absl::OkStatus();
+  }());
+}
+
+grpc::Status BuildHandler::DownloadModel(grpc::ServerContext* context,
+                                         const v1::DownloadModelRequest* request,
+                                         grpc::ServerWriter<v1::DownloadModelResponse>* writer) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->name(), Role::kViewer).status());
+    return parts_.models.Download(request->name(), PieceSink(*writer));
+  }());
+}
+
+grpc::Status BuildHandler::SetModelAlias(grpc::ServerContext* context,
+                                         const v1::SetModelAliasRequest* request,
+                                         v1::SetModelAliasResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        const Grant grant, CheckCall(parts_.access, *context, request->parent(), Role::kOperator));
+    return Fill(parts_.models.SetAlias(request->parent(), request->alias(), request->model(),
+                                       request->reason(), grant.principal),
+                response->mutable_change());
+  }());
+}
+
+grpc::Status BuildHandler::ListAliasChanges(grpc::ServerContext* context,
+                                            const v1::ListAliasChangesRequest* request,
+                                            v1::ListAliasChangesResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->parent(), Role::kViewer).status());
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        Page<AliasChange> page,
+        parts_.models.ListAliasChanges(request->parent(), request->alias(), request->page_size(),
+                                       request->page_token()));
+    for (const AliasChange& change : page.items) {
+      *response->add_changes() = ToProto(change);
+    }
+    response->set_next_page_token(std::move(page.next_page_token));
+    return absl::OkStatus();
+  }());
+}
+
+grpc::Status BuildHandler::CreateRelease(grpc::ServerContext* context,
+                                         const v1::CreateReleaseRequest* request,
+                                         v1::CreateReleaseResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->parent(), Role::kOperator).status());
+    ReleaseRequest release{
+        .model = request->model(),
+        .hardware_ids = {request->hardware_ids().begin(), request->hardware_ids().end()},
+        .expire_time = std::nullopt};
+    if (request->has_expire_time()) {
+      FIELDLOOP_ASSIGN_OR_RETURN(release.expire_time,
+                                 TimeOf("expire_time", request->expire_time()));
+    }
+    return FillChecked(parts_.releases.Create(request->parent(), release, request->request_id()),
+                       response->mutable_release());
+  }());
+}
+
+grpc::Status BuildHandler::GetRelease(grpc::ServerContext* context,
+                                      const v1::GetReleaseRequest* request,
+                                      v1::GetReleaseResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->name(), Role::kViewer).status());
+    return FillChecked(parts_.releases.Get(request->name()), response->mutable_release());
+  }());
+}
+
+grpc::Status BuildHandler::ListReleases(grpc::ServerContext* context,
+                                        const v1::ListReleasesRequest* request,
+                                        v1::ListReleasesResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->parent(), Role::kViewer).status());
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        Page<Release> page,
+        parts_.releases.List(request->parent(), request->page_size(), request->page_token()));
+    for (const Release& release : page.items) {
+      FIELDLOOP_ASSIGN_OR_RETURN(*response->add_releases(), ToProto(release));
+    }
+    response->set_next_page_token(std::move(page.next_page_token));
+    return absl::OkStatus();
+  }());
+}
+
+grpc::Status BuildHandler::AddReleaseSignature(grpc::ServerContext* context,
+                                               const v1::AddReleaseSignatureRequest* request,
+                                               v1::AddReleaseSignatureResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->name(), Role::kOperator).status());
+    return FillChecked(
+        parts_.releases.AddSignature(request->name(), FromProto(request->signature())),
+        response->mutable_release());
+  }());
+}
+
+grpc::Status BuildHandler::DownloadArtifact(
+    grpc::ServerContext* context, const v1::DownloadArtifactRequest* request,
+    grpc::ServerWriter<v1::DownloadArtifactResponse>* writer) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->parent(), Role::kAdmin).status());
+    return parts_.models.DownloadArtifact(request->parent(), request->digest(), PieceSink(*writer));
+  }());
+}
+
+grpc::Status BuildHandler::ListRoots(grpc::ServerContext* context,
+                                     const v1::ListRootsRequest* request,
+                                     v1::ListRootsResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    // Roots are the installation's, not a project's.
+    FIELDLOOP_RETURN_IF_ERROR(CheckCall(parts_.access, *context, "", Role::kViewer).status());
+    for (const Root& root : parts_.roots.roots()) {
+      if (root.version > request->after_version()) {
+        *response->add_roots() = ToProto(root.payload, root.signatures);
+      }
+    }
+    return absl::OkStatus();
+  }());
+}
+
+}  // namespace fieldloop::build
