@@ -50,6 +50,17 @@ absl::Status FromError(absl::string_view text) {
 
 bool IsSqlite(absl::string_view connection) { return absl::StartsWith(connection, "sqlite3:"); }
 
+// SOCI would take a colon or a quote in a comment for a parameter or a text.
+std::string WithoutComments(absl::string_view sql) {
+  std::string kept;
+  for (const absl::string_view line : absl::StrSplit(sql, '\n')) {
+    if (!absl::StartsWith(absl::StripLeadingAsciiWhitespace(line), "--")) {
+      absl::StrAppend(&kept, line, "\n");
+    }
+  }
+  return kept;
+}
+
 absl::Status ApplyMigrations(soci::session& session, const std::vector<Migration>& migrations) {
   session << kMigrationTable;
   session << kLeaseTable;
@@ -64,8 +75,8 @@ absl::Status ApplyMigrations(soci::session& session, const std::vector<Migration
     if (migration.number <= applied) {
       continue;
     }
-    for (const absl::string_view statement :
-         absl::StrSplit(migration.sql, ";\n", absl::SkipWhitespace())) {
+    const std::string sql = WithoutComments(migration.sql);
+    for (const absl::string_view statement : absl::StrSplit(sql, ";\n", absl::SkipWhitespace())) {
       session << std::string(absl::StripSuffix(absl::StripAsciiWhitespace(statement), ";"));
     }
     const std::string name = migration.name;

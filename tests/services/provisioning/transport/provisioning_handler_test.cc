@@ -52,7 +52,7 @@ class RunningService {
   explicit RunningService(const std::string& folder)
       : pki(*PkiFolder::Open(folder + "/pki", {}, RealClock().Now())),
         database(*Database::Open({.connection = "sqlite3://" + folder + "/p.db"}, Migrations())),
-        server("provisioning", {.tls = Tls("provisioning")}) {
+        server("provisioning", Options()) {
     admin_secret = *pki.AdminToken([&] { return api_tokens.NewSecret(); });
     EXPECT_THAT(api_tokens.EnsureAdministrator(admin_secret), IsOk());
     server.Register(handler);
@@ -65,9 +65,14 @@ class RunningService {
             .cert = pki.service_certificate(service),
             .key = pki.service_key(service)};
   }
+  ServiceOptions Options() const {
+    ServiceOptions options;
+    options.tls = Tls("provisioning");
+    return options;
+  }
   std::unique_ptr<Stub> AsPerson(const std::string& token) {
-    return v1::ProvisioningService::NewStub(
-        *OpenChannel(server.address(), {.ca = pki.services_ca()}, "provisioning", token));
+    return v1::ProvisioningService::NewStub(*OpenChannel(
+        server.address(), {.ca = pki.services_ca(), .cert = "", .key = ""}, "provisioning", token));
   }
   std::shared_ptr<grpc::Channel> ServiceChannel() {
     return *OpenChannel(server.address(), Tls("distribution"), "provisioning");

@@ -1,0 +1,63 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "tests/services/common/blob/blob_store_contract.h"
+#include "tests/services/common/temporary_folder.h"
+
+namespace fieldloop {
+namespace {
+
+using ::fieldloop::testing::IsOk;
+using ::fieldloop::testing::StatusIs;
+using ::fieldloop::testing::TemporaryFolder;
+
+struct FolderStore {
+  TemporaryFolder folder;
+  std::unique_ptr<BlobStore> store = *OpenFolderBlobStore(folder / "blobs");
+};
+
+INSTANTIATE_TEST_SUITE_P(Stores, BlobStoreContract,
+                         ::testing::Values(BlobStoreUnderTest{"Folder",
+                                                              [] {
+                                                                auto made =
+                                                                    std::make_shared<FolderStore>();
+                                                                return std::shared_ptr<BlobStore>(
+                                                                    made, made->store.get());
+                                                              }}),
+                         [](const auto& param_info) { return param_info.param.name; });
+
+TEST(FolderBlobStoreTest, ABlobWhoseBytesChangedIsDataLoss) {
+  const FolderStore made;
+  const std::string digest = made.store->Put("payload")->digest;
+  const std::string path = made.folder / ("blobs/" + digest.substr(0, 2) + "/" + digest.substr(2));
+  std::ofstream(path, std::ios::binary) << "Payload";
+  EXPECT_THAT(made.store->Get(digest), StatusIs(absl::StatusCode::kDataLoss));
+}
+
+TEST(FolderBlobStoreTest, ARestartKeepsBlobsAndSweepsHalfWrittenOnes) {
+  const TemporaryFolder folder;
+  std::string digest;
+  {
+    const std::unique_ptr<BlobStore> store = *OpenFolderBlobStore(folder.path());
+    digest = store->Put("kept")->digest;
+    std::ofstream(folder / "tmp/half") << "ha";
+  }
+  const std::unique_ptr<BlobStore> store = *OpenFolderBlobStore(folder.path());
+  EXPECT_EQ(*store->Get(digest), "kept");
+  EXPECT_TRUE(std::filesystem::is_empty(folder / "tmp"));
+}
+
+TEST(FolderBlobStoreTest, AFolderThatCannotBeMadeIsUnavailable) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "file") << "";
+  EXPECT_THAT(OpenFolderBlobStore(folder / "file"), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+}  // namespace
+}  // namespace fieldloop
