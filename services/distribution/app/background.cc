@@ -1,0 +1,81 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/distribution/app/background.h"
+
+#include <chrono>
+
+#include "services/common/log/log.h"
+
+namespace fieldloop::distribution {
+namespace {
+
+constexpr std::chrono::seconds kTurn{1};
+constexpr int kPresenceTurns = 2;
+constexpr int kRootTurns = 30;
+constexpr int kRootTurnsUntilLoaded = 2;
+constexpr char kLease[] = "rollouts";
+constexpr absl::Duration kLeaseDuration = absl::Seconds(10);
+
+void Warn(const char* what, const absl::Status& status) {
+  if (!status.ok()) {
+    spdlog::warn("{}: {}", what, status.ToString());
+  }
+}
+
+}  // namespace
+
+Background::Background(LeaseTable& leases, RolloutService& rollouts, FleetService& fleet,
+                       RootCatalog& roots, DeviceMetrics& metrics)
+    : leases_(leases),
+      rollouts_(rollouts),
+      fleet_(fleet),
+      roots_(roots),
+      metrics_(metrics),
+      thread_([this] { Run(); }) {}
+
+Background::~Background() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+  }
+  stopped_.notify_all();
+  thread_.join();
+  Warn("writing who was heard", fleet_.FlushPresence());
+  Warn("giving back the lease", leases_.Release(kLease));
+}
+
+void Background::Run() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (int turn = 0; !stop_; ++turn) {
+    lock.unlock();
+    Turn(turn);
+    lock.lock();
+    stopped_.wait_for(lock, kTurn, [&] { return stop_; });
+  }
+}
+
+void Background::Turn(int turn) {
+  if (turn % (roots_.loaded() ? kRootTurns : kRootTurnsUntilLoaded) == 0) {
+    Warn("looking for root documents", roots_.Refresh());
+  }
+  if (turn % kPresenceTurns == 0) {
+    Warn("writing who was heard", fleet_.FlushPresence());
+  }
+  const absl::StatusOr<bool> ours = leases_.Acquire(kLease, kLeaseDuration);
+  Warn("taking the lease of rollouts", ours.status());
+  if (ours.value_or(false)) {
+    Warn("rollouts", rollouts_.Tick());
+  }
+  const auto counts = rollouts_.CountByState();
+  if (counts.ok()) {
+    for (const RolloutState state :
+         {RolloutState::kRunning, RolloutState::kPaused, RolloutState::kCompleted,
+          RolloutState::kFailed, RolloutState::kCancelled}) {
+      const auto count = counts->find(state);
+      metrics_.SetRollouts(state, count == counts->end() ? 0 : static_cast<double>(count->second));
+    }
+  }
+}
+
+}  // namespace fieldloop::distribution

@@ -1,0 +1,47 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_SERVICES_DISTRIBUTION_TRANSPORT_DEVICE_METRICS_H_
+#define FIELDLOOP_SERVICES_DISTRIBUTION_TRANSPORT_DEVICE_METRICS_H_
+
+#include <string>
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+
+#include "services/distribution/domain/rollout.h"
+
+namespace fieldloop::distribution {
+
+// What the device listener counts. No label names a device. Thread-safe.
+class DeviceMetrics {
+ public:
+  // `registry` must outlive this object.
+  explicit DeviceMetrics(prometheus::Registry& registry);
+
+  // One uplink of a kind such as "sketch", with its result: "acked", "rejected" or "unavailable".
+  void CountUplink(const std::string& kind, const std::string& result);
+  // One handshake: "ok", "failed" or "overloaded".
+  void CountHandshake(const std::string& result);
+  // One enrolment or renewal: "ok", "refused" or "unavailable".
+  void CountCertificate(const std::string& kind, const std::string& result);
+  void SetRollouts(RolloutState state, double count);
+
+  prometheus::Gauge& connections;
+  prometheus::Counter& check_ins;
+  prometheus::Counter& offers;
+  prometheus::Counter& sent_bytes;
+  prometheus::Counter& received_bytes;
+  prometheus::Counter& artifact_bytes;
+
+ private:
+  prometheus::Family<prometheus::Counter>& uplinks_;
+  prometheus::Family<prometheus::Counter>& handshakes_;
+  prometheus::Family<prometheus::Counter>& certificates_;
+  prometheus::Family<prometheus::Gauge>& rollouts_;
+};
+
+}  // namespace fieldloop::distribution
+
+#endif  // FIELDLOOP_SERVICES_DISTRIBUTION_TRANSPORT_DEVICE_METRICS_H_
