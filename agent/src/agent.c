@@ -17,6 +17,7 @@ enum {
     SEQUENCE_BLOCK = 1024,      /* Sequences reserved with one write of the record. */
     OUTBOX_SYNC_MS = 1000,      /* Longest time for which telemetry is not durable. */
     TIME_SAVE_MS = 3600 * 1000, /* Progress of the time floor worth a write of its own. */
+    RETRY_MS = 10,              /* Shortest time between two polls that had nothing to do. */
     STATE_SECTORS = 4,
     STATE_SECTOR_MIN = 1280,
 };
@@ -222,7 +223,11 @@ uint64_t fl_agent_poll(fl_agent_t *agent) {
     }
     const uint64_t trial = fl_update_deadline(agent);
     next = trial < next ? trial : next;
-    return session_busy || update_busy || next < now ? now : next;
+    if (session_busy || update_busy) {
+        return now;
+    }
+    /* What is due and could not be done, such as for want of flash, must not keep the CPU busy. */
+    return next < now + RETRY_MS ? now + RETRY_MS : next;
 }
 
 void fl_agent_observe(fl_agent_t *agent, const fl_observation_t *observation) {

@@ -717,7 +717,8 @@ uint64_t fl_session_deadline(const fl_agent_t *agent) {
     if (fl_agent_now(agent) < session->paused_until_ms) {
         return session->paused_until_ms < next ? session->paused_until_ms : next;
     }
-    if (!session->check_in_waiting && session->next_check_in_ms < next) {
+    /* While an answer is awaited, its arrival or its time-out comes before the check-in. */
+    if (!awaits_answer(agent) && session->next_check_in_ms < next) {
         next = session->next_check_in_ms;
     }
     return next;
