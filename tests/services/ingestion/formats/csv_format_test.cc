@@ -108,7 +108,8 @@ TEST(CsvFormatTest, EveryErrorNamesItsPlace) {
   EXPECT_THAT(ErrorOf("timestamp,x\n0,1\n10,1e39\n"), HasSubstr("line 3, column \"x\""));
   EXPECT_THAT(ErrorOf("timestamp,x\n0,1\n10\n"), HasSubstr("line 3: got 1 fields, want 2"));
   EXPECT_THAT(ErrorOf("timestamp,x\n0,1\n10,2,3\n"), HasSubstr("line 3: got more than 2 fields"));
-  EXPECT_THAT(ErrorOf("timestamp,x\n0,1\n\n10,2\n"), HasSubstr("line 3: got 1 fields"));
+  EXPECT_THAT(ErrorOf("timestamp,x\n0,1\n\n10,2\n"),
+              HasSubstr("line 3, column \"timestamp\": got \"\""));
   EXPECT_THAT(ErrorOf("timestamp,x\n0,1\n1e16,2\n"), HasSubstr("line 3, column \"timestamp\""));
   EXPECT_THAT(ErrorOf("timestamp,x\n0,1\n1e-7,2\n"), HasSubstr("timestamps are in milliseconds"));
   EXPECT_THAT(ErrorOf("a\xff,b\n1,2\n"), HasSubstr("line 1: columns[0]"));

@@ -1,0 +1,395 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/ingestion/domain/sample_service.h"
+
+#include <cmath>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "services/common/status/error_reason.h"
+#include "services/ingestion/domain/dataset_service.h"
+#include "services/ingestion/formats/recording_formats.h"
+#include "services/ingestion/storage/sql_dataset_store.h"
+#include "services/ingestion/storage/sql_sample_store.h"
+#include "tests/services/ingestion/support/ingestion_fakes.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/status_matchers.h"
+
+namespace fieldloop::ingestion {
+namespace {
+
+using ::fieldloop::testing::IsOk;
+using ::fieldloop::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+
+class SampleServiceTest : public ::testing::Test {
+ protected:
+  static UploadSpec Spec(const std::string& file_name = "idle.01.csv") {
+    UploadSpec spec;
+    spec.project = "motor";
+    spec.file_name = file_name;
+    spec.author = "apiTokens/a";
+    return spec;
+  }
+  static DeviceRecording FromDevice(const std::vector<float>& values, std::uint64_t sequence,
+                                    const std::string& device = "d1") {
+    DeviceRecording recording;
+    recording.project = "motor";
+    recording.device.device = "projects/motor/devices/" + device;
+    recording.device.reason = "random";
+    recording.payload = FloatBytes(values);
+    recording.axes = {"x", "y"};
+    recording.frequency_hz = 50;
+    recording.metadata = {{"site", "hall 3"}};
+    recording.sequence = sequence;
+    return recording;
+  }
+
+  absl::StatusOr<StoredSample> Upload(UploadSpec spec, const std::string& bytes) {
+    auto upload = samples_.BeginUpload(std::move(spec));
+    if (!upload.ok()) {
+      return upload.status();
+    }
+    const absl::Status appended = (*upload)->Append(bytes);
+    return appended.ok() ? (*upload)->Finish() : appended;
+  }
+
+  std::string Download(const std::string& id, bool canonical) {
+    std::string bytes;
+    EXPECT_THAT(samples_.Download("motor", id, canonical, 16,
+                                  [&](absl::string_view piece) {
+                                    EXPECT_LE(piece.size(), 16U);
+                                    bytes.append(piece.data(), piece.size());
+                                    return absl::OkStatus();
+                                  }),
+                IsOk());
+    return bytes;
+  }
+
+  SqliteDatabase database_;
+  SqlSampleStore store_{database_.get()};
+  SqlDatasetStore dataset_store_{database_.get()};
+  MemoryBlobStore blobs_;
+  RecordingFormats formats_;
+  ::fieldloop::testing::FakeClock clock_;
+  CountingObserver observer_;
+  SampleService samples_{store_,
+                         blobs_,
+                         formats_,
+                         clock_,
+                         observer_,
+                         {{"motor", "secret"}},
+                         {.max_file_bytes = 10'000, .memory_bytes = 100'000}};
+  DatasetService datasets_{dataset_store_, blobs_, clock_};
+};
+
+TEST_F(SampleServiceTest, AnUploadKeepsItsBytesAndItsCanonicalForm) {
+  const std::string csv = CsvFile(3);
+  UploadSpec spec = Spec();
+  spec.split = Split::kTesting;
+  spec.labels = {{0, -1, "idle"}};
+  spec.metadata = {{"site", "hall 3"}};
+  const auto stored = Upload(spec, csv);
+  ASSERT_THAT(stored, IsOk());
+  const Sample& sample = stored->sample;
+  EXPECT_FALSE(stored->existed);
+  EXPECT_EQ(sample.digest, ToHex(Sha256Of(csv)));
+  EXPECT_EQ(sample.id, sample.digest.substr(0, 32));
+  EXPECT_EQ(sample.readings, 3);
+  EXPECT_EQ(sample.frequency_hz, 100);
+  EXPECT_EQ(sample.split, Split::kTesting);
+  EXPECT_THAT(sample.labels, ElementsAre(LabelRange{0, 2, "idle"}));
+  EXPECT_EQ(Download(sample.id, false), csv);
+  EXPECT_THAT(FloatsOf(Download(sample.id, true)), ElementsAre(0, 0, 1, -1, 2, -2));
+  EXPECT_EQ(observer_.stored(), 1);
+  EXPECT_EQ(observer_.bytes(), static_cast<std::int64_t>(csv.size()));
+}
+
+TEST_F(SampleServiceTest, ARepeatReturnsTheSampleThatIsThere) {
+  const auto first = Upload(Spec(), CsvFile(3));
+  const auto second = Upload(Spec("other.csv"), CsvFile(3));
+  ASSERT_THAT(second, IsOk());
+  EXPECT_TRUE(second->existed);
+  EXPECT_EQ(second->sample, first->sample);
+  EXPECT_EQ(observer_.stored(), 1);
+}
+
+TEST_F(SampleServiceTest, ARepeatIsRefusedWhenTheCallerWantsIt) {
+  const auto first = Upload(Spec(), CsvFile(3));
+  UploadSpec spec = Spec("other.csv");
+  spec.disallow_duplicates = true;
+  const auto second = Upload(spec, CsvFile(3));
+  EXPECT_THAT(second, StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(first->sample.id));
+  EXPECT_THAT(observer_.refused(), ElementsAre(Pair(RefusalReason::kDuplicate, 1)));
+}
+
+TEST_F(SampleServiceTest, AMalformedFileLeavesNothingBehind) {
+  const auto stored = Upload(Spec(), "timestamp,x\n0,1\n10,oops\n");
+  EXPECT_THAT(stored, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(blobs_.size(), 0U);
+  EXPECT_EQ(samples_.Count("motor", {})->total, 0);
+  EXPECT_THAT(observer_.refused(), ElementsAre(Pair(RefusalReason::kMalformed, 1)));
+}
+
+TEST_F(SampleServiceTest, AnUploadThatIsNotFinishedLeavesNothingBehind) {
+  {
+    auto upload = samples_.BeginUpload(Spec());
+    ASSERT_THAT((*upload)->Append(CsvFile(3)), IsOk());
+  }
+  EXPECT_EQ(blobs_.size(), 0U);
+  EXPECT_EQ(samples_.Count("motor", {})->total, 0);
+}
+
+TEST_F(SampleServiceTest, AFullDiskRefusesAndTheSameUploadWorksLater) {
+  blobs_.set_full(true);
+  EXPECT_THAT(Upload(Spec(), CsvFile(3)), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(samples_.RecordDeviceSample(FromDevice({1, 2, 3, 4}, 1)),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(observer_.refused(), ElementsAre(Pair(RefusalReason::kStorageFull, 2)));
+  EXPECT_EQ(samples_.Count("motor", {})->total, 0);
+  blobs_.set_full(false);
+  EXPECT_THAT(Upload(Spec(), CsvFile(3)), IsOk());
+  EXPECT_THAT(samples_.RecordDeviceSample(FromDevice({1, 2, 3, 4}, 1)), IsOk());
+}
+
+TEST_F(SampleServiceTest, ALargeFileIsRefusedBeforeItIsWhole) {
+  auto upload = samples_.BeginUpload(Spec());
+  ASSERT_THAT((*upload)->Append(std::string(10'000, '0')), IsOk());
+  const absl::Status status = (*upload)->Append("0");
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(ReasonOf(status), "FILE_TOO_LARGE");
+  EXPECT_THAT(observer_.refused(), ElementsAre(Pair(RefusalReason::kTooLarge, 1)));
+}
+
+TEST_F(SampleServiceTest, UploadsTogetherKeepWithinTheirMemory) {
+  auto first = samples_.BeginUpload(Spec());
+  auto second = samples_.BeginUpload(Spec());
+  auto third = samples_.BeginUpload(Spec());
+  ASSERT_THAT((*first)->Append(std::string(10'000, '0')), IsOk());
+  ASSERT_THAT((*second)->Append(std::string(10'000, '0')), IsOk());
+  const absl::Status busy = (*third)->Append("0");
+  EXPECT_THAT(busy, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(ReasonOf(busy), "UPLOADS_BUSY");
+  first->reset();
+  EXPECT_THAT((*third)->Append("0"), IsOk());
+}
+
+TEST_F(SampleServiceTest, WhatIsWrongWithASpecIsSaidBeforeAnyByte) {
+  const auto refusal = [this](UploadSpec spec) {
+    const auto upload = samples_.BeginUpload(std::move(spec));
+    EXPECT_THAT(upload, StatusIs(absl::StatusCode::kInvalidArgument));
+    return std::string(upload.status().message());
+  };
+  EXPECT_THAT(refusal(Spec("")), HasSubstr("file_name: got 0 bytes"));
+  EXPECT_THAT(refusal(Spec(std::string(197, 'a') + ".csv")), HasSubstr("file_name: got 201"));
+  EXPECT_THAT(refusal(Spec("a.txt")), HasSubstr("file_name: got \"a.txt\""));
+  UploadSpec spec = Spec();
+  spec.format = SampleFormat::kF32;
+  EXPECT_THAT(refusal(spec), HasSubstr("format"));
+  spec = Spec();
+  spec.labels = {{5, 4, "idle"}};
+  EXPECT_THAT(refusal(spec), HasSubstr("labels[0].end_reading"));
+  spec = Spec();
+  spec.metadata = {{std::string(40, 'k'), ""}};
+  EXPECT_THAT(refusal(spec), HasSubstr("metadata"));
+}
+
+TEST_F(SampleServiceTest, ALabelOutsideTheFileRefusesTheUpload) {
+  UploadSpec spec = Spec();
+  spec.labels = {{0, 3, "idle"}};
+  const auto stored = Upload(spec, CsvFile(3));
+  EXPECT_THAT(stored, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(stored.status().message()), HasSubstr("labels[0].end_reading: got 3"));
+  EXPECT_EQ(blobs_.size(), 0U);
+}
+
+TEST_F(SampleServiceTest, SamplesWithTheSameValueOfTheSplitKeyStayTogether) {
+  const auto side = [this](const std::string& person, int seed) {
+    UploadSpec spec = Spec();
+    spec.split_key = "person";
+    spec.metadata = {{"person", person}};
+    const auto stored = Upload(spec, CsvFile(3, seed));
+    EXPECT_THAT(stored, IsOk());
+    return stored->sample.split;
+  };
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(side("p" + std::to_string(i), i), Split::kTraining);
+  }
+  EXPECT_EQ(side("p4", 4), Split::kTesting);
+  EXPECT_EQ(side("p4", 5), Split::kTesting);
+  EXPECT_EQ(side("p0", 6), Split::kTraining);
+}
+
+TEST_F(SampleServiceTest, ASplitKeyThatTheMetadataLacksIsRefused) {
+  UploadSpec spec = Spec();
+  spec.split_key = "person";
+  EXPECT_THAT(Upload(spec, CsvFile(3)), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(SampleServiceTest, ASignedFileIsCheckedWithTheKeyOfItsProject) {
+  const std::string json = R"({"protected":{"ver":"v1","alg":"HS256"},"signature":")" +
+                           std::string(64, 'a') +
+                           R"(","payload":{"device_name":"n1","device_type":"T","interval_ms":10,)"
+                           R"("sensors":[{"name":"x"}],"values":[1,2]}})";
+  UploadSpec spec = Spec("a.json");
+  spec.split_key = "device_name";
+  EXPECT_THAT(Upload(spec, json)->sample.flags, ElementsAre("signature-invalid"));
+  spec.project = "pump";
+  const auto other = Upload(spec, json);
+  ASSERT_THAT(other, IsOk());
+  EXPECT_THAT(other->sample.flags, ElementsAre("signature-unchecked"));
+  EXPECT_THAT(other->sample.metadata,
+              ElementsAre(Pair("device_name", "n1"), Pair("device_type", "T")));
+}
+
+TEST_F(SampleServiceTest, AStuckSensorIsFlagged) {
+  EXPECT_THAT(Upload(Spec(), "timestamp,x\n0,5\n10,5\n20,5\n")->sample.flags, ElementsAre("flat"));
+}
+
+TEST_F(SampleServiceTest, ADevicesRecordingIsItsOwnCanonicalForm) {
+  const auto sample = samples_.RecordDeviceSample(FromDevice({1, 2, 3, 4}, 9));
+  ASSERT_THAT(sample, IsOk());
+  EXPECT_EQ(sample->format, SampleFormat::kF32);
+  EXPECT_EQ(sample->source, SampleSource::kDevice);
+  EXPECT_EQ(sample->readings, 2);
+  EXPECT_EQ(sample->file_name, "d1.9.f32");
+  EXPECT_EQ(sample->canonical_digest, sample->digest);
+  EXPECT_THAT(sample->metadata, ElementsAre(Pair("site", "hall 3")));
+  EXPECT_EQ(Download(sample->id, true), FloatBytes({1, 2, 3, 4}));
+  EXPECT_EQ(blobs_.size(), 1U);
+}
+
+TEST_F(SampleServiceTest, ADevicesRepeatIsStoredOnceByNumberAndByContent) {
+  const auto first = samples_.RecordDeviceSample(FromDevice({1, 2, 3, 4}, 1));
+  EXPECT_EQ(samples_.RecordDeviceSample(FromDevice({1, 2, 3, 4}, 1))->id, first->id);
+  EXPECT_EQ(samples_.RecordDeviceSample(FromDevice({1, 2, 3, 4}, 2))->id, first->id);
+  EXPECT_EQ(samples_.RecordDeviceSample(FromDevice({9, 9, 9, 9}, 1))->id, first->id);
+  EXPECT_NE(samples_.RecordDeviceSample(FromDevice({9, 9, 9, 9}, 3))->id, first->id);
+  EXPECT_EQ(samples_.Count("motor", {})->total, 2);
+  EXPECT_EQ(observer_.stored(), 2);
+}
+
+TEST_F(SampleServiceTest, EveryFifthDeviceIsForTesting) {
+  std::string sides;
+  for (int i = 0; i < 10; ++i) {
+    const auto sample = samples_.RecordDeviceSample(
+        FromDevice({static_cast<float>(i), 0}, 1, "d" + std::to_string(i)));
+    sides += sample->split == Split::kTesting ? 'T' : '.';
+  }
+  EXPECT_EQ(sides, "....T....T");
+}
+
+TEST_F(SampleServiceTest, WhatIsWrongWithADevicesRecordingIsNamed) {
+  const auto refusal = [this](const DeviceRecording& recording) {
+    const auto sample = samples_.RecordDeviceSample(recording);
+    EXPECT_THAT(sample, StatusIs(absl::StatusCode::kInvalidArgument));
+    return std::string(sample.status().message());
+  };
+  const DeviceRecording good = FromDevice({1, 2, 3, 4}, 1);
+  DeviceRecording bad = good;
+  bad.payload.pop_back();
+  EXPECT_THAT(refusal(bad), HasSubstr("payload: got 15 bytes, want a multiple of 8"));
+  bad = good;
+  bad.payload.clear();
+  EXPECT_THAT(refusal(bad), HasSubstr("payload: got 0 bytes"));
+  bad = FromDevice({1, 2, std::nanf(""), 4}, 1);
+  EXPECT_THAT(refusal(bad), HasSubstr("in reading 1, axis \"x\""));
+  bad = good;
+  bad.frequency_hz = 0;
+  EXPECT_THAT(refusal(bad), HasSubstr("frequency_hz: got 0"));
+  bad = good;
+  bad.axes = {"x", "x"};
+  EXPECT_THAT(refusal(bad), HasSubstr("axes[1]"));
+  bad = good;
+  bad.device.device = "projects/pump/devices/d1";
+  EXPECT_THAT(refusal(bad), HasSubstr("device.device"));
+  bad = good;
+  bad.device.probability = 1.5;
+  EXPECT_THAT(refusal(bad), HasSubstr("device.probability: got 1.5"));
+  bad = good;
+  bad.device.model_digest = "abc";
+  EXPECT_THAT(refusal(bad), HasSubstr("device.model_digest"));
+  bad = good;
+  bad.payload = std::string((1 << 20) + 8, '\0');
+  EXPECT_THAT(refusal(bad), HasSubstr("at most 1048576"));
+}
+
+TEST_F(SampleServiceTest, LabelsAreAddedOneByOneAndRefusalsSayWhy) {
+  const Sample sample = Upload(Spec(), CsvFile(10))->sample;
+  const auto label = [&](std::vector<LabelRange> ranges, const std::string& id) {
+    Label made;
+    made.project = "motor";
+    made.sample_id = id;
+    made.ranges = std::move(ranges);
+    return made;
+  };
+  const auto result = samples_.AddLabels(
+      {label({{0, 5, "a"}, {5, 9, "b"}}, sample.id), label({{0, -1, "wave"}}, sample.id),
+       label({{0, -1, "wave"}}, std::string(32, '0')), label({{0, 10, "wave"}}, sample.id)},
+      "apiTokens/b");
+  ASSERT_THAT(result, IsOk());
+  ASSERT_EQ(result->labels.size(), 1U);
+  EXPECT_EQ(result->labels[0].source, "person");
+  EXPECT_EQ(result->labels[0].author, "apiTokens/b");
+  EXPECT_EQ(result->labels[0].create_time, clock_.Now());
+  ASSERT_EQ(result->refusals.size(), 3U);
+  EXPECT_EQ(result->refusals[0].index, 0);
+  EXPECT_THAT(result->refusals[0].message, HasSubstr("ranges[1].start_reading"));
+  EXPECT_EQ(result->refusals[1].index, 2);
+  EXPECT_THAT(result->refusals[1].message, HasSubstr("no sample"));
+  EXPECT_EQ(result->refusals[2].index, 3);
+  EXPECT_THAT(result->refusals[2].message, HasSubstr("ranges[0].end_reading: got 10"));
+  EXPECT_THAT(samples_.AddLabels({}, "x"), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(SampleServiceTest, AVersionIsExportedInTheOrderOfItsDigest) {
+  for (int i = 0; i < 3; ++i) {
+    UploadSpec spec = Spec();
+    spec.labels = {{0, -1, "idle"}};
+    ASSERT_THAT(Upload(spec, CsvFile(5, i)), IsOk());
+  }
+  ASSERT_THAT(datasets_.Create({.project = "motor", .id = "all", .filter = {}, .create_time = {}}),
+              IsOk());
+  ASSERT_THAT(datasets_.CreateVersion("motor", "all"), IsOk());
+  std::vector<Sample> samples;
+  std::vector<std::string> contents;
+  ASSERT_THAT(datasets_.Export("motor", "all", 1, 16,
+                               [&](const Sample* sample, absl::string_view piece) {
+                                 if (sample != nullptr) {
+                                   samples.push_back(*sample);
+                                   contents.emplace_back();
+                                 }
+                                 contents.back().append(piece.data(), piece.size());
+                                 return absl::OkStatus();
+                               }),
+              IsOk());
+  ASSERT_EQ(samples.size(), 3U);
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    EXPECT_EQ(ToHex(Sha256Of(contents[i])), samples[i].canonical_digest);
+    EXPECT_TRUE(i == 0 || samples[i - 1].digest < samples[i].digest);
+  }
+}
+
+TEST_F(SampleServiceTest, ChangedBytesAreDataLossInDownloadAndExport) {
+  UploadSpec spec = Spec();
+  spec.labels = {{0, -1, "idle"}};
+  const Sample sample = Upload(spec, CsvFile(5))->sample;
+  ASSERT_THAT(datasets_.Create({.project = "motor", .id = "all", .filter = {}, .create_time = {}}),
+              IsOk());
+  ASSERT_THAT(datasets_.CreateVersion("motor", "all"), IsOk());
+  blobs_.Damage(sample.canonical_digest);
+  EXPECT_THAT(samples_.Download("motor", sample.id, true, 16,
+                                [](absl::string_view) { return absl::OkStatus(); }),
+              StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(datasets_.Export("motor", "all", 1, 16,
+                               [](const Sample*, absl::string_view) { return absl::OkStatus(); }),
+              StatusIs(absl::StatusCode::kDataLoss));
+}
+
+}  // namespace
+}  // namespace fieldloop::ingestion
