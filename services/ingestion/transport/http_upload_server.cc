@@ -16,6 +16,7 @@
 
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
@@ -421,6 +422,12 @@ void HttpUploadServer::State::Register() {
   server->new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   server->set_read_timeout(kReadTimeout);
   server->set_write_timeout(kReadTimeout);
+  // The library would set SO_REUSEPORT, with which a second server shares the port instead of
+  // failing.
+  server->set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  });
   // A request that is refused may leave a part of its body unread; what follows it on the same
   // connection would be read as the next request.
   server->set_keep_alive_max_count(1);

@@ -1,0 +1,410 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/ingestion/transport/ingestion_handler.h"
+
+#include <memory>
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include "services/common/grpc/grpc_status.h"
+#include "services/common/status/error_reason.h"
+#include "services/ingestion/formats/recording_formats.h"
+#include "services/ingestion/storage/sql_dataset_store.h"
+#include "services/ingestion/storage/sql_sample_store.h"
+#include "tests/services/ingestion/support/ingestion_fakes.h"
+#include "tests/support/fake_clock.h"
+
+namespace fieldloop::ingestion {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// A real server, reached without a socket.
+class IngestionHandlerTest : public ::testing::Test {
+ protected:
+  IngestionHandlerTest() {
+    grpc::ServerBuilder builder;
+    builder.RegisterService(&handler_);
+    server_ = builder.BuildAndStart();
+    stub_ = v1::IngestionService::NewStub(server_->InProcessChannel({}));
+  }
+
+  static void As(grpc::ClientContext& context, const std::string& token) {
+    context.AddMetadata("authorization", "Bearer " + token);
+  }
+
+  template <typename Request, typename Response>
+  absl::Status Call(grpc::Status (v1::IngestionService::Stub::*method)(grpc::ClientContext*,
+                                                                       const Request&, Response*),
+                    const Request& request, Response& response,
+                    const std::string& token = "admin:motor") {
+    grpc::ClientContext context;
+    As(context, token);
+    return FromGrpcStatus((stub_.get()->*method)(&context, request, &response));
+  }
+
+  static v1::UploadSpec SpecOf(const std::string& file_name, const std::string& label = "") {
+    v1::UploadSpec spec;
+    spec.set_parent("projects/motor");
+    spec.set_file_name(file_name);
+    if (!label.empty()) {
+      auto& range = *spec.add_labels();
+      range.set_end_reading(-1);
+      range.set_label(label);
+    }
+    return spec;
+  }
+
+  absl::Status Upload(const v1::UploadSpec& spec, const std::string& bytes,
+                      v1::UploadSampleResponse& response, const std::string& token = "ingest:motor",
+                      std::size_t piece = 7) {
+    grpc::ClientContext context;
+    As(context, token);
+    const auto writer = stub_->UploadSample(&context, &response);
+    v1::UploadSampleRequest request;
+    *request.mutable_upload() = spec;
+    bool open = writer->Write(request);
+    for (std::size_t at = 0; open && at < bytes.size(); at += piece) {
+      request.set_data(bytes.substr(at, piece));
+      open = writer->Write(request);
+    }
+    writer->WritesDone();
+    return FromGrpcStatus(writer->Finish());
+  }
+
+  v1::Sample MustUpload(const v1::UploadSpec& spec, const std::string& bytes) {
+    constexpr std::size_t kPieceBytes = 64 << 10;
+    v1::UploadSampleResponse response;
+    const absl::Status status = Upload(spec, bytes, response, "ingest:motor",
+                                       bytes.size() > kPieceBytes ? kPieceBytes : std::size_t{7});
+    EXPECT_TRUE(status.ok()) << status;
+    return response.sample();
+  }
+
+  absl::Status Record(const v1::RecordDeviceSampleRequest& request,
+                      v1::RecordDeviceSampleResponse& response,
+                      const std::string& token = "admin:") {
+    return Call(&v1::IngestionService::Stub::RecordDeviceSample, request, response, token);
+  }
+
+  SqliteDatabase database_;
+  SqlSampleStore store_{database_.get()};
+  SqlDatasetStore dataset_store_{database_.get()};
+  MemoryBlobStore blobs_;
+  RecordingFormats formats_;
+  ::fieldloop::testing::FakeClock clock_;
+  CountingObserver observer_;
+  FakeAccess access_;
+  SampleService samples_{store_, blobs_, formats_, clock_, observer_, {}};
+  DatasetService datasets_{dataset_store_, blobs_, clock_};
+  IngestionHandler handler_{access_, samples_, datasets_};
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<v1::IngestionService::Stub> stub_;
+};
+
+TEST_F(IngestionHandlerTest, AnUploadInPiecesComesBackAsItWas) {
+  const std::string csv = CsvFile(100);
+  v1::UploadSpec spec = SpecOf("idle.01.csv", "idle");
+  spec.set_split(v1::SPLIT_TESTING);
+  (*spec.mutable_metadata())["site"] = "hall 3";
+  const v1::Sample sample = MustUpload(spec, csv);
+  EXPECT_EQ(sample.name(), "projects/motor/samples/" + ToHex(Sha256Of(csv)).substr(0, 32));
+  EXPECT_EQ(sample.format(), v1::SAMPLE_FORMAT_CSV);
+  EXPECT_EQ(sample.split(), v1::SPLIT_TESTING);
+  EXPECT_EQ(sample.source(), v1::SAMPLE_SOURCE_UPLOAD);
+  EXPECT_EQ(sample.readings(), 100);
+  EXPECT_EQ(sample.metadata().at("site"), "hall 3");
+  ASSERT_EQ(sample.labels_size(), 1);
+  EXPECT_EQ(sample.labels(0).end_reading(), 99);
+
+  v1::GetSampleRequest request;
+  request.set_name(sample.name());
+  v1::GetSampleResponse response;
+  ASSERT_TRUE(Call(&v1::IngestionService::Stub::GetSample, request, response).ok());
+  EXPECT_EQ(response.sample().SerializeAsString(), sample.SerializeAsString());
+
+  grpc::ClientContext context;
+  As(context, "viewer:motor");
+  v1::DownloadSampleRequest download;
+  download.set_name(sample.name());
+  const auto reader = stub_->DownloadSample(&context, download);
+  v1::DownloadSampleResponse piece;
+  std::string bytes;
+  while (reader->Read(&piece)) {
+    bytes += piece.data();
+  }
+  ASSERT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(bytes, csv);
+}
+
+TEST_F(IngestionHandlerTest, ARepeatIsSaidToBeADuplicate) {
+  MustUpload(SpecOf("a.csv"), CsvFile(3));
+  v1::UploadSampleResponse response;
+  ASSERT_TRUE(Upload(SpecOf("b.csv"), CsvFile(3), response).ok());
+  EXPECT_TRUE(response.duplicate());
+  EXPECT_EQ(response.sample().file_name(), "a.csv");
+  v1::UploadSpec spec = SpecOf("b.csv");
+  spec.set_disallow_duplicates(true);
+  EXPECT_TRUE(absl::IsAlreadyExists(Upload(spec, CsvFile(3), response)));
+}
+
+TEST_F(IngestionHandlerTest, AMalformedFileNamesTheLineToTheClient) {
+  v1::UploadSampleResponse response;
+  const absl::Status status = Upload(SpecOf("a.csv"), "timestamp,x\n0,oops\n", response);
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("line 2, column \"x\": got \"oops\", want a number"));
+}
+
+TEST_F(IngestionHandlerTest, AnUploadThatBreaksTheOrderOfItsPartsIsRefused) {
+  v1::UploadSampleResponse response;
+  {
+    grpc::ClientContext context;
+    As(context, "ingest:motor");
+    const auto writer = stub_->UploadSample(&context, &response);
+    v1::UploadSampleRequest request;
+    request.set_data("timestamp,x\n");
+    writer->Write(request);
+    writer->WritesDone();
+    EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  }
+  {
+    grpc::ClientContext context;
+    As(context, "ingest:motor");
+    const auto writer = stub_->UploadSample(&context, &response);
+    v1::UploadSampleRequest request;
+    *request.mutable_upload() = SpecOf("a.csv");
+    writer->Write(request);
+    writer->Write(request);
+    writer->WritesDone();
+    EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      Upload(SpecOf("a.csv"), std::string((1 << 20) + 1, '0'), response, "ingest:motor", 2 << 20)));
+}
+
+TEST_F(IngestionHandlerTest, AFullDiskReachesTheClientAndTheServiceLives) {
+  blobs_.set_full(true);
+  v1::UploadSampleResponse response;
+  EXPECT_TRUE(absl::IsResourceExhausted(Upload(SpecOf("a.csv"), CsvFile(3), response)));
+  blobs_.set_full(false);
+  EXPECT_TRUE(Upload(SpecOf("a.csv"), CsvFile(3), response).ok());
+}
+
+TEST_F(IngestionHandlerTest, EachCallNeedsItsRole) {
+  v1::UploadSampleResponse uploaded;
+  EXPECT_TRUE(absl::IsUnauthenticated(Upload(SpecOf("a.csv"), CsvFile(3), uploaded, "bad")));
+  EXPECT_TRUE(
+      absl::IsPermissionDenied(Upload(SpecOf("a.csv"), CsvFile(3), uploaded, "ingest:pump")));
+  const v1::Sample sample = MustUpload(SpecOf("a.csv", "idle"), CsvFile(3));
+
+  v1::GetSampleRequest get;
+  get.set_name(sample.name());
+  v1::GetSampleResponse got;
+  using Stub = v1::IngestionService::Stub;
+  EXPECT_TRUE(absl::IsPermissionDenied(Call(&Stub::GetSample, get, got, "ingest:motor")));
+  EXPECT_TRUE(Call(&Stub::GetSample, get, got, "viewer:motor").ok());
+
+  v1::CreateLabelsRequest label;
+  label.set_parent("projects/motor");
+  label.add_labels()->set_sample(sample.name());
+  v1::CreateLabelsResponse labelled;
+  EXPECT_TRUE(absl::IsPermissionDenied(Call(&Stub::CreateLabels, label, labelled, "viewer:motor")));
+
+  v1::CreateDatasetRequest dataset;
+  dataset.mutable_dataset()->set_name("projects/motor/datasets/all");
+  v1::CreateDatasetResponse created;
+  EXPECT_TRUE(
+      absl::IsPermissionDenied(Call(&Stub::CreateDataset, dataset, created, "viewer:motor")));
+  EXPECT_TRUE(Call(&Stub::CreateDataset, dataset, created, "operator:motor").ok());
+
+  v1::RecordDeviceSampleRequest record;
+  record.set_parent("projects/motor");
+  v1::RecordDeviceSampleResponse recorded;
+  EXPECT_TRUE(absl::IsPermissionDenied(Record(record, recorded, "operator:motor")));
+}
+
+TEST_F(IngestionHandlerTest, ADevicesSampleIsStoredOnce) {
+  v1::RecordDeviceSampleRequest request;
+  request.set_parent("projects/motor");
+  auto& device = *request.mutable_device();
+  device.set_device("projects/motor/devices/d1");
+  device.set_model_digest(std::string(64, 'c'));
+  device.set_reason("uncertain");
+  device.set_probability(0.25);
+  device.set_predicted_label("idle");
+  device.set_confidence(0.75);
+  device.mutable_start_time()->set_seconds(1'600'000'000);
+  request.set_payload(FloatBytes({1, 2, 3, 4}));
+  request.add_axes("x");
+  request.add_axes("y");
+  request.set_frequency_hz(50);
+  request.set_sequence(17);
+  (*request.mutable_metadata())["site"] = "hall 3";
+  v1::RecordDeviceSampleResponse first;
+  ASSERT_TRUE(Record(request, first).ok());
+  EXPECT_EQ(first.sample().device().SerializeAsString(), device.SerializeAsString());
+  EXPECT_EQ(first.sample().split(), v1::SPLIT_TRAINING);
+  v1::RecordDeviceSampleResponse second;
+  ASSERT_TRUE(Record(request, second).ok());
+  EXPECT_EQ(second.sample().SerializeAsString(), first.sample().SerializeAsString());
+
+  v1::CountSamplesRequest count;
+  count.set_parent("projects/motor");
+  count.mutable_filter()->add_devices("projects/motor/devices/d1");
+  v1::CountSamplesResponse counted;
+  ASSERT_TRUE(Call(&v1::IngestionService::Stub::CountSamples, count, counted).ok());
+  EXPECT_EQ(counted.total(), 1);
+}
+
+TEST_F(IngestionHandlerTest, ListsPageAndFilter) {
+  for (int i = 0; i < 3; ++i) {
+    MustUpload(SpecOf("s" + std::to_string(i) + ".csv", i == 0 ? "idle" : ""), CsvFile(3, i));
+    clock_.Advance(absl::Seconds(1));
+  }
+  v1::ListSamplesRequest request;
+  request.set_parent("projects/motor");
+  request.set_page_size(2);
+  v1::ListSamplesResponse page;
+  ASSERT_TRUE(Call(&v1::IngestionService::Stub::ListSamples, request, page).ok());
+  ASSERT_EQ(page.samples_size(), 2);
+  EXPECT_EQ(page.samples(0).file_name(), "s2.csv");
+  request.set_page_token(page.next_page_token());
+  v1::ListSamplesResponse last;
+  ASSERT_TRUE(Call(&v1::IngestionService::Stub::ListSamples, request, last).ok());
+  ASSERT_EQ(last.samples_size(), 1);
+  EXPECT_EQ(last.samples(0).file_name(), "s0.csv");
+  EXPECT_EQ(last.next_page_token(), "");
+  request.Clear();
+  request.set_parent("projects/motor");
+  request.mutable_filter()->set_label_state(v1::LABEL_STATE_LABELLED);
+  v1::ListSamplesResponse labelled;
+  ASSERT_TRUE(Call(&v1::IngestionService::Stub::ListSamples, request, labelled).ok());
+  EXPECT_EQ(labelled.samples_size(), 1);
+  request.set_page_size(-1);
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(Call(&v1::IngestionService::Stub::ListSamples, request, labelled)));
+}
+
+TEST_F(IngestionHandlerTest, LabelsAreRefusedByTheirIndexAndTheOthersStand) {
+  const v1::Sample sample = MustUpload(SpecOf("a.csv"), CsvFile(10));
+  v1::CreateLabelsRequest request;
+  request.set_parent("projects/motor");
+  request.add_labels()->set_sample("nonsense");
+  auto& good = *request.add_labels();
+  good.set_sample(sample.name());
+  auto& range = *good.add_ranges();
+  range.set_end_reading(-1);
+  range.set_label("idle");
+  request.add_labels()->set_sample("projects/pump/samples/" + std::string(32, '0'));
+  auto& outside = *request.add_labels();
+  outside = good;
+  outside.mutable_ranges(0)->set_end_reading(10);
+  v1::CreateLabelsResponse response;
+  ASSERT_TRUE(Call(&v1::IngestionService::Stub::CreateLabels, request, response).ok());
+  ASSERT_EQ(response.labels_size(), 1);
+  EXPECT_EQ(response.labels(0).name(), sample.name() + "/labels/1");
+  EXPECT_EQ(response.labels(0).source(), "person");
+  EXPECT_EQ(response.labels(0).author(), "apiTokens/admin");
+  ASSERT_EQ(response.refusals_size(), 3);
+  EXPECT_EQ(response.refusals(0).index(), 0);
+  EXPECT_EQ(response.refusals(1).index(), 2);
+  EXPECT_EQ(response.refusals(2).index(), 3);
+
+  v1::ListLabelsRequest list;
+  list.set_parent(sample.name());
+  v1::ListLabelsResponse labels;
+  ASSERT_TRUE(Call(&v1::IngestionService::Stub::ListLabels, list, labels).ok());
+  EXPECT_EQ(labels.labels_size(), 1);
+  v1::CreateLabelsRequest none;
+  none.set_parent("projects/motor");
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(Call(&v1::IngestionService::Stub::CreateLabels, none, response)));
+}
+
+TEST_F(IngestionHandlerTest, ADatasetVersionIsFrozenAndExported) {
+  using Stub = v1::IngestionService::Stub;
+  v1::CreateDatasetRequest create;
+  create.mutable_dataset()->set_name("projects/motor/datasets/all");
+  v1::CreateDatasetResponse created;
+  ASSERT_TRUE(Call(&Stub::CreateDataset, create, created).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(Call(&Stub::CreateDataset, create, created)));
+
+  v1::CreateDatasetVersionRequest freeze;
+  freeze.set_parent("projects/motor/datasets/all");
+  v1::CreateDatasetVersionResponse frozen;
+  const absl::Status empty = Call(&Stub::CreateDatasetVersion, freeze, frozen);
+  EXPECT_TRUE(absl::IsFailedPrecondition(empty));
+  EXPECT_EQ(ReasonOf(empty), "DATASET_EMPTY");
+
+  // More than a piece of 256 KiB each.
+  const v1::Sample a = MustUpload(SpecOf("a.csv", "idle"), CsvFile(50'000, 1));
+  const v1::Sample b = MustUpload(SpecOf("b.csv", "wave"), CsvFile(50'000, 2));
+  ASSERT_TRUE(Call(&Stub::CreateDatasetVersion, freeze, frozen).ok());
+  EXPECT_EQ(frozen.dataset_version().name(), "projects/motor/datasets/all/versions/1");
+  EXPECT_EQ(frozen.dataset_version().sample_count(), 2);
+
+  v1::GetDatasetVersionRequest get;
+  get.set_name(frozen.dataset_version().name());
+  v1::GetDatasetVersionResponse got;
+  ASSERT_TRUE(Call(&Stub::GetDatasetVersion, get, got).ok());
+  EXPECT_EQ(got.dataset_version().digest(), frozen.dataset_version().digest());
+  v1::ListDatasetVersionsRequest list;
+  list.set_parent("projects/motor/datasets/all");
+  v1::ListDatasetVersionsResponse versions;
+  ASSERT_TRUE(Call(&Stub::ListDatasetVersions, list, versions).ok());
+  EXPECT_EQ(versions.dataset_versions_size(), 1);
+  v1::ListDatasetsRequest list_datasets;
+  list_datasets.set_parent("projects/motor");
+  v1::ListDatasetsResponse datasets;
+  ASSERT_TRUE(Call(&Stub::ListDatasets, list_datasets, datasets).ok());
+  EXPECT_EQ(datasets.datasets_size(), 1);
+  v1::GetDatasetRequest get_dataset;
+  get_dataset.set_name("projects/motor/datasets/all");
+  v1::GetDatasetResponse dataset;
+  ASSERT_TRUE(Call(&Stub::GetDataset, get_dataset, dataset).ok());
+
+  grpc::ClientContext context;
+  As(context, "viewer:motor");
+  v1::ExportDatasetVersionRequest request;
+  request.set_name(frozen.dataset_version().name());
+  const auto reader = stub_->ExportDatasetVersion(&context, request);
+  v1::ExportDatasetVersionResponse piece;
+  std::vector<std::string> digests;
+  std::vector<std::size_t> sizes;
+  int pieces = 0;
+  while (reader->Read(&piece)) {
+    if (piece.has_sample()) {
+      digests.push_back(piece.sample().digest());
+      sizes.push_back(0);
+    }
+    EXPECT_LE(piece.data().size(), 256U << 10);
+    sizes.back() += piece.data().size();
+    ++pieces;
+  }
+  ASSERT_TRUE(reader->Finish().ok());
+  EXPECT_THAT(digests,
+              ElementsAre(std::min(a.digest(), b.digest()), std::max(a.digest(), b.digest())));
+  EXPECT_THAT(sizes, ElementsAre(400'000U, 400'000U));
+  EXPECT_EQ(pieces, 4);
+}
+
+TEST_F(IngestionHandlerTest, ANameOfAnotherKindIsInvalid) {
+  v1::GetSampleRequest request;
+  request.set_name("projects/motor/devices/d1");
+  v1::GetSampleResponse response;
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(Call(&v1::IngestionService::Stub::GetSample, request, response)));
+  v1::GetDatasetVersionRequest version;
+  version.set_name("projects/motor/datasets/all/versions/one");
+  v1::GetDatasetVersionResponse got;
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(Call(&v1::IngestionService::Stub::GetDatasetVersion, version, got)));
+}
+
+}  // namespace
+}  // namespace fieldloop::ingestion
