@@ -14,11 +14,11 @@ namespace {
 
 // Escapes the separators too.
 std::string Escape(absl::string_view text) {
-  std::string escaped = absl::CHexEscape(text);
+  std::string escaped = absl::CEscape(text);
   std::string out;
   for (const char c : escaped) {
     if (c == ' ') {
-      out += "\\x20";
+      out += "\\040";  // Three digits: what follows is never taken for a part of it.
     } else {
       out += c;
     }

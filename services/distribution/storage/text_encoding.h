@@ -15,7 +15,7 @@
 // itself; text of another form decodes to what of it can be read.
 namespace fieldloop::distribution {
 
-// A line each: "attribute site hall\\x201" or "hardware posix-x86_64", escaped as in C.
+// A line each: "attribute site hall\0401" or "hardware posix-x86_64", escaped as in C.
 std::string EncodeSelector(const DeviceSelector& selector);
 DeviceSelector DecodeSelector(absl::string_view text);
 

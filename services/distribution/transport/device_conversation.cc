@@ -417,10 +417,10 @@ void DeviceConversation::OnArtifactRequest(const agent::v1::ArtifactRequest& req
     return;
   }
   const std::int64_t length = std::min<std::int64_t>(request.length(), kMaxAnswerBytes);
-  absl::StatusOr<std::string> data = services_.artifacts.Fetch(project_, digest);
-  if (data.status().ok()) {
-    data = services_.artifacts.Read(digest, request.offset(), length);
-  }
+  const absl::Status fetched = services_.artifacts.Fetch(project_, digest);
+  const absl::StatusOr<std::string> data =
+      fetched.ok() ? services_.artifacts.Read(digest, request.offset(), length)
+                   : absl::StatusOr<std::string>(fetched);
   if (absl::IsNotFound(data.status()) || (data.ok() && data->empty())) {
     answer.messages.push_back(
         MakeError(agent::v1::ERROR_CODE_NOT_FOUND,

@@ -3,6 +3,7 @@
 
 #include "services/distribution/domain/rollout_service.h"
 
+#include <atomic>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -140,7 +141,9 @@ TEST_F(RolloutServiceTest, ARepeatedReportIsCountedOnce) {
   ASSERT_THAT(all_.rollouts.Report(DeviceName(0), "1", report), IsOk());
   EXPECT_EQ(all_.rollouts.Get(Name(rollout))->confirmed, 1);
   int reports = 0;
-  for (const RolloutEvent& event : all_.rollouts.ListEvents(Name(rollout), 0, "")->rows) {
+  const absl::StatusOr<Page<RolloutEvent>> events = all_.rollouts.ListEvents(Name(rollout), 0, "");
+  ASSERT_THAT(events, IsOk());
+  for (const RolloutEvent& event : events->rows) {
     reports += event.kind == kEventDeviceState ? 1 : 0;
   }
   EXPECT_EQ(reports, 1);

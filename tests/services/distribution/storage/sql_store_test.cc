@@ -4,6 +4,8 @@
 #include <atomic>
 #include <thread>
 
+#include <soci/soci.h>
+
 #include "services/common/blob/blob_store.h"
 #include "services/distribution/storage/blob_artifact_cache.h"
 #include "services/distribution/storage/sql_fleet_store.h"
