@@ -1,0 +1,274 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/build/domain/release_desk.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "services/build/domain/model_registry.h"
+#include "services/common/blob/blob_store.h"
+#include "services/common/crypto/digest.h"
+#include "services/common/status/error_reason.h"
+#include "tests/services/build/support/test_database.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/status_matchers.h"
+
+namespace fieldloop::build {
+namespace {
+
+using ::fieldloop::testing::IsOk;
+using ::fieldloop::testing::StatusIs;
+using ::testing::ElementsAre;
+
+// Readable, so that a test sees what was signed.
+std::string PlainManifest(const Manifest& manifest) {
+  return absl::StrCat(manifest.project, " ", manifest.sequence, " ", manifest.expires_s, " ",
+                      absl::StrJoin(manifest.hardware_ids, ","), " ", ToHex(manifest.model_digest),
+                      " ", manifest.model_size_bytes, " ", manifest.model_version);
+}
+
+Model Registered(const std::string& content) {
+  Model model;
+  model.project = "motor";
+  model.digest = ToHex(Sha256Of(content));
+  model.size_bytes = static_cast<std::int64_t>(content.size());
+  model.build = 1;
+  return model;
+}
+
+class ReleaseDeskTest : public ::testing::Test {
+ protected:
+  ReleaseDeskTest() {
+    for (int i = 0; i < 3; ++i) {
+      keys_.push_back(SigningKey::Generate());
+    }
+    Build build;
+    build.project = "motor";
+    EXPECT_THAT(database_.builds().Insert(build), IsOk());
+    for (const std::string content : {"one", "two"}) {
+      EXPECT_THAT(blobs_->Put(content), IsOk());
+      EXPECT_THAT(database_.builds().FinishWithModel("motor", 1, Registered(content),
+                                                     [](Build&) { return absl::OkStatus(); }),
+                  IsOk());
+    }
+    Trust(1);
+  }
+
+  // Root with keys 0 (root, directive), 1 and 2 (release).
+  void Trust(std::uint32_t release_threshold) {
+    Root root;
+    root.version = 1;
+    for (const SigningKey& key : keys_) {
+      root.keys.push_back(key.PublicKey());
+    }
+    root.root = {.key_indices = {0}, .threshold = 1};
+    root.release = {.key_indices = {1, 2}, .threshold = release_threshold};
+    root.directive = root.root;
+    root.payload = "root";
+    root.signatures = {Sign(0, kRootContext, root.payload)};
+    roots_ = *RootChain::Make({root});
+  }
+
+  Signature Sign(std::size_t key, absl::string_view context, absl::string_view payload) const {
+    return {.key_id = KeyIdOf(keys_[key].PublicKey()), .value = keys_[key].Sign(context, payload)};
+  }
+
+  // The release key 1 is at hand.
+  void PutKeyAtHand() { at_hand_.push_back(*SigningKey::FromPem(keys_[1].ToPem())); }
+
+  absl::StatusOr<Release> Create(const std::string& request_id = "") {
+    return desk_.Create("projects/motor",
+                        {.model = "projects/motor/models/1",
+                         .hardware_ids = {"nrf52", "esp32"},
+                         .expire_time = std::nullopt},
+                        request_id);
+  }
+
+  TestDatabase database_;
+  std::unique_ptr<BlobStore> blobs_ = *OpenFolderBlobStore(database_.folder() + "/blobs");
+  ::fieldloop::testing::FakeClock clock_;
+  std::vector<SigningKey> keys_;
+  std::vector<SigningKey> at_hand_;
+  RootChain roots_;
+  ReleaseDesk desk_{
+      database_.releases(), database_.models(), roots_, at_hand_, PlainManifest, clock_};
+  ModelRegistry registry_{database_.models(), *blobs_, clock_};
+};
+
+TEST_F(ReleaseDeskTest, AReleaseSaysWhatMayRunAndIsSignedByTheKeyAtHand) {
+  PutKeyAtHand();
+  const absl::StatusOr<Release> release = Create();
+  ASSERT_THAT(release, IsOk());
+  EXPECT_EQ(release->sequence, 1);
+  EXPECT_EQ(release->payload, absl::StrCat("motor 1 ", 1'700'000'000 + 90 * 24 * 3600,
+                                           " nrf52,esp32 ", ToHex(Sha256Of("one")), " 3 1"));
+  EXPECT_TRUE(release->is_signed);
+  EXPECT_TRUE(desk_.Get("projects/motor/releases/1")->is_signed);
+}
+
+TEST_F(ReleaseDeskTest, GoingBackToAnOlderModelIsTheNextSequence) {
+  ASSERT_THAT(Create(), IsOk());
+  EXPECT_EQ(Create()->sequence, 2);
+}
+
+TEST_F(ReleaseDeskTest, WithoutAKeyTheReleaseWaitsForASignatureMadeElsewhere) {
+  const Release release = *Create();
+  EXPECT_FALSE(release.is_signed);
+  const absl::StatusOr<Release> signed_release =
+      desk_.AddSignature("projects/motor/releases/1", Sign(2, kManifestContext, release.payload));
+  ASSERT_THAT(signed_release, IsOk());
+  EXPECT_TRUE(signed_release->is_signed);
+  EXPECT_EQ(signed_release->payload, release.payload);
+}
+
+TEST_F(ReleaseDeskTest, AThresholdOfTwoWantsTwoDifferentKeys) {
+  Trust(2);
+  PutKeyAtHand();
+  const Release release = *Create();
+  EXPECT_FALSE(release.is_signed);
+  const absl::StatusOr<Release> same =
+      desk_.AddSignature("projects/motor/releases/1", Sign(1, kManifestContext, release.payload));
+  ASSERT_THAT(same, IsOk());
+  EXPECT_FALSE(same->is_signed);
+  EXPECT_EQ(same->signatures.size(), 1U);
+  EXPECT_TRUE(
+      desk_.AddSignature("projects/motor/releases/1", Sign(2, kManifestContext, release.payload))
+          ->is_signed);
+}
+
+TEST_F(ReleaseDeskTest, SignaturesThatDoNotCountAreRefused) {
+  const Release release = *Create();
+  const auto add = [this](const Signature& signature) {
+    return desk_.AddSignature("projects/motor/releases/1", signature).status();
+  };
+  EXPECT_THAT(add(Sign(0, kManifestContext, release.payload)),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(add(Sign(1, kRootContext, release.payload)),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(add(Sign(1, kManifestContext, "another manifest")),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(desk_.Get("projects/motor/releases/1")->signatures, ::testing::IsEmpty());
+}
+
+TEST_F(ReleaseDeskTest, AKeyWithoutTheReleaseRoleSignsNothing) {
+  at_hand_.push_back(SigningKey::Generate());
+  EXPECT_THAT(Create()->signatures, ::testing::IsEmpty());
+}
+
+TEST_F(ReleaseDeskTest, WithoutARootThereAreNoReleases) {
+  roots_ = RootChain();
+  const absl::Status status = Create().status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(ReasonOf(status), "ROOT_NOT_CONFIGURED");
+}
+
+TEST_F(ReleaseDeskTest, ARepeatWithTheSameRequestIdReturnsTheFirst) {
+  ASSERT_THAT(Create("r-1"), IsOk());
+  EXPECT_EQ(Create("r-1")->sequence, 1);
+  EXPECT_EQ(Create("r-2")->sequence, 2);
+}
+
+TEST_F(ReleaseDeskTest, WhatADeviceCouldNotTakeIsRefused) {
+  const auto create = [this](const ReleaseRequest& request) {
+    return desk_.Create("projects/motor", request, "").status();
+  };
+  const ReleaseRequest good{
+      .model = "projects/motor/models/1", .hardware_ids = {}, .expire_time = std::nullopt};
+  ReleaseRequest bad = good;
+  bad.model = "projects/motor/models/9";
+  EXPECT_THAT(create(bad), StatusIs(absl::StatusCode::kNotFound));
+  bad.model = "projects/other/models/1";
+  EXPECT_THAT(create(bad), StatusIs(absl::StatusCode::kInvalidArgument));
+  bad = good;
+  bad.hardware_ids = {"a", "b", "c", "d", "e"};
+  EXPECT_THAT(create(bad), StatusIs(absl::StatusCode::kInvalidArgument));
+  bad.hardware_ids = {std::string(32, 'a')};
+  EXPECT_THAT(create(bad), StatusIs(absl::StatusCode::kInvalidArgument));
+  bad.hardware_ids = {"a", "a"};
+  EXPECT_THAT(create(bad), StatusIs(absl::StatusCode::kInvalidArgument));
+  bad = good;
+  bad.expire_time = clock_.Now();
+  EXPECT_THAT(create(bad), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(create(good), IsOk());
+}
+
+// ModelRegistry.
+
+TEST_F(ReleaseDeskTest, AnAliasPointsToWhereItWasMovedLast) {
+  ASSERT_THAT(registry_.SetAlias("projects/motor", "champion", "projects/motor/models/1", "first",
+                                 "apiTokens/a"),
+              IsOk());
+  ASSERT_THAT(registry_.SetAlias("projects/motor", "champion", "projects/motor/models/2", "better",
+                                 "apiTokens/b"),
+              IsOk());
+  EXPECT_EQ(registry_.Get("projects/motor/models/champion")->number, 2);
+  EXPECT_THAT(registry_.Get("projects/motor/models/2")->aliases, ElementsAre("champion"));
+  EXPECT_THAT(registry_.Get("projects/motor/models/1")->aliases, ::testing::IsEmpty());
+  const auto changes = registry_.ListAliasChanges("projects/motor", "champion", 1, "");
+  ASSERT_THAT(changes, IsOk());
+  ASSERT_EQ(changes->items.size(), 1U);
+  EXPECT_EQ(changes->items[0].reason, "better");
+  const auto older =
+      registry_.ListAliasChanges("projects/motor", "champion", 1, changes->next_page_token);
+  EXPECT_EQ(older->items[0].author, "apiTokens/a");
+  EXPECT_EQ(older->next_page_token, "");
+}
+
+TEST_F(ReleaseDeskTest, AnAliasCanBeTakenAwayAndItsHistoryStays) {
+  ASSERT_THAT(registry_.SetAlias("projects/motor", "a", "projects/motor/models/1", "x", "me"),
+              IsOk());
+  ASSERT_THAT(registry_.SetAlias("projects/motor", "a", "", "gone", "me"), IsOk());
+  EXPECT_THAT(registry_.Get("projects/motor/models/a"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(registry_.ListAliasChanges("projects/motor", "a", 0, "")->items.size(), 2U);
+}
+
+TEST_F(ReleaseDeskTest, AliasesAreChecked) {
+  const auto set = [this](const std::string& alias, const std::string& model,
+                          const std::string& reason) {
+    return registry_.SetAlias("projects/motor", alias, model, reason, "me").status();
+  };
+  EXPECT_THAT(set("7up", "projects/motor/models/1", "x"),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(set("a", "projects/motor/models/1", ""),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(set("a", "projects/other/models/1", "x"),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(set("a", "projects/motor/models/9", "x"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(ReleaseDeskTest, ModelsAreFoundByDigest) {
+  const auto page = registry_.List("projects/motor", ToHex(Sha256Of("one")), /*page_size=*/0, "");
+  ASSERT_THAT(page, IsOk());
+  ASSERT_EQ(page->items.size(), 1U);
+  EXPECT_EQ(page->items[0].number, 1);
+  EXPECT_THAT(registry_.List("projects/motor", "ONE", 0, ""),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(ReleaseDeskTest, ArtifactsAreTheModelsOfTheProjectAndNothingElse) {
+  ASSERT_THAT(blobs_->Put("a log"), IsOk());
+  std::string got;
+  const auto sink = [&got](absl::string_view piece) {
+    got.append(piece.data(), piece.size());
+    return absl::OkStatus();
+  };
+  ASSERT_THAT(registry_.DownloadArtifact("projects/motor", ToHex(Sha256Of("two")), sink), IsOk());
+  EXPECT_EQ(got, "two");
+  EXPECT_THAT(registry_.DownloadArtifact("projects/motor", ToHex(Sha256Of("a log")), sink),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(registry_.DownloadArtifact("projects/other", ToHex(Sha256Of("two")), sink),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
+}  // namespace
+}  // namespace fieldloop::build

@@ -1,0 +1,243 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_TESTS_SERVICES_BUILD_STORAGE_BUILD_STORE_CONTRACT_H_
+#define FIELDLOOP_TESTS_SERVICES_BUILD_STORAGE_BUILD_STORE_CONTRACT_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/services/build/storage/store_under_test.h"
+#include "tests/support/status_matchers.h"
+
+namespace fieldloop::build {
+
+// What every BuildStore must do.
+class BuildStoreContract : public ::testing::TestWithParam<StoreUnderTest> {
+ protected:
+  static constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
+
+  static Build Made(int second, const std::string& request_id = "",
+                    const std::string& project = "motor") {
+    Build build;
+    build.project = project;
+    build.dataset_version = "projects/motor/datasets/d/versions/1";
+    build.dataset_digest = "aa";
+    build.impulse = "projects/motor/impulses/i/versions/2";
+    build.impulse_digest = "bb";
+    build.seed = 4'000'000'000U;
+    build.parent_model = 3;
+    build.parent_digest = "cc";
+    build.request_id = request_id;
+    build.create_time = absl::FromUnixSeconds(second);
+    return build;
+  }
+
+  static Model MadeModel() {
+    Model model;
+    model.project = "motor";
+    model.digest = "dd";
+    model.build = 1;
+    model.create_time = absl::FromUnixSeconds(5);
+    return model;
+  }
+
+  static absl::Time At(int second) { return absl::FromUnixSeconds(second); }
+
+  std::optional<Build> Claim(int second, const std::string& owner) {
+    auto claimed = store_.Claim(
+        At(second), [&](Build& build) { ClaimBuild(build, owner, At(second), absl::Seconds(30)); });
+    EXPECT_THAT(claimed, ::fieldloop::testing::IsOk());
+    return *claimed;
+  }
+
+  const std::unique_ptr<Stores> stores_ = GetParam().make();
+  BuildStore& store_ = stores_->builds();
+};
+
+TEST_P(BuildStoreContract, EveryFieldComesBack) {
+  ASSERT_THAT(store_.Insert(Made(1)), ::fieldloop::testing::IsOk());
+  const absl::StatusOr<Build> changed = store_.Update("motor", 1, [](Build& build) {
+    build.state = BuildState::kTraining;
+    build.progress = 0.1;
+    build.activity = "trains\n\"ü\"";
+    build.epoch = 3;
+    build.epochs = 9;
+    build.metrics = {{.name = "recall/WALK UP", .value = 1.0 / 3.0},
+                     {.name = "loss", .value = -1e-300}};
+    build.error = "e";
+    build.model = 8;
+    build.trainer = "t";
+    build.trainer_digest = "td";
+    build.log_digest = "l";
+    build.start_time = At(2);
+    build.end_time = At(3);
+    build.owner = "me";
+    build.attempt = 4;
+    build.interruptions = 2;
+    build.waits = 5;
+    build.lease_until = At(6);
+    build.not_before = At(7);
+    return absl::OkStatus();
+  });
+  ASSERT_THAT(changed, ::fieldloop::testing::IsOk());
+  EXPECT_EQ(changed->seed, 4'000'000'000U);
+  EXPECT_EQ(changed->create_time, At(1));
+  EXPECT_EQ(*store_.Get("motor", 1), *changed);
+}
+
+TEST_P(BuildStoreContract, NumbersCountInEachProject) {
+  EXPECT_EQ(store_.Insert(Made(1))->number, 1);
+  EXPECT_EQ(store_.Insert(Made(2))->number, 2);
+  EXPECT_EQ(store_.Insert(Made(3, "", "other"))->number, 1);
+}
+
+TEST_P(BuildStoreContract, AUsedRequestIdReturnsItsBuildWithinTheProject) {
+  ASSERT_THAT(store_.Insert(Made(1, "r")), ::fieldloop::testing::IsOk());
+  const absl::StatusOr<Build> again = store_.Insert(Made(9, "r"));
+  EXPECT_EQ(again->number, 1);
+  EXPECT_EQ(again->create_time, At(1));
+  EXPECT_EQ(store_.GetByRequest("motor", "r")->number, 1);
+  EXPECT_THAT(store_.GetByRequest("other", "r"),
+              ::fieldloop::testing::StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(store_.Insert(Made(1, "r", "other"))->number, 1);
+  EXPECT_EQ(store_.List("motor", kAll, 10)->size(), 1U);
+}
+
+TEST_P(BuildStoreContract, ListIsNewestFirstBelowANumber) {
+  for (int i = 1; i <= 4; ++i) {
+    ASSERT_THAT(store_.Insert(Made(i)), ::fieldloop::testing::IsOk());
+  }
+  std::vector<std::int64_t> numbers;
+  const auto builds = store_.List("motor", 4, 2);
+  ASSERT_THAT(builds, ::fieldloop::testing::IsOk());
+  for (const Build& build : *builds) {
+    numbers.push_back(build.number);
+  }
+  EXPECT_THAT(numbers, ::testing::ElementsAre(3, 2));
+}
+
+TEST_P(BuildStoreContract, UpdateWritesNothingWhenTheChangeFails) {
+  ASSERT_THAT(store_.Insert(Made(1)), ::fieldloop::testing::IsOk());
+  EXPECT_THAT(store_.Update("motor", 1,
+                            [](Build& build) {
+                              build.activity = "changed";
+                              return absl::FailedPreconditionError("no");
+                            }),
+              ::fieldloop::testing::StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(store_.Get("motor", 1)->activity, "");
+  EXPECT_THAT(store_.Update("motor", 2, [](Build&) { return absl::OkStatus(); }),
+              ::fieldloop::testing::StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_P(BuildStoreContract, ClaimGivesTheOldestOfAllProjectsOnce) {
+  ASSERT_THAT(store_.Insert(Made(2)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(store_.Insert(Made(1, "", "other")), ::fieldloop::testing::IsOk());
+  EXPECT_EQ(Claim(10, "me")->project, "other");
+  EXPECT_EQ(Claim(10, "me")->project, "motor");
+  EXPECT_FALSE(Claim(10, "me").has_value());
+}
+
+TEST_P(BuildStoreContract, ABuildIsClaimedAgainOnlyAfterItsLease) {
+  ASSERT_THAT(store_.Insert(Made(1)), ::fieldloop::testing::IsOk());
+  EXPECT_TRUE(Claim(10, "me").has_value());
+  EXPECT_FALSE(Claim(40, "other").has_value());
+  EXPECT_EQ(Claim(41, "other")->attempt, 2);
+}
+
+TEST_P(BuildStoreContract, ABuildThatMustWaitIsNotClaimedBefore) {
+  Build build = Made(1);
+  build.not_before = At(100);
+  ASSERT_THAT(store_.Insert(build), ::fieldloop::testing::IsOk());
+  EXPECT_FALSE(Claim(99, "me").has_value());
+  EXPECT_TRUE(Claim(100, "me").has_value());
+}
+
+TEST_P(BuildStoreContract, BuildsThatAreDoneAreNeverClaimed) {
+  for (const BuildState state :
+       {BuildState::kSucceeded, BuildState::kFailed, BuildState::kCancelled}) {
+    Build build = Made(1);
+    build.state = state;
+    ASSERT_THAT(store_.Insert(build), ::fieldloop::testing::IsOk());
+  }
+  EXPECT_FALSE(Claim(1000, "me").has_value());
+}
+
+TEST_P(BuildStoreContract, TwoClaimersNeverGetTheSameBuild) {
+  constexpr int kBuilds = 20;
+  for (int i = 0; i < kBuilds; ++i) {
+    ASSERT_THAT(store_.Insert(Made(i)), ::fieldloop::testing::IsOk());
+  }
+  std::vector<std::int64_t> mine;
+  std::vector<std::int64_t> others;
+  const auto take = [this](const std::string& owner, std::vector<std::int64_t>& taken) {
+    while (const std::optional<Build> build = Claim(100, owner)) {
+      taken.push_back(build->number);
+    }
+  };
+  std::thread other([&] { take("other", others); });
+  take("me", mine);
+  other.join();
+  mine.insert(mine.end(), others.begin(), others.end());
+  std::sort(mine.begin(), mine.end());
+  EXPECT_EQ(std::unique(mine.begin(), mine.end()), mine.end());
+  EXPECT_EQ(mine.size(), static_cast<std::size_t>(kBuilds));
+}
+
+TEST_P(BuildStoreContract, HeldBuildsAreTheRunningOnesOfTheOwner) {
+  ASSERT_THAT(store_.Insert(Made(1)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(store_.Insert(Made(2)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(store_.Insert(Made(3)), ::fieldloop::testing::IsOk());
+  Claim(10, "me");
+  Claim(10, "other");
+  const auto held = store_.ListHeld("me");
+  ASSERT_THAT(held, ::fieldloop::testing::IsOk());
+  ASSERT_EQ(held->size(), 1U);
+  EXPECT_EQ(held->front().number, 1);
+}
+
+TEST_P(BuildStoreContract, TheQueueCountsWhatWaits) {
+  EXPECT_EQ(store_.Queue()->waiting, 0);
+  EXPECT_FALSE(store_.Queue()->oldest.has_value());
+  ASSERT_THAT(store_.Insert(Made(5)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(store_.Insert(Made(7)), ::fieldloop::testing::IsOk());
+  EXPECT_EQ(store_.Queue()->waiting, 2);
+  EXPECT_EQ(*store_.Queue()->oldest, At(5));
+  Claim(10, "me");
+  EXPECT_EQ(*store_.Queue()->oldest, At(7));
+}
+
+TEST_P(BuildStoreContract, FinishStoresModelAndBuildTogetherOrNeither) {
+  ASSERT_THAT(store_.Insert(Made(1)), ::fieldloop::testing::IsOk());
+  EXPECT_THAT(store_.FinishWithModel("motor", 1, MadeModel(),
+                                     [](Build&) { return absl::FailedPreconditionError("no"); }),
+              ::fieldloop::testing::StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(stores_->models().Get("motor", 1),
+              ::fieldloop::testing::StatusIs(absl::StatusCode::kNotFound));
+  const absl::StatusOr<Model> model =
+      store_.FinishWithModel("motor", 1, MadeModel(), [](Build& build) {
+        build.state = BuildState::kSucceeded;
+        return absl::OkStatus();
+      });
+  ASSERT_THAT(model, ::fieldloop::testing::IsOk());
+  EXPECT_EQ(model->number, 1);
+  EXPECT_EQ(*stores_->models().Get("motor", 1), *model);
+  EXPECT_EQ(store_.Get("motor", 1)->model, 1);
+  EXPECT_EQ(store_.Get("motor", 1)->state, BuildState::kSucceeded);
+}
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BuildStoreContract);
+
+}  // namespace fieldloop::build
+
+#endif  // FIELDLOOP_TESTS_SERVICES_BUILD_STORAGE_BUILD_STORE_CONTRACT_H_
