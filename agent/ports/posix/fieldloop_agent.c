@@ -287,6 +287,9 @@ int main(int argc, char **argv) {
     (void)sigdelset(&before, SIGINT);
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigaction(SIGINT, &action, NULL);
+    /* Whoever read the log has gone: that does not concern the device. */
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
 
     program.control_open = program.options.control;
     if (!open_program(&program)) {
