@@ -3,6 +3,7 @@
 
 #include "services/provisioning/transport/provisioning_handler.h"
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
@@ -344,6 +345,8 @@ TEST_F(ProvisioningHandlerTest, ServiceMethodsRefusePeopleEvenTheAdministrator) 
   EXPECT_THAT(CheckAccess(*admin_, service_->admin_secret, "", v1::ROLE_VIEWER),
               StatusIs(absl::StatusCode::kPermissionDenied));
   grpc::ClientContext context;
+  // A stream that is not refused would never end.
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
   v1::WatchDevicesResponse response;
   const auto reader = admin_->WatchDevices(&context, {});
   EXPECT_FALSE(reader->Read(&response));
