@@ -1,0 +1,92 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/evaluation/app/background_loop.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace fieldloop::evaluation {
+namespace {
+
+constexpr absl::Duration kLease = absl::Seconds(30);
+// The lease is renewed when a third of it has passed, so that one late step does not lose it.
+constexpr std::chrono::seconds kRenewAfter(10);
+constexpr absl::Duration kAfterError = absl::Seconds(1);
+// How long a stop may go unnoticed.
+constexpr absl::Duration kStopCheck = absl::Milliseconds(200);
+
+}  // namespace
+
+BackgroundLoop::BackgroundLoop(std::string lease, absl::Duration interval, LeaseTable& leases,
+                               ChangeSignal& changed, Telemetry& telemetry,
+                               std::function<absl::Status()> step)
+    : lease_(std::move(lease)),
+      interval_(interval),
+      leases_(leases),
+      changed_(changed),
+      telemetry_(telemetry),
+      step_(std::move(step)) {}
+
+BackgroundLoop::~BackgroundLoop() {
+  Stop();
+  if (thread_.joinable()) {
+    thread_.join();
+    leases_.Release(lease_).IgnoreError();  // It runs out by itself.
+  }
+}
+
+void BackgroundLoop::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void BackgroundLoop::Stop() {
+  stopping_ = true;
+  changed_.Raise();
+}
+
+bool BackgroundLoop::StillOurs() {
+  const auto now = std::chrono::steady_clock::now();
+  if (stopping_) {
+    return false;
+  }
+  if (has_lease_ && now - renewed_ < kRenewAfter) {
+    return true;
+  }
+  const absl::StatusOr<bool> ours = leases_.Acquire(lease_, kLease);
+  if (!ours.ok()) {
+    telemetry_.BackgroundError(absl::StrCat("lease ", lease_), ours.status());
+  }
+  has_lease_ = ours.ok() && *ours;
+  renewed_ = now;
+  return has_lease_;
+}
+
+void BackgroundLoop::Run() {
+  while (!stopping_) {
+    const std::uint64_t seen = changed_.count();
+    absl::Duration pause = interval_;
+    if (StillOurs()) {
+      if (const absl::Status status = step_(); !status.ok()) {
+        telemetry_.BackgroundError(lease_, status);
+        pause = kAfterError;
+      }
+    }
+    // A change wakes the loop; an error makes it wait in any case.
+    const absl::Duration least = pause == kAfterError ? kAfterError : absl::ZeroDuration();
+    const auto start = std::chrono::steady_clock::now();
+    while (!stopping_) {
+      const absl::Duration waited = absl::FromChrono(std::chrono::steady_clock::now() - start);
+      if (waited >= pause || (waited >= least && changed_.count() != seen)) {
+        break;
+      }
+      const absl::Duration rest = std::min(pause - waited, kStopCheck);
+      changed_.Wait(waited >= least ? seen : changed_.count(), rest);
+    }
+  }
+}
+
+}  // namespace fieldloop::evaluation
