@@ -192,7 +192,7 @@ static void shape_of(const float *values, uint32_t length, moments_t *moments) {
     moments->kurtosis = fourths.value / (float)length - 3.0f;
 }
 
-static moments_t moments_of(const float *values, uint32_t length) {
+static moments_t moments_of(const float *values, uint32_t length, bool with_shape) {
     moments_t moments = {.minimum = values[0], .maximum = values[0]};
     const float count = (float)length;
     sum_t sum = {0};
@@ -219,7 +219,9 @@ static moments_t moments_of(const float *values, uint32_t length) {
     }
     moments.rms = sqrtf(squares.value / count);
     moments.deviation = sqrtf(deviations.value / count);
-    shape_of(values, length, &moments);
+    if (with_shape) {
+        shape_of(values, length, &moments);
+    }
     return moments;
 }
 
@@ -236,7 +238,7 @@ static float *raw(const fl_dsp_t *dsp, const fieldloop_agent_v1_RawBlock *block,
 
 static float *flatten(const fieldloop_agent_v1_FlattenBlock *block, const float *values,
                       uint32_t length, float *features) {
-    const moments_t moments = moments_of(values, length);
+    const moments_t moments = moments_of(values, length, !block->without_shape);
     *features++ = moments.average;
     *features++ = moments.minimum;
     *features++ = moments.maximum;
@@ -264,7 +266,7 @@ static void frame_spectrum(const float *values, uint32_t available, uint32_t fft
 /* `values` are changed: their mean is removed. */
 static float *spectral(const fieldloop_agent_v1_SpectralBlock *block, float *values,
                        uint32_t length, float *features, float *fft) {
-    const moments_t moments = moments_of(values, length);
+    const moments_t moments = moments_of(values, length, true);
     for (uint32_t i = 0; i < length; ++i) {
         values[i] -= moments.average;
     }

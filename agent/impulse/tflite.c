@@ -31,18 +31,6 @@ uint32_t fl_read_u32(const uint8_t *bytes) {
     return value;
 }
 
-float fl_read_f32(const uint8_t *bytes) {
-    float value;
-    memcpy(&value, bytes, sizeof value);
-    return value;
-}
-
-bool fl_is_finite(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return (bits & 0x7f800000u) != 0x7f800000u;
-}
-
 static uint32_t read_u16(const uint8_t *bytes) {
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8;
 }

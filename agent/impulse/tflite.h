@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "fieldloop_agent/status.h"
 
@@ -62,9 +63,17 @@ typedef struct fl_tensor {
 /** Reads an unaligned little-endian number. */
 uint32_t fl_read_u32(const uint8_t *bytes);
 /** Reads an unaligned little-endian float32. */
-float fl_read_f32(const uint8_t *bytes);
+static inline float fl_read_f32(const uint8_t *bytes) {
+    float value;
+    memcpy(&value, bytes, sizeof value);
+    return value;
+}
 /** Says whether a float is neither NaN nor infinite. */
-bool fl_is_finite(float value);
+static inline bool fl_is_finite(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (bits & 0x7f800000u) != 0x7f800000u;
+}
 
 /** Finds the tables of a model. FL_ERR_CORRUPT; FL_ERR_UNSUPPORTED for another version or 2 GiB. */
 fl_status_t fl_tflite_open(fl_tflite_t *file, const uint8_t *data, size_t size);

@@ -173,16 +173,17 @@ void Supervisor::Watch(const std::function<void(const std::string&)>& say) {
 
 void Supervisor::StopAll(absl::Duration grace) {
   for (auto child = children_.rbegin(); child != children_.rend(); ++child) {
-    if (child->pid <= 0) {
-      continue;
+    if (child->pid > 0) {
+      ::kill(child->pid, SIGTERM);
     }
-    ::kill(child->pid, SIGTERM);
-    const absl::Time deadline = absl::Now() + grace;
+  }
+  const absl::Time deadline = absl::Now() + grace;
+  for (const Child& child : children_) {
     int status = 0;
-    while (::waitpid(child->pid, &status, WNOHANG) == 0) {
+    while (child.pid > 0 && ::waitpid(child.pid, &status, WNOHANG) == 0) {
       if (absl::Now() > deadline) {
-        ::kill(child->pid, SIGKILL);
-        ::waitpid(child->pid, &status, 0);
+        ::kill(child.pid, SIGKILL);
+        ::waitpid(child.pid, &status, 0);
         break;
       }
       WaitSignal(absl::Milliseconds(20));

@@ -37,7 +37,7 @@ class Supervisor {
   // Restarts programs that end, waiting longer after each time in a row, until SIGINT or SIGTERM.
   void Watch(const std::function<void(const std::string&)>& say);
 
-  // Stops all, the newest first: SIGTERM, and SIGKILL after `grace`.
+  // Stops all at once: SIGTERM, and SIGKILL to those that are not gone after `grace`.
   void StopAll(absl::Duration grace);
 
  private:
