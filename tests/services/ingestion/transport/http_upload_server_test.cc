@@ -280,16 +280,31 @@ TEST_F(HttpUploadServerTest, AFullDiskIsAServerErrorAndTheServerLives) {
   EXPECT_EQ(Data("/api/training/data", With({{"x-file-name", "a.csv"}}), CsvFile(5))->status, 200);
 }
 
-TEST_F(HttpUploadServerTest, ABodyThatIsNotMultipartStoresNothing) {
-  const auto headers = With();
-  const auto answer = client_->Post("/api/training/files", headers,
-                                    "--b\r\nContent-Disposition: form-data; name=\"data\"; "
-                                    "filename=\"a.csv\"\r\n\r\n" +
-                                        CsvFile(5),
-                                    "multipart/form-data; boundary=b");
+// A file of one number reads well wherever it is cut.
+constexpr char kCutAnywhere[] = "x\n1234567890123456789012345678901234567890";
+
+TEST_F(HttpUploadServerTest, ABodyWithoutItsLastBoundaryStoresNothing) {
+  const auto answer = client_->Post(
+      "/api/training/files", With(),
+      std::string("--b\r\nContent-Disposition: form-data; name=\"data\"; filename=\"a.csv\"") +
+          "\r\n\r\n" + kCutAnywhere,
+      "multipart/form-data; boundary=b");
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 400);
   EXPECT_TRUE(Stored().empty());
+}
+
+TEST_F(HttpUploadServerTest, ABodyThatEndsEarlyStoresNothing) {
+  const auto answer = client_->Post(
+      "/api/training/data", With({{"x-file-name", "a.csv"}}), 1000,
+      [](std::size_t offset, std::size_t /*length*/, httplib::DataSink& sink) {
+        return offset == 0 && sink.write(kCutAnywhere, sizeof(kCutAnywhere) - 1);
+      },
+      "application/octet-stream");
+  EXPECT_FALSE(answer);
+  server_.reset();  // Waits for the request.
+  EXPECT_TRUE(Stored().empty());
+  EXPECT_EQ(observer_.stored(), 0);
 }
 
 TEST_F(HttpUploadServerTest, AVeryLongPartHeaderDoesNotEndTheServer) {
