@@ -34,10 +34,10 @@ class Access {
   virtual ~Access() = default;
 
   // Returns who the caller is if it may act as `role` in the project that `resource` names (its
-  // first two segments; "" asks for the installation as a whole). A service may do everything in a
-  // project that exists. UNAUTHENTICATED, PERMISSION_DENIED, NOT_FOUND (no such project),
-  // INVALID_ARGUMENT
-  // (`resource` is not "projects/..." or ""), UNAVAILABLE.
+  // first two segments; "" asks for the installation as a whole, or with Role::kIngest for the
+  // token's own project). A service may do everything in a project that exists. UNAUTHENTICATED,
+  // PERMISSION_DENIED, NOT_FOUND (no such project), INVALID_ARGUMENT (`resource` is not
+  // "projects/..." or ""), UNAVAILABLE.
   virtual absl::StatusOr<Grant> Check(const Caller& caller, absl::string_view resource,
                                       Role role) = 0;
 };

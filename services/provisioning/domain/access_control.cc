@@ -57,8 +57,10 @@ absl::StatusOr<Grant> AccessControl::Check(const Caller& caller, absl::string_vi
     FIELDLOOP_ASSIGN_OR_RETURN(const ApiToken token, Authenticate(caller.token));
     grant.principal = absl::StrCat("apiTokens/", token.id);
     grant.project = token.project.empty() ? "" : absl::StrCat("projects/", token.project);
+    // An upload over HTTP names no project: it goes to the token's own, which the grant says.
+    const bool own_project = project.empty() && role == Role::kIngest;
     // Before anything that would tell whether another project exists.
-    if (!token.project.empty() && token.project != project) {
+    if (!token.project.empty() && token.project != project && !own_project) {
       return absl::PermissionDeniedError(
           absl::StrCat("the API token is for ", grant.project, " only"));
     }

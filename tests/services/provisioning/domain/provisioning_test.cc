@@ -296,6 +296,15 @@ TEST_F(ProvisioningTest, ATokenForOneProjectActsThereAndNowhereElse) {
   }
 }
 
+TEST_F(ProvisioningTest, AnUploadThatNamesNoProjectGoesToTheTokensOwn) {
+  const absl::StatusOr<Grant> grant = access_.Check(
+      {.token = MakeApiToken(Role::kIngest, "motor"), .service = ""}, "", Role::kIngest);
+  ASSERT_THAT(grant, IsOk());
+  EXPECT_EQ(grant->project, "projects/motor");
+  EXPECT_THAT(Check(MakeApiToken(Role::kViewer, "motor"), "", Role::kIngest),
+              StatusIs(absl::StatusCode::kPermissionDenied));
+}
+
 TEST_F(ProvisioningTest, AProjectThatDoesNotExistIsNotFoundForThoseWhoMayKnow) {
   EXPECT_THAT(Check(MakeApiToken(Role::kViewer), "projects/none", Role::kViewer),
               StatusIs(absl::StatusCode::kNotFound));
