@@ -138,6 +138,8 @@ absl::Status GrpcDatasetSource::Export(absl::string_view name, std::stop_token s
   while (reader->Read(&message)) {
     if (const absl::Status status = assembler.Take(message); !status.ok()) {
       context.TryCancel();
+      while (reader->Read(&message)) {  // What is on its way is read before a stream can end.
+      }
       reader->Finish();
       return status;
     }

@@ -3,10 +3,13 @@
 
 #include "services/build/domain/build_worker.h"
 
+#include <condition_variable>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <ostream>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -15,6 +18,7 @@
 
 #include "services/build/domain/build_queue.h"
 #include "services/build/domain/impulse_catalog.h"
+#include "services/build/domain/worker_pool.h"
 #include "services/build/storage/folder_work_area.h"
 #include "services/common/blob/blob_store.h"
 #include "services/common/status/error_reason.h"
@@ -489,6 +493,38 @@ TEST_F(BuildWorkerTest, AQueuedBuildIsCancelledAtOnce) {
   EXPECT_THAT(queue_.Cancel("projects/motor/builds/1"), IsOk());
   EXPECT_FALSE(*worker_.RunOne());
   EXPECT_EQ(Get(1).end_time, clock_.Now());
+}
+
+// WorkerPool.
+
+TEST_F(BuildWorkerTest, APoolRunsWhatIsQueuedAndPutsBackWhatItIsStoppedIn) {
+  trainer_.body = [](const TrainingJob& job, std::stop_token stop, TrainerListener&) {
+    if (job.seed == 1) {
+      return absl::StatusOr<TrainedModel>({.file = "model", .metrics = {}});
+    }
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any never;
+    never.wait(lock, stop, [] { return false; });
+    return absl::StatusOr<TrainedModel>(absl::CancelledError("stopped"));
+  };
+  WorkerPool pool(worker_, running_, changes_, observer_);
+  ASSERT_THAT(pool.Start(1), IsOk());
+  const auto wait_for = [this](std::int64_t number, BuildState state) {
+    for (std::uint64_t seen = changes_.Now(); Get(number).state != state; seen = changes_.Now()) {
+      changes_.WaitForChange(seen, absl::Milliseconds(100));
+    }
+  };
+  Create();
+  wait_for(1, BuildState::kSucceeded);
+  Create({.dataset_version = FakeDatasets::kVersion,
+          .impulse = kImpulse,
+          .seed = 2,
+          .parent_model = ""});
+  wait_for(2, BuildState::kTraining);
+  pool.Stop();
+  EXPECT_EQ(Get(2).state, BuildState::kQueued);
+  EXPECT_EQ(observer_.errors.size(), 0U);
 }
 
 TEST(LogTail, KeepsTheLastMebibyteFromALineOn) {

@@ -1,0 +1,431 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/build/transport/build_handler.h"
+
+#include <atomic>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include "services/build/domain/build_worker.h"
+#include "services/build/storage/folder_work_area.h"
+#include "services/build/transport/proto_conversion.h"
+#include "services/build/transport/tflite_model_checker.h"
+#include "services/common/blob/blob_store.h"
+#include "services/common/grpc/grpc_status.h"
+#include "services/common/status/error_reason.h"
+#include "tests/services/build/support/fakes.h"
+#include "tests/services/build/support/small_model.h"
+#include "tests/services/build/support/test_database.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/status_matchers.h"
+
+namespace fieldloop::build {
+namespace {
+
+using ::fieldloop::testing::IsOk;
+using ::fieldloop::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Stub = v1::BuildService::Stub;
+
+// The whole service but for ingestion and the trainer, reached without a socket.
+class BuildHandlerTest : public ::testing::Test {
+ protected:
+  BuildHandlerTest() {
+    trainer_.body = [](const TrainingJob&, std::stop_token, TrainerListener& listener) {
+      listener.OnLog("trained \xff\n");
+      return TrainedModel{.file = SmallModel(), .metrics = {{.name = "accuracy", .value = 0.5}}};
+    };
+    keys_.push_back(SigningKey::Generate());
+    agent::v1::RootDocument document;
+    document.set_version(1);
+    document.add_keys()->set_public_key(keys_[0].PublicKey());
+    for (agent::v1::TrustedRole* role :
+         {document.mutable_root(), document.mutable_release(), document.mutable_directive()}) {
+      role->add_key_indices(0);
+      role->set_threshold(1);
+    }
+    agent::v1::SignedDocument root;
+    root.set_payload(document.SerializeAsString());
+    agent::v1::Signature& signature = *root.add_signatures();
+    signature.set_key_id(KeyIdOf(keys_[0].PublicKey()));
+    signature.set_value(keys_[0].Sign(kRootContext, root.payload()));
+    root_ = root.SerializeAsString();
+    roots_ = *RootChain::Make({*ParseRoot(root_)});
+
+    grpc::ServerBuilder builder;
+    builder.RegisterService(&handler_);
+    server_ = builder.BuildAndStart();
+    stub_ = v1::BuildService::NewStub(server_->InProcessChannel({}));
+  }
+
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
+                                const Request& request) {
+    grpc::ClientContext context;
+    Response response;
+    const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
+    if (!status.ok()) {
+      return FromGrpcStatus(status);
+    }
+    return response;
+  }
+
+  void CreateImpulse() {
+    v1::CreateImpulseRequest request;
+    request.set_parent("projects/motor");
+    request.set_impulse_id("gait");
+    *request.mutable_recipe() = ToProto(SmallRecipe());
+    ASSERT_THAT(Call(&Stub::CreateImpulse, request), IsOk());
+  }
+
+  absl::StatusOr<v1::CreateBuildResponse> CreateBuild() {
+    v1::CreateBuildRequest request;
+    request.set_parent("projects/motor");
+    request.mutable_build()->set_dataset_version(FakeDatasets::kVersion);
+    request.mutable_build()->set_impulse("projects/motor/impulses/gait");
+    return Call(&Stub::CreateBuild, request);
+  }
+
+  // Makes "projects/motor/models/1".
+  void MakeModel() {
+    CreateImpulse();
+    ASSERT_THAT(CreateBuild(), IsOk());
+    ASSERT_TRUE(*worker_.RunOne());
+  }
+
+  v1::Model GetModel(const std::string& name) {
+    v1::GetModelRequest request;
+    request.set_name(name);
+    const auto response = Call(&Stub::GetModel, request);
+    EXPECT_THAT(response, IsOk());
+    return response.ok() ? response->model() : v1::Model();
+  }
+
+  TestDatabase database_;
+  ::fieldloop::testing::FakeClock clock_;
+  std::unique_ptr<BlobStore> blobs_ = *OpenFolderBlobStore(database_.folder() + "/blobs");
+  std::unique_ptr<FolderWorkArea> work_ = *FolderWorkArea::Open(database_.folder() + "/work");
+  FakeAccess access_;
+  FakeDatasets datasets_;
+  FakeTrainer trainer_;
+  TfliteModelChecker checker_;
+  RecordingObserver observer_;
+  RunningBuilds running_;
+  ChangeSignal changes_;
+  std::string root_;
+  RootChain roots_;
+  std::vector<SigningKey> keys_;
+  std::atomic<bool> stopping_{false};
+  BuildWorker worker_{{.builds = database_.builds(),
+                       .impulses = database_.impulses(),
+                       .models = database_.models(),
+                       .datasets = datasets_,
+                       .trainer = trainer_,
+                       .checker = checker_,
+                       .work = *work_,
+                       .blobs = *blobs_,
+                       .running = running_,
+                       .changes = changes_,
+                       .observer = observer_,
+                       .clock = clock_},
+                      "me"};
+  ImpulseCatalog impulses_{database_.impulses(), clock_};
+  BuildQueue builds_{{.builds = database_.builds(),
+                      .impulses = database_.impulses(),
+                      .models = database_.models(),
+                      .datasets = datasets_,
+                      .blobs = *blobs_,
+                      .running = running_,
+                      .changes = changes_,
+                      .observer = observer_,
+                      .clock = clock_}};
+  ModelRegistry models_{database_.models(), *blobs_, clock_};
+  ReleaseDesk releases_{
+      database_.releases(), database_.models(), roots_, keys_, EncodeManifest, clock_};
+  BuildHandler handler_{{.access = access_,
+                         .impulses = impulses_,
+                         .builds = builds_,
+                         .models = models_,
+                         .releases = releases_,
+                         .roots = roots_,
+                         .changes = changes_},
+                        [this] { return stopping_.load(); }};
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<Stub> stub_;
+};
+
+TEST_F(BuildHandlerTest, AnImpulseComesBackAsItWasGiven) {
+  v1::ImpulseRecipe recipe = ToProto(SmallRecipe());
+  recipe.add_magnitudes()->set_count(2);
+  recipe.add_blocks()->mutable_flatten()->set_without_shape(true);
+  recipe.add_blocks()->mutable_spectral()->set_fft_length(16);
+  recipe.mutable_blocks(1)->mutable_flatten()->set_scale(3);
+  recipe.mutable_learning()->mutable_augmentation()->set_half_turns(true);
+  recipe.mutable_learning()->set_group_key("device");
+  v1::CreateImpulseRequest request;
+  request.set_parent("projects/motor");
+  request.set_impulse_id("gait");
+  *request.mutable_recipe() = recipe;
+  const auto created = Call(&Stub::CreateImpulse, request);
+  ASSERT_THAT(created, IsOk());
+  EXPECT_EQ(created->impulse().name(), "projects/motor/impulses/gait/versions/1");
+  EXPECT_EQ(created->impulse().recipe().DebugString(), recipe.DebugString());
+  EXPECT_EQ(created->impulse().digest().size(), 64U);
+
+  v1::GetImpulseRequest get;
+  get.set_name("projects/motor/impulses/gait");
+  EXPECT_EQ(Call(&Stub::GetImpulse, get)->impulse().DebugString(),
+            created->impulse().DebugString());
+}
+
+TEST_F(BuildHandlerTest, ABadRecipeIsRefusedByItsField) {
+  v1::CreateImpulseRequest request;
+  request.set_parent("projects/motor");
+  request.set_impulse_id("gait");
+  const absl::Status status = Call(&Stub::CreateImpulse, request).status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("recipe.window.length: got 0"));
+}
+
+TEST_F(BuildHandlerTest, ListsArePagedWithoutRepeatingARow) {
+  for (const char* id : {"aa", "bb", "cc"}) {
+    v1::CreateImpulseRequest request;
+    request.set_parent("projects/motor");
+    request.set_impulse_id(id);
+    *request.mutable_recipe() = ToProto(SmallRecipe());
+    ASSERT_THAT(Call(&Stub::CreateImpulse, request), IsOk());
+  }
+  v1::ListImpulsesRequest request;
+  request.set_parent("projects/motor");
+  request.set_page_size(2);
+  const auto first = Call(&Stub::ListImpulses, request);
+  ASSERT_THAT(first, IsOk());
+  EXPECT_EQ(first->impulses_size(), 2);
+  request.set_page_token(first->next_page_token());
+  const auto second = Call(&Stub::ListImpulses, request);
+  ASSERT_EQ(second->impulses_size(), 1);
+  EXPECT_EQ(second->impulses(0).name(), "projects/motor/impulses/cc/versions/1");
+  EXPECT_EQ(second->next_page_token(), "");
+  request.set_page_token("%%");
+  EXPECT_THAT(Call(&Stub::ListImpulses, request), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(BuildHandlerTest, AWatchSeesTheBuildFromQueueToModel) {
+  CreateImpulse();
+  ASSERT_THAT(CreateBuild(), IsOk());
+  grpc::ClientContext context;
+  v1::WatchBuildRequest request;
+  request.set_name("projects/motor/builds/1");
+  const auto reader = stub_->WatchBuild(&context, request);
+  v1::WatchBuildResponse response;
+  ASSERT_TRUE(reader->Read(&response));
+  EXPECT_EQ(response.build().state(), v1::Build::STATE_QUEUED);
+  std::thread work([this] { EXPECT_TRUE(*worker_.RunOne()); });
+  while (reader->Read(&response)) {
+  }
+  work.join();
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(response.build().state(), v1::Build::STATE_SUCCEEDED) << response.build().error();
+  EXPECT_EQ(response.build().model(), "projects/motor/models/1");
+  EXPECT_THAT(response.build().trainer(), HasSubstr("fake sha256:"));
+}
+
+TEST_F(BuildHandlerTest, AWatchEndsWhenTheServiceStops) {
+  CreateImpulse();
+  ASSERT_THAT(CreateBuild(), IsOk());
+  grpc::ClientContext context;
+  v1::WatchBuildRequest request;
+  request.set_name("projects/motor/builds/1");
+  const auto reader = stub_->WatchBuild(&context, request);
+  v1::WatchBuildResponse response;
+  ASSERT_TRUE(reader->Read(&response));
+  stopping_ = true;
+  changes_.Notify();
+  EXPECT_FALSE(reader->Read(&response));
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(BuildHandlerTest, AModelSaysWhatItWasMadeFromAndWhatItIs) {
+  MakeModel();
+  const v1::Model model = GetModel("projects/motor/models/1");
+  EXPECT_EQ(model.digest(), ToHex(Sha256Of(SmallModel())));
+  EXPECT_EQ(model.build(), "projects/motor/builds/1");
+  EXPECT_EQ(model.dataset_version(), FakeDatasets::kVersion);
+  EXPECT_EQ(model.impulse(), "projects/motor/impulses/gait/versions/1");
+  EXPECT_EQ(model.metadata().window().length(), 2U);
+  EXPECT_EQ(model.metadata().classes_size(), 2);
+  EXPECT_GT(model.arena_bytes(), 0);
+  EXPECT_EQ(model.trainer_metrics(0).name(), "accuracy");
+}
+
+TEST_F(BuildHandlerTest, ALogWithBytesThatAreNoTextStillArrives) {
+  MakeModel();
+  v1::GetBuildLogRequest request;
+  request.set_name("projects/motor/builds/1");
+  const auto log = Call(&Stub::GetBuildLog, request);
+  ASSERT_THAT(log, IsOk());
+  EXPECT_THAT(log->log(), HasSubstr("trained ?\n"));
+}
+
+TEST_F(BuildHandlerTest, ModelsAndArtifactsAreStreamedWhole) {
+  MakeModel();
+  std::string model;
+  {
+    grpc::ClientContext context;
+    v1::DownloadModelRequest request;
+    request.set_name("projects/motor/models/1");
+    const auto reader = stub_->DownloadModel(&context, request);
+    v1::DownloadModelResponse response;
+    while (reader->Read(&response)) {
+      model += response.data();
+    }
+    EXPECT_TRUE(reader->Finish().ok());
+  }
+  EXPECT_EQ(model, SmallModel());
+  std::string artifact;
+  grpc::ClientContext context;
+  v1::DownloadArtifactRequest request;
+  request.set_parent("projects/motor");
+  request.set_digest(ToHex(Sha256Of(SmallModel())));
+  const auto reader = stub_->DownloadArtifact(&context, request);
+  v1::DownloadArtifactResponse response;
+  while (reader->Read(&response)) {
+    artifact += response.data();
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(artifact, SmallModel());
+}
+
+TEST_F(BuildHandlerTest, AnAliasNamesAModelAndItsAuthorIsTheCaller) {
+  MakeModel();
+  v1::SetModelAliasRequest request;
+  request.set_parent("projects/motor");
+  request.set_alias("champion");
+  request.set_model("projects/motor/models/1");
+  request.set_reason("first");
+  const auto change = Call(&Stub::SetModelAlias, request);
+  ASSERT_THAT(change, IsOk());
+  EXPECT_EQ(change->change().author(), "apiTokens/test");
+  EXPECT_THAT(GetModel("projects/motor/models/champion").aliases(), ElementsAre("champion"));
+  v1::ListAliasChangesRequest list;
+  list.set_parent("projects/motor");
+  list.set_alias("champion");
+  EXPECT_EQ(Call(&Stub::ListAliasChanges, list)->changes(0).model(), "projects/motor/models/1");
+}
+
+TEST_F(BuildHandlerTest, AReleaseIsAManifestThatADeviceCanCheck) {
+  MakeModel();
+  v1::CreateReleaseRequest request;
+  request.set_parent("projects/motor");
+  request.set_model("projects/motor/models/1");
+  request.add_hardware_ids("nrf52");
+  request.mutable_expire_time()->set_seconds(1'800'000'000);
+  const auto created = Call(&Stub::CreateRelease, request);
+  ASSERT_THAT(created, IsOk());
+  const v1::Release& release = created->release();
+  EXPECT_EQ(release.name(), "projects/motor/releases/1");
+  EXPECT_TRUE(release.signed_());
+  EXPECT_EQ(release.content().SerializeAsString(), release.manifest().payload());
+  EXPECT_EQ(release.content().project(), "motor");
+  EXPECT_EQ(release.content().sequence(), 1U);
+  EXPECT_EQ(release.content().expires_s(), 1'800'000'000U);
+  EXPECT_THAT(release.content().hardware_ids(), ElementsAre("nrf52"));
+  ASSERT_EQ(release.content().components_size(), 1);
+  const agent::v1::ReleaseComponent& component = release.content().components(0);
+  EXPECT_EQ(component.kind(), agent::v1::COMPONENT_KIND_MODEL);
+  EXPECT_EQ(component.digest(), Sha256Of(SmallModel()));
+  EXPECT_EQ(component.size_bytes(), SmallModel().size());
+  EXPECT_EQ(component.version(), "1");
+  EXPECT_TRUE(VerifySignature(keys_[0].PublicKey(), kManifestContext, release.manifest().payload(),
+                              release.manifest().signatures(0).value()));
+
+  v1::ListReleasesRequest list;
+  list.set_parent("projects/motor");
+  EXPECT_EQ(Call(&Stub::ListReleases, list)->releases(0).DebugString(), release.DebugString());
+}
+
+TEST_F(BuildHandlerTest, ReasonsReachTheClient) {
+  MakeModel();
+  roots_ = RootChain();
+  v1::CreateReleaseRequest request;
+  request.set_parent("projects/motor");
+  request.set_model("projects/motor/models/1");
+  EXPECT_EQ(ReasonOf(Call(&Stub::CreateRelease, request).status()), "ROOT_NOT_CONFIGURED");
+  v1::CancelBuildRequest cancel;
+  cancel.set_name("projects/motor/builds/1");
+  EXPECT_EQ(ReasonOf(Call(&Stub::CancelBuild, cancel).status()), "BUILD_DONE");
+}
+
+TEST_F(BuildHandlerTest, RootsAreGivenAsTheyWereSigned) {
+  const auto roots = Call(&Stub::ListRoots, v1::ListRootsRequest());
+  ASSERT_THAT(roots, IsOk());
+  ASSERT_EQ(roots->roots_size(), 1);
+  EXPECT_EQ(roots->roots(0).SerializeAsString(), root_);
+  v1::ListRootsRequest after;
+  after.set_after_version(1);
+  EXPECT_EQ(Call(&Stub::ListRoots, after)->roots_size(), 0);
+}
+
+TEST_F(BuildHandlerTest, EveryChangeNeedsAnOperatorAndEveryReadAViewer) {
+  access_.role = Role::kViewer;
+  v1::CreateImpulseRequest impulse;
+  impulse.set_parent("projects/motor");
+  v1::CancelBuildRequest cancel;
+  cancel.set_name("projects/motor/builds/1");
+  v1::SetModelAliasRequest alias;
+  alias.set_parent("projects/motor");
+  v1::CreateReleaseRequest release;
+  release.set_parent("projects/motor");
+  v1::AddReleaseSignatureRequest signature;
+  signature.set_name("projects/motor/releases/1");
+  const auto denied = StatusIs(absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(Call(&Stub::CreateImpulse, impulse), denied);
+  EXPECT_THAT(CreateBuild(), denied);
+  EXPECT_THAT(Call(&Stub::CancelBuild, cancel), denied);
+  EXPECT_THAT(Call(&Stub::SetModelAlias, alias), denied);
+  EXPECT_THAT(Call(&Stub::CreateRelease, release), denied);
+  EXPECT_THAT(Call(&Stub::AddReleaseSignature, signature), denied);
+
+  access_.role = Role::kIngest;
+  v1::GetImpulseRequest get_impulse;
+  get_impulse.set_name("projects/motor/impulses/gait");
+  v1::GetBuildRequest get_build;
+  get_build.set_name("projects/motor/builds/1");
+  v1::ListBuildsRequest list_builds;
+  list_builds.set_parent("projects/motor");
+  v1::GetBuildLogRequest log;
+  log.set_name("projects/motor/builds/1");
+  v1::GetModelRequest get_model;
+  get_model.set_name("projects/motor/models/1");
+  v1::ListModelsRequest list_models;
+  list_models.set_parent("projects/motor");
+  v1::GetReleaseRequest get_release;
+  get_release.set_name("projects/motor/releases/1");
+  EXPECT_THAT(Call(&Stub::GetImpulse, get_impulse), denied);
+  EXPECT_THAT(Call(&Stub::GetBuild, get_build), denied);
+  EXPECT_THAT(Call(&Stub::ListBuilds, list_builds), denied);
+  EXPECT_THAT(Call(&Stub::GetBuildLog, log), denied);
+  EXPECT_THAT(Call(&Stub::GetModel, get_model), denied);
+  EXPECT_THAT(Call(&Stub::ListModels, list_models), denied);
+  EXPECT_THAT(Call(&Stub::GetRelease, get_release), denied);
+  EXPECT_THAT(Call(&Stub::ListRoots, v1::ListRootsRequest()), denied);
+}
+
+TEST_F(BuildHandlerTest, AProjectThatIsNotTheCallersIsNotFound) {
+  v1::GetModelRequest request;
+  request.set_name("projects/other/models/1");
+  EXPECT_THAT(Call(&Stub::GetModel, request), StatusIs(absl::StatusCode::kNotFound));
+}
+
+}  // namespace
+}  // namespace fieldloop::build
