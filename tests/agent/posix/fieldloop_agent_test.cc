@@ -10,7 +10,6 @@
 #include <map>
 #include <mutex>
 #include <poll.h>
-#include <regex>
 #include <set>
 #include <signal.h>
 #include <spawn.h>
@@ -40,8 +39,10 @@ using ::fieldloop::testing::ByteOption;
 using ::fieldloop::testing::FloatBytes;
 using ::fieldloop::testing::FloatOption;
 using ::fieldloop::testing::TfliteBuilder;
+using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 const std::vector<float> kSelfTestWindow = {2, 1, 1, 1};
 
@@ -246,16 +247,20 @@ class FieldloopAgentTest : public ::testing::Test {
            scripted_.reports.back().active_digest() == Sha256(model);
   }
 
-  // The values of a key in the lines of the truth log of a type.
-  std::vector<std::string> Truth(const std::string& type, const std::string& pattern) const {
+  // What lies between two texts, in the lines of the truth log of a type.
+  std::vector<std::string> Truth(const std::string& type, const std::string& before,
+                                 const std::string& after) const {
     std::vector<std::string> values;
     std::istringstream lines(directory_.Read("truth.jsonl"));
     for (std::string line; std::getline(lines, line);) {
-      std::smatch match;
-      if (line.rfind("{\"type\":\"" + type + "\"", 0) == 0 &&
-          std::regex_search(line, match, std::regex(pattern))) {
-        values.push_back(match[1]);
+      if (line.rfind("{\"type\":\"" + type + "\"", 0) != 0) continue;
+      const size_t start = line.find(before);
+      const size_t end = line.find(after, start + before.size());
+      if (start == std::string::npos || end == std::string::npos) {
+        ADD_FAILURE() << "no " << before << " in " << line;
+        continue;
       }
+      values.push_back(line.substr(start + before.size(), end - start - before.size()));
     }
     return values;
   }
@@ -313,16 +318,18 @@ TEST_F(FieldloopAgentTest, EnrolsInstallsAModelRestartsIntoItAndReports) {
   EXPECT_GT(windows, 300u);
 
   // What is judged matches what was reported: idle is seen as idle and walk as walk.
-  EXPECT_GE(Truth("period", "\"period_ms\":(\\d+)").size(), 4u);
-  for (const std::string& source : Truth("period", "\"source\":\"([^\"]*)\"")) {
+  EXPECT_GE(Truth("period", "\"period_ms\":", ",").size(), 4u);
+  for (const std::string& source : Truth("period", "\"source\":\"", "\"")) {
     EXPECT_EQ(source, "walk.csv");
   }
-  for (const std::string& pairs : Truth("period", "\"pairs\":\\{(.*)\\},\"confidence_sum\"")) {
-    EXPECT_THAT(pairs, ::testing::ContainsRegex(
-                           R"(^("idle":\{"idle":[0-9]+\}|"walk":\{"walk":[0-9]+\}|,)*$)"));
+  for (const std::string& pairs : Truth("period", "\"pairs\":", ",\"confidence_sum\"")) {
+    EXPECT_THAT(pairs, Not(HasSubstr("\"idle\":{\"walk\"")));
+    EXPECT_THAT(pairs, Not(HasSubstr("\"walk\":{\"idle\"")));
+    EXPECT_THAT(pairs, Not(HasSubstr("run")));
+    EXPECT_THAT(pairs, AnyOf(HasSubstr("\"idle\":{\"idle\":"), HasSubstr("\"walk\":{\"walk\":")));
   }
   std::set<std::string> sampled;
-  for (const std::string& at : Truth("sample", "\"start_ms\":(\\d+)")) sampled.insert(at);
+  for (const std::string& at : Truth("sample", "\"start_ms\":", ",")) sampled.insert(at);
   for (const v1::SampleHeader& header : scripted_.sample_headers) {
     EXPECT_EQ(sampled.count(std::to_string(header.start_ms())), 1u);
     EXPECT_EQ(header.axes(), 2u);
@@ -353,11 +360,11 @@ TEST_F(FieldloopAgentTest, TakesOtherRecordingsWithoutARestartAndKeepsThemAcross
       WaitUntil([&] { return scripted_.sketches.back().model_digest() == Sha256(second); }));
   Control("quit\n");
   EXPECT_EQ(Wait(), 0);
-  const std::vector<std::string> sources = Truth("period", "\"source\":\"([^\"]*)\"");
+  const std::vector<std::string> sources = Truth("period", "\"source\":\"", "\"");
   EXPECT_EQ(sources.front(), "walk.csv");
   EXPECT_EQ(sources.back(), "other.csv");
   EXPECT_EQ(std::set<std::string>(sources.begin(), sources.end()).size(), 2u);
-  const std::vector<std::string> models = Truth("period", "\"model\":\"([0-9a-f]*)\"");
+  const std::vector<std::string> models = Truth("period", "\"model\":\"", "\"");
   EXPECT_NE(models.front(), models.back());
   uint64_t end = 0;
   for (const v1::SketchReport& sketch : scripted_.sketches) {
