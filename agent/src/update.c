@@ -170,7 +170,6 @@ fl_status_t fl_update_boot(fl_agent_t *agent) {
     fl_state_t *state = &agent->state;
     FL_PB(UpdateCause) cause;
 
-    publish_if_missing(agent);
     if (state->phase == FL_PHASE_TRIAL) {
         state->trial_boots++;
         if (state->trial_boots > FIELDLOOP_AGENT_TRIAL_BOOTS) {

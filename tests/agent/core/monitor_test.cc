@@ -193,6 +193,13 @@ TEST_F(MonitorTest, APlanWithoutSamplesSendsNone) {
 
 TEST_F(MonitorTest, ThePlansTotalIsKeptAcrossRestartsAndANewPlanBeginsAnew) {
   UsePlan(4, 1, 10, 7);
+  // Periods that are cut short at once must not use the plan up.
+  for (int boot = 0; boot < 5; ++boot) {
+    for (int i = 0; i < 3; ++i) device_.Observe();
+    fl_agent_flush(device_.agent.get());
+    device_.Run(2000);
+    ASSERT_EQ(device_.Boot(), FL_OK);
+  }
   for (int boot = 0; boot < 4; ++boot) {
     for (int i = 0; i < 250; ++i) {
       device_.Observe();

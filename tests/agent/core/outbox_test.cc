@@ -203,7 +203,8 @@ TEST_P(OutboxTest, APowerCutAtAnyByteLosesNoEntryAndInventsNone) {
     for (const uint64_t sequence : Drain()) {
       ASSERT_TRUE(sequence == 1000 || life.possible.count(sequence) == 1)
           << sequence << " came back, cut after " << cut;
-      found.insert(sequence);
+      ASSERT_TRUE(found.insert(sequence).second)
+          << sequence << " is there twice, cut after " << cut;
     }
     ASSERT_EQ(found.count(1000), 1u);
   }

@@ -162,6 +162,43 @@ TEST_F(SessionTest, AnUnavailableAnswerPausesTheSessionAndTheRequestIsRepeated) 
   EXPECT_EQ(server_.connections, 1);
 }
 
+TEST_F(SessionTest, AStateReportThatMetAnUnavailableServerIsSentAgainInTheSession) {
+  server_.intercept = [&, first = true](const v1::DeviceMessage& message) mutable
+      -> std::optional<std::vector<v1::ServerMessage>> {
+    if (!message.has_state_report() || !first) return std::nullopt;
+    first = false;
+    return std::vector<v1::ServerMessage>{ErrorMessage(v1::ERROR_CODE_UNAVAILABLE, 5000)};
+  };
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(20'000);
+  EXPECT_THAT(Cases(), ElementsAre(v1::DeviceMessage::kHello, v1::DeviceMessage::kStateReport,
+                                   v1::DeviceMessage::kStateReport, v1::DeviceMessage::kCheckIn));
+}
+
+TEST_F(SessionTest, ReportsGoBeforeTheCheckInAndTelemetryAfterIt) {
+  InstallModel(ModelBytes("one"), 3);
+  server_.reachable = false;
+  server_.Disconnect();
+  for (int i = 0; i < 35; ++i) device_.Observe();  // Three periods.
+  device_.Run(1000);
+  server_.OfferModel(ModelBytes("BAD"), 4);
+  server_.reachable = true;
+  server_.received.clear();
+  ASSERT_TRUE(device_.RunUntil([&] { return device_.boots == 3; }));
+  device_.Run(10'000);
+  // The session after the model was reverted: what happened is said before anything new is asked.
+  std::vector<int> cases = Cases();
+  const auto hello = std::find(cases.rbegin(), cases.rend(), v1::DeviceMessage::kHello).base() - 1;
+  ASSERT_GE(cases.end() - hello, 4);
+  EXPECT_EQ(*(hello + 1), v1::DeviceMessage::kStateReport);
+  EXPECT_EQ(*(hello + 2), v1::DeviceMessage::kUpdateReport);
+  // The session before it: the periods waited until after the check-in.
+  const auto check_in = std::find(cases.begin(), cases.end(), v1::DeviceMessage::kCheckIn);
+  const auto sketch = std::find(cases.begin(), cases.end(), v1::DeviceMessage::kSketchReport);
+  EXPECT_LT(check_in, sketch);
+  EXPECT_NE(sketch, cases.end());
+}
+
 TEST_F(SessionTest, ASilentServerIsGivenUpAfterTheReplyTimeout) {
   server_.intercept = [](const v1::DeviceMessage&) { return std::vector<v1::ServerMessage>{}; };
   ASSERT_EQ(device_.Boot(), FL_OK);
