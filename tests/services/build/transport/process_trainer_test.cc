@@ -259,8 +259,8 @@ TEST(ChildProcess, DiesWithTheProcessThatStartedIt) {
   ASSERT_EQ(pipe(ready), 0);
   const pid_t service = fork();
   if (service == 0) {
-    const auto child = ChildProcess::Start(
-        {"/bin/sh", "-c", "trap '' TERM; echo $$; while :; do sleep 1000; done"});
+    const auto child =
+        ChildProcess::Start({"/bin/sh", "-c", "trap '' TERM; echo $$; exec sleep 1000"});
     std::string pid;
     while (pid.find('\n') == std::string::npos &&
            (*child)->Pump(
