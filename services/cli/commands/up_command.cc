@@ -11,6 +11,7 @@
 #include <iostream>
 #include <memory>
 #include <pthread.h>
+#include <set>
 #include <string>
 #include <system_error>
 #include <unistd.h>
@@ -83,13 +84,18 @@ class Ports {
     if (base_ != 0) {
       return absl::StrCat(address_, ":", base_ + offset);
     }
-    FIELDLOOP_ASSIGN_OR_RETURN(const int port, FreePort(address_));
+    // The system may name a port again that it named before and nobody listens on yet.
+    int port = 0;
+    do {
+      FIELDLOOP_ASSIGN_OR_RETURN(port, FreePort(address_));
+    } while (!given_.insert(port).second);
     return absl::StrCat(address_, ":", port);
   }
 
  private:
   std::string address_;
   int base_;
+  std::set<int> given_;
 };
 
 // Keeps a second `up` out of the same folder, until the process ends.
