@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop::evaluation {
@@ -23,6 +24,7 @@ constexpr absl::Duration kPollWork = absl::Milliseconds(300);
 constexpr absl::Duration kLongestPause = absl::Minutes(1);
 // Actions of one cycle in a row, so that one cannot keep others waiting.
 constexpr int kMostInARow = 30;
+constexpr char kCycleChanged[] = "CYCLE_CHANGED";
 
 Facts Failed(const absl::Status& status) {
   Facts facts;
@@ -281,12 +283,13 @@ absl::StatusOr<CycleDriver::Progress> CycleDriver::Advance(const std::string& pr
         // Somebody approved or cancelled meanwhile: what was done is found again, because it is
         // done under the same name.
         if (cycle.revision != before.revision) {
-          return absl::AbortedError("the cycle has changed meanwhile");
+          return ErrorWithReason(absl::StatusCode::kFailedPrecondition, kCycleChanged,
+                                 "the cycle has changed meanwhile");
         }
         cycle = after;
         return absl::OkStatus();
       });
-  if (stored.status().code() == absl::StatusCode::kAborted) {
+  if (ReasonOf(stored.status()) == kCycleChanged) {
     progress.changed = true;
     return progress;
   }

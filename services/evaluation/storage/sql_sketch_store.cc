@@ -286,7 +286,7 @@ absl::StatusOr<DriftReport> SqlSketchStore::SaveLook(const DriftReport& report,
           soci::use(report.project, "project"), soci::use(report.model_digest, "digest"),
           soci::use(epoch, "epoch"), soci::into(last);
       if (last != look - 1) {
-        return absl::AbortedError(absl::StrCat("look ", look, " was made already"));
+        return absl::AlreadyExistsError(absl::StrCat("look ", look, " was made already"));
       }
       session << "INSERT INTO drift_looks (project, model_digest, epoch, look) VALUES (:project, "
                  ":digest, :epoch, :look) ON CONFLICT (project, model_digest, epoch) DO UPDATE SET "
