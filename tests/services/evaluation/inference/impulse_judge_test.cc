@@ -4,6 +4,7 @@
 #include "services/evaluation/inference/impulse_judge.h"
 
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/agent/impulse/proto_writer.h"
+#include "tests/agent/impulse/tflite_builder.h"
 #include "tests/services/evaluation/support/fakes.h"
 #include "tests/support/status_matchers.h"
 
@@ -163,6 +166,73 @@ TEST_F(ImpulseJudgeTest, StopsWhenProgressSaysSo) {
   evaluation.model = "projects/x/models/1";
   EXPECT_THAT(judge.Judge(evaluation, [](double) { return absl::AbortedError("stop"); }),
               StatusIs(absl::StatusCode::kAborted));
+}
+
+// A real .tflite file: two readings of two axes, z = 2 (x - 1), three classes that are sums of z.
+std::string Tflite(const std::string& self_test_output) {
+  using ::fieldloop::testing::ByteOption;
+  using ::fieldloop::testing::FloatOption;
+  using ::fieldloop::testing::ProtoWriter;
+  ProtoWriter impulse = ::fieldloop::testing::ImpulseMessage(
+      ::fieldloop::testing::WindowMessage(2, 2), {::fieldloop::testing::RawBlockMessage(1)});
+  impulse.Message(5, ProtoWriter().Floats(1, {1, 1, 1, 1}).Floats(2, {2, 2, 2, 2}).Float(3, 8.0F));
+  for (const char* name : {"idle", "walk", "run"}) {
+    impulse.Bytes(6, name);
+  }
+  impulse.Message(7, ProtoWriter().Varint(1, 77));
+  if (!self_test_output.empty()) {
+    const std::vector<float> window = {1, 2, 1.5F, 1};
+    std::string bytes(16, '\0');
+    std::memcpy(bytes.data(), window.data(), bytes.size());
+    impulse.Message(9, ProtoWriter().Bytes(1, bytes).Bytes(2, self_test_output));
+  }
+  impulse.Float(10, 0.5F);
+  ::fieldloop::testing::TfliteBuilder builder;
+  const auto input = builder.AddActivation({1, 4}, 0.0625F, 0);
+  const auto weights =
+      builder.AddWeights({3, 4}, {100, 0, 0, 0, 0, 100, 0, 0, 0, 0, 100, 100}, {0.01F}, 0);
+  const auto logits = builder.AddActivation({1, 3}, 0.125F, 0);
+  const auto output = builder.AddActivation({1, 3}, 1.0F / 256, -128);
+  builder.AddOperator({9, {input, weights, -1}, {logits}, 8, {ByteOption(0, 0)}});
+  builder.AddOperator({25, {logits}, {output}, 9, {FloatOption(0, 1)}});
+  builder.AddMetadata("fieldloop.impulse", impulse.bytes());
+  const std::vector<std::uint8_t> model = builder.Build(input, output);
+  return {model.begin(), model.end()};
+}
+
+Model TfliteModel() {
+  Model model;
+  model.name = "projects/x/models/1";
+  model.classes = {"idle", "walk", "run"};
+  model.window_length = 2;
+  model.window_stride = 2;
+  model.frequency_hz = 50;
+  model.axes = {"x", "y"};
+  return model;
+}
+
+TEST(OpenImpulseTest, ClassifiesWithTheCodeOfTheDevices) {
+  const auto opened = OpenImpulse(TfliteModel(), Tflite(""));
+  ASSERT_THAT(opened.status(), IsOk());
+  const std::vector<float> walk = {1, 2, 1.5F, 1};
+  const std::vector<float> run = {1, 1, 2, 2};
+  const std::vector<float> nothing = {1, NAN, 2, 2};
+  EXPECT_EQ((*opened)->Classify(walk.data()), 1);
+  EXPECT_EQ((*opened)->Classify(run.data()), 2);
+  EXPECT_EQ((*opened)->Classify(nothing.data()), -1);
+}
+
+TEST(OpenImpulseTest, AModelThatFailsItsSelfTestIsRefused) {
+  const auto opened = OpenImpulse(TfliteModel(), Tflite(std::string(3, '\x05')));
+  ASSERT_THAT(opened.status(), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(opened.status().message()), ::testing::HasSubstr("self-test"));
+}
+
+TEST(OpenImpulseTest, MetadataOfAnotherModelAreRefused) {
+  Model model = TfliteModel();
+  model.window_length = 3;
+  EXPECT_THAT(OpenImpulse(model, Tflite("")).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(ImpulseJudgeTest, AFileThatIsNoModelIsRefusedByName) {
