@@ -115,7 +115,7 @@ class Chart:
             self.text(self.x(value), self.height - BOTTOM + 18, x_text(value), "middle", "soft")
         self.text(WIDTH - RIGHT, self.height - 4, x_title, "end", "soft")
 
-    def band(self, low, high, words=""):
+    def band(self, low, high, words="", low_down=False):
         low, high = max(low, self.x_low), min(high, self.x_high)
         if high < low:
             return
@@ -128,7 +128,7 @@ class Chart:
             right = self.x(low) > WIDTH - RIGHT - 160
             self.text(
                 self.x(low) - 5 if right else self.x(low) + width + 5,
-                TOP + 12,
+                self.height - BOTTOM - 10 if low_down else TOP + 12,
                 words,
                 "end" if right else "start",
                 "soft",
@@ -181,50 +181,47 @@ def hour_step(minutes):
     return max(30, 60 * round(minutes / 60 / 8)) if minutes > 90 else 15
 
 
-def split_gaps(points, limit):
-    """Parts of a line between which more than `limit` lies."""
-    parts = []
-    for point in points:
-        if parts and point[0] - parts[-1][-1][0] <= limit:
-            parts[-1].append(point)
-        else:
-            parts.append([point])
-    return parts
+MODEL_COLOURS = {"v1": "one", "v2": "three"}
+
+
+def field_end(run):
+    """Minutes of field time that the drawings share."""
+    return max([x for _, _, points in run["truth"] for x, _ in points] + [60])
 
 
 def accuracy_chart(run):
-    end = max([x for _, points in run["truth"] for x, _ in points] + [60])
+    end = field_end(run)
     chart = Chart("Field accuracy over field time", (0, end), (0, 1), 300)
     if run["switch_minutes"]:
-        chart.band(*run["switch_minutes"], "phones become watches")
+        chart.band(*run["switch_minutes"], "phones become watches", low_down=True)
     chart.axes(hour_step(end), hours_text, 0.2, percent_text, "field time")
-    for name, points in run["truth"]:
-        chart.line(Line(f"truth, {name}", points, "one" if name == "v1" else "three", dots=True))
-    for name, points in run["estimate"]:
-        colour = "one" if name == "v1" else "three"
-        chart.line(Line(f"estimate, {name}", points, colour, dashed=True))
+    for model, title, points in run["estimate"]:
+        chart.line(Line(title, points, MODEL_COLOURS[model], dashed=True))
+    for model, title, points in run["truth"]:
+        chart.line(Line(title, points, MODEL_COLOURS[model], dots=True))
     return chart.svg()
 
 
 def drift_chart(run):
     points = run["drift"]
-    end = max([x for x, *_ in points] + [60])
-    top = max([s for _, s, _, _ in points] + [limit for _, _, limit, _ in points] + [1]) * 1.08
-    top = min(top, 40)
+    end = max([field_end(run)] + [x for x, *_ in points])
+    top = max([value for _, s, limit, _ in points for value in (s, limit)] + [1]) * 1.2
     chart = Chart("Drift statistic and its limit", (0, end), (0, top), 260)
     if run["switch_minutes"]:
-        chart.band(*run["switch_minutes"], "phones become watches")
+        chart.band(*run["switch_minutes"])
     step = nice_step(top, 5)
     chart.axes(hour_step(end), hours_text, step, lambda value: f"{value:g}", "field time")
     limits = [(x, limit) for x, _, limit, _ in points]
     chart.line(Line("limit", limits, "soft", dashed=True))
     chart.line(Line("statistic", [(x, s) for x, s, _, _ in points], "two", dots=True))
-    for x, s, _, alarm in points:
-        if alarm:
-            chart.parts.append(
-                f'<circle cx="{chart.x(x):.1f}" cy="{chart.y(min(s, top)):.1f}" r="6" '
-                'fill="none" stroke="var(--bad)" stroke-width="2"/>'
-            )
+    alarm = next(((x, s) for x, s, _, drifted in points if drifted), None)
+    if alarm:
+        x, y = chart.x(alarm[0]), chart.y(alarm[1])
+        chart.parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="7" fill="none" stroke="var(--bad)" '
+            'stroke-width="2.5"/>'
+        )
+        chart.text(x - 12, y + 4, "first alarm", "end", "strong", "bad")
     return chart.svg()
 
 
@@ -234,7 +231,6 @@ def share_chart(run):
     total = max([sum(shares.values()) for _, shares in samples] + [run["devices"], 1])
     end = max([seconds for seconds, _ in samples] + [run["story_s"] or 0, 1])
     chart = Chart("Devices by model", (0, end), (0, total), 230)
-    colours = {"v1": "one", "v2": "three"}
     base = [0] * len(samples)
     for name in ("v1", "v2"):
         tops = [low + shares.get(name, 0) for low, (_, shares) in zip(base, samples)]
@@ -246,7 +242,7 @@ def share_chart(run):
         path = " ".join(f"{chart.x(x):.1f},{chart.y(y):.1f}" for x, y in upper + lower[::-1])
         if path:
             chart.parts.append(
-                f'<polygon points="{path}" fill="var(--{colours[name]})" fill-opacity="0.75"/>'
+                f'<polygon points="{path}" fill="var(--{MODEL_COLOURS[name]})" fill-opacity="0.75"/>'
             )
         with_it = [(seconds, shares.get(name, 0)) for seconds, shares in samples]
         most = max(with_it, key=lambda entry: entry[1], default=(0, 0))
@@ -351,8 +347,9 @@ def render(run, figures):
         "<h2>Drift</h2>",
         figure(
             drift_chart(run),
-            "The statistic of each look at the fleet under v1, and the limit that it must pass. A red "
-            "ring is an alarm.",
+            "The statistic of each look at the fleet under v1, and the limit that it must pass; enough "
+            "devices that drift by themselves raise an alarm too. Looks begin when the devices' own "
+            "baselines stand.",
         ),
         "<h2>Devices by model</h2>",
         figure(

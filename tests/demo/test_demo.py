@@ -369,8 +369,12 @@ class StoryTest(unittest.TestCase):
 
 class ReportTest(unittest.TestCase):
     RUN = {
-        "truth": [("v1", [(2.5, 0.9), (7.5, 0.3)]), ("v2", [(12.5, 0.85)])],
-        "estimate": [("v1", [(2.5, 0.88), (7.5, 0.7)]), ("v2", [])],
+        "truth": [
+            ("v1", "v1", [(2.5, 0.9), (7.5, 0.3)]),
+            ("v2", "v2 watches", [(12.5, 0.85)]),
+            ("v2", "v2 phones", []),
+        ],
+        "estimate": [("v1", "v1 estimated", [(2.5, 0.88), (7.5, 0.7)]), ("v2", "v2 estimated", [])],
         "switch_minutes": (4.0, 5.0),
         "drift": [(3.0, 0.5, 3.2, False), (8.0, 6.0, 3.4, True)],
         "shares": [(0.0, {}), (5.0, {"v1": 4}), (9.0, {"v1": 1, "v2": 3}), (12.0, {"v2": 4})],

@@ -4,8 +4,12 @@
 
 import shutil
 import sys
+import textwrap
 import threading
 import time
+
+
+MARGIN = 24  # Columns before the text of an event.
 
 
 def clock_text(seconds):
@@ -50,10 +54,11 @@ class Timeline:
             seconds = self.elapsed
             self.events.append((seconds, self.field_s, text))
             field = clock_text(self.field_s) if self.field_s else ""
-            first, *more = text.split("\n")
-            self._out.write(f"{seconds:6.1f} s  {field:>12}  {first}\n")
-            for line in more:
-                self._out.write(f"{'':24}{line}\n")
+            width = max(60, min(140, shutil.get_terminal_size((120, 24)).columns)) - MARGIN
+            lines = [line for part in text.split("\n") for line in textwrap.wrap(part, width)]
+            self._out.write(f"{seconds:6.1f} s  {field:>12}  {lines[0]}\n")
+            for line in lines[1:]:
+                self._out.write(f"{'':{MARGIN}}{line}\n")
             self._out.flush()
 
     def progress(self, text, share=None):
