@@ -104,17 +104,21 @@ def balanced_accuracy(pairs, labels=None):
 
 
 def over_time(periods, span_ms, origin_ms):
-    """Balanced accuracy in spans of sensor time: [(minutes since the origin, value)]."""
+    """Balanced accuracy in spans of sensor time: [(minutes since the origin, value)].
+
+    Spans with far fewer windows than others are left out: in them, few devices stand for the fleet.
+    """
     spans = {}
     for period in periods:
         middle = (period.start_ms + period.end_ms) / 2 - origin_ms
         spans.setdefault(int(middle // span_ms), []).append(period)
-    points = []
-    for index, members in sorted(spans.items()):
-        value = balanced_accuracy(confusion(members))
-        if value is not None:
-            points.append(((index + 0.5) * span_ms / 60000, value))
-    return points
+    sums = {index: confusion(members) for index, members in sorted(spans.items())}
+    least = 0.3 * statistics.median(map(windows, sums.values())) if sums else 0
+    return [
+        ((index + 0.5) * span_ms / 60000, balanced_accuracy(pairs))
+        for index, pairs in sums.items()
+        if pairs and windows(pairs) >= least
+    ]
 
 
 def first_start(periods, source):

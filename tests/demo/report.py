@@ -195,10 +195,10 @@ def accuracy_chart(run):
     if run["switch_minutes"]:
         chart.band(*run["switch_minutes"], "phones become watches", low_down=True)
     chart.axes(hour_step(end), hours_text, 0.2, percent_text, "field time")
-    for model, title, points in run["estimate"]:
-        chart.line(Line(title, points, MODEL_COLOURS[model], dashed=True))
-    for model, title, points in run["truth"]:
-        chart.line(Line(title, points, MODEL_COLOURS[model], dots=True))
+    for name, colour, points in run["estimate"]:
+        chart.line(Line(name, points, colour, dashed=True))
+    for name, colour, points in run["truth"]:
+        chart.line(Line(name, points, colour, dots=True))
     return chart.svg()
 
 
@@ -342,7 +342,8 @@ def render(run, figures):
             "Balanced accuracy as it is in truth (dots; only the demo knows it) and accuracy as the "
             "services estimate it from the confidence of the model (dashed). The estimate is blind to "
             "new kinds of signal, which is why drift is looked for apart from it. Field time is that "
-            "of the devices' sensors.",
+            "of the devices' sensors, which do not agree to the minute: the band reaches from the "
+            "first device that became a watch to the last.",
         ),
         "<h2>Drift</h2>",
         figure(

@@ -818,7 +818,8 @@ class Story:
                 found = self.periods(name, source, judges_only=source == "phone")
                 points = judging.over_time(found, 1000 * PERIOD_S, origin_ms)
                 title = {None: "", "watch": " watches", "phone": " phones"}[source]
-                truth.append((name, f"{name}{title}", points))
+                colour = {None: "one", "watch": "three", "phone": "four"}[source]
+                truth.append((f"{name}{title}", colour, points))
             rows = [
                 (
                     (seconds_of(row["start_time"]) - origin_ms / 1000 + PERIOD_S / 2) / 60,
@@ -827,7 +828,8 @@ class Story:
                 for row in self.field_metrics
                 if row.get("model_digest") == model["digest"] and row.get("estimated_accuracy")
             ]
-            estimate.append((name, f"{name} estimated", sorted(rows)))
+            colour = "one" if name == "v1" else "three"
+            estimate.append((f"{name} estimated", colour, sorted(rows)))
         changes = [
             min((p.start_ms for p in log.periods if p.source == "watch"), default=None)
             for log in self.logs.values()

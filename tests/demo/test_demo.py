@@ -282,6 +282,10 @@ class JudgingTest(unittest.TestCase):
         ]
         points = judging.over_time(periods, 60_000, 100_000)
         self.assertEqual(points, [(0.5, 0.5), (1.5, 1.0)])
+        few = period({"A": {"A": 1}}, start_ms=220_000)
+        many = [period({"A": {"A": 10}}, start_ms=at) for at in (100_000, 160_000)]
+        self.assertEqual(len(judging.over_time([*many, few], 60_000, 100_000)), 2)
+        self.assertEqual(judging.over_time([], 60_000, 0), [])
 
     def test_offers_are_held_against_the_quota_of_their_stage(self):
         events = [
@@ -370,11 +374,14 @@ class StoryTest(unittest.TestCase):
 class ReportTest(unittest.TestCase):
     RUN = {
         "truth": [
-            ("v1", "v1", [(2.5, 0.9), (7.5, 0.3)]),
-            ("v2", "v2 watches", [(12.5, 0.85)]),
-            ("v2", "v2 phones", []),
+            ("v1", "one", [(2.5, 0.9), (7.5, 0.3)]),
+            ("v2 watches", "three", [(12.5, 0.85)]),
+            ("v2 phones", "four", []),
         ],
-        "estimate": [("v1", "v1 estimated", [(2.5, 0.88), (7.5, 0.7)]), ("v2", "v2 estimated", [])],
+        "estimate": [
+            ("v1 estimated", "one", [(2.5, 0.88), (7.5, 0.7)]),
+            ("v2 estimated", "three", []),
+        ],
         "switch_minutes": (4.0, 5.0),
         "drift": [(3.0, 0.5, 3.2, False), (8.0, 6.0, 3.4, True)],
         "shares": [(0.0, {}), (5.0, {"v1": 4}), (9.0, {"v1": 1, "v2": 3}), (12.0, {"v2": 4})],
