@@ -11,7 +11,8 @@
 namespace fieldloop::provisioning {
 namespace {
 
-constexpr std::size_t kMaxCommonNameBytes = 64;
+// One less than X.509 allows: Directive.device_id holds 63 bytes.
+constexpr std::size_t kMaxCommonNameBytes = 63;
 
 }  // namespace
 

@@ -57,8 +57,8 @@ TEST(AttributesTest, AreAtMostThirtyTwo) {
 }
 
 TEST(DeviceTest, ItsIdFitsWithItsProjectIntoACommonName) {
-  EXPECT_THAT(ValidateDeviceId("device_id", std::string(39, 'p'), std::string(24, 'd')), IsOk());
-  EXPECT_THAT(ValidateDeviceId("device_id", std::string(39, 'p'), std::string(25, 'd')),
+  EXPECT_THAT(ValidateDeviceId("device_id", std::string(39, 'p'), std::string(23, 'd')), IsOk());
+  EXPECT_THAT(ValidateDeviceId("device_id", std::string(39, 'p'), std::string(24, 'd')),
               StatusIs(kInvalid));
   EXPECT_THAT(ValidateDeviceId("device_id", "p", "Not-An-Id"), StatusIs(kInvalid));
 }
