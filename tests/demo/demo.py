@@ -16,7 +16,7 @@ import judging
 import report
 from installation import DemoError, missing_programs
 from recordings import DataError
-from story import Plan, Story
+from story import MARK, Plan, Story
 from timeline import Timeline
 
 EXIT_FAILED = 2  # The story did not come to its end.
@@ -127,7 +127,7 @@ def main(arguments):
                 write(options.json, text + "\n")
             code = code or judging.exit_code(figures)
         keep = options.keep or code != 0
-    if story.work.exists():
+    if (story.work / MARK).exists():
         if keep:
             print(f"kept: {story.work}")
         else:

@@ -28,6 +28,7 @@ PERIOD_S = 300  # Signal in a sketch.
 STRIDE_S = 0.5
 PATIENCE_S = 600  # For any one thing to happen; a slow machine may need it.
 LEAST_PURITY = 0.6  # Of a device's recording, to be given a label.
+MARK = "made-by-the-demo"  # A file in the folder of a run.
 FINAL = ("COMPLETED", "REJECTED", "ROLLED_BACK", "FAILED", "CANCELLED")
 
 RECIPE = {
@@ -334,6 +335,15 @@ class Story:
             time.sleep(0.1)
 
     # --- Chapters ---
+
+    def make_work_folder(self):
+        """Takes the place of the run before, and of nothing else."""
+        if self.work.exists():
+            if not (self.work / MARK).exists():
+                raise DemoError(f"--out: {self.work} is not of a demo; want a folder without it")
+            shutil.rmtree(self.work)
+        self.work.mkdir(parents=True)
+        (self.work / MARK).touch()
 
     def prepare(self):
         self.phase("Recordings")
@@ -896,9 +906,7 @@ class Story:
         return [(state, at, stop) for (state, at), stop in zip(moments, stops)]
 
     def run(self):
-        if self.work.exists():
-            shutil.rmtree(self.work)
-        self.work.mkdir(parents=True)
+        self.make_work_folder()
         self.prepare()
         self.start_services()
         self.upload()

@@ -359,6 +359,20 @@ class StoryTest(unittest.TestCase):
         one.fleet_final = {"models": [{"model_digest": "old", "confirmed_count": 4}]}
         self.assertEqual(one.confirmed_on_v2(), 0)
 
+    def test_a_folder_that_is_not_of_a_demo_is_left_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder)
+            one = story.Story(story.Plan(), timeline.Timeline(io.StringIO()), out, out)
+            one.make_work_folder()
+            (one.work / "old").touch()
+            one.make_work_folder()
+            self.assertFalse((one.work / "old").exists())
+            (one.work / story.MARK).unlink()
+            (one.work / "mine").touch()
+            with self.assertRaisesRegex(story.DemoError, "is not of a demo"):
+                one.make_work_folder()
+            self.assertTrue((one.work / "mine").exists())
+
     def test_times_of_messages_are_unix_seconds(self):
         self.assertEqual(story.seconds_of("1970-01-01T00:00:10Z"), 10)
         self.assertAlmostEqual(story.seconds_of("1970-01-01T00:01:00.250Z"), 60.25)
