@@ -12,9 +12,10 @@
 namespace fieldloop::evaluation {
 namespace {
 
-constexpr absl::Duration kLease = absl::Seconds(30);
+// Short, so that after a crash nobody waits long; a step that stalls past it is safe to do twice.
+constexpr absl::Duration kLease = absl::Seconds(10);
 // The lease is renewed when a third of it has passed, so that one late step does not lose it.
-constexpr std::chrono::seconds kRenewAfter(10);
+constexpr std::chrono::seconds kRenewAfter(3);
 constexpr absl::Duration kAfterError = absl::Seconds(1);
 // How long a stop may go unnoticed.
 constexpr absl::Duration kStopCheck = absl::Milliseconds(200);
