@@ -7,6 +7,7 @@
 #include <exception>
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -30,6 +31,25 @@ std::string Advice(const absl::Status& status, const std::string& home) {
     default:
       return "";
   }
+}
+
+// The first word that is no command, after the nouns and verbs that are; "" if there is none.
+std::string UnknownCommand(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* at = &app;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word.empty() || word.front() == '-') {
+      return "";  // An option may take the next word.
+    }
+    const auto named = [&word](const CLI::App* command) { return command->check_name(word); };
+    const std::vector<const CLI::App*> found = at->get_subcommands(named);
+    if (found.empty()) {
+      const bool is_verb = at->get_subcommands([](const CLI::App*) { return true; }).empty();
+      return is_verb ? "" : word;
+    }
+    at = found.front();
+  }
+  return "";
 }
 
 }  // namespace
@@ -82,7 +102,19 @@ int main(int argc, char** argv) try {
   fieldloop::cli::AddMetrics(program);
   fieldloop::cli::AddRollouts(program);
   fieldloop::cli::AddFleet(program);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    // CLI11 misses a subcommand before it notices a word that is none.
+    if (const std::string word = UnknownCommand(app, argc, argv); !word.empty()) {
+      std::cerr << "fieldloop: there is no command \"" << word
+                << "\"; `fieldloop --help` lists them\n";
+      return EXIT_FAILURE;
+    }
+    return app.exit(error);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
 
   const absl::Status status = program.chosen();
   if (status.ok()) {

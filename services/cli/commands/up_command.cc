@@ -126,8 +126,11 @@ class Installer {
       std::cout << "stopping" << std::endl;
     }
     supervisor_.StopAll(kStopGrace);
-    // A stop while starting is what was asked for.
-    return absl::IsCancelled(status) ? absl::OkStatus() : status;
+    if (absl::IsCancelled(status)) {
+      return absl::OkStatus();  // A stop while starting is what was asked for.
+    }
+    // To a person who starts the services, "unavailable" would read as if they were meant to run.
+    return status.ok() ? status : absl::FailedPreconditionError(status.message());
   }
 
  private:
