@@ -265,8 +265,7 @@ absl::StatusOr<std::vector<std::string>> CertificateDnsNames(absl::string_view c
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
     if (name->type == GEN_DNS) {
       const auto* text = reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName));
-      dns_names.emplace_back(text,
-                             static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
+      dns_names.emplace_back(text, static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
     }
   }
   GENERAL_NAMES_free(names);
