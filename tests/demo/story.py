@@ -102,7 +102,7 @@ class Plan:
     recent_periods: int = 8
     healthy_s: float = 3600  # Field time of looks without an alarm.
     measure_s: float = 3 * PERIOD_S  # Field time on which v2 is judged.
-    samples_per_device: int = 60
+    samples_per_device: int = 150
     alarm_minutes: float = 60
     limit_s: float = 240
     short: bool = False
@@ -118,7 +118,7 @@ class Plan:
                 "recent_periods": 4,
                 "healthy_s": 1200,
                 "measure_s": 2 * PERIOD_S,
-                "samples_per_device": 44,
+                "samples_per_device": 60,
                 "limit_s": 90,
                 "short": True,
                 **more,
@@ -443,9 +443,9 @@ class Story:
             POLICY.format(
                 baseline=self.plan.baseline_periods,
                 recent=self.plan.recent_periods,
-                per_period=self.plan.samples_per_device,
+                per_period=max(1, self.plan.samples_per_device // 2),
                 per_device=self.plan.samples_per_device,
-                labelled=expected // 2,
+                labelled=expected // 3,
                 per_class=5,
                 testing=expected // 16,
             ),
