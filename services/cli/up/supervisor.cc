@@ -172,9 +172,9 @@ void Supervisor::Watch(const std::function<void(const std::string&)>& say) {
 }
 
 void Supervisor::StopAll(absl::Duration grace) {
-  for (auto child = children_.rbegin(); child != children_.rend(); ++child) {
-    if (child->pid > 0) {
-      ::kill(child->pid, SIGTERM);
+  for (const Child& child : children_) {
+    if (child.pid > 0) {
+      ::kill(child.pid, SIGTERM);
     }
   }
   const absl::Time deadline = absl::Now() + grace;
