@@ -137,7 +137,10 @@ class Chart:
     def line(self, line):
         if not line.points:
             return
-        clipped = [(x, min(self.y_high, max(self.y_low, y))) for x, y in line.points]
+        clipped = [
+            (min(self.x_high, max(self.x_low, x)), min(self.y_high, max(self.y_low, y)))
+            for x, y in line.points
+        ]
         path = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in clipped)
         dash = ' stroke-dasharray="6 4"' if line.dashed else ""
         self.parts.append(
