@@ -26,7 +26,8 @@ class TrustTest : public ::testing::Test {
     document.ParseFromString(*ReadFile(folder_ + "/root.bin"));
     return document;
   }
-  std::string folder_ = ::testing::TempDir() + "fieldloop_trust";
+  std::string folder_ = ::testing::TempDir() + "fieldloop_trust_" +
+                        ::testing::UnitTest::GetInstance()->current_test_info()->name();
 };
 
 TEST_F(TrustTest, TheFirstRootIsSignedByItsOwnRootKeyAndNamesAKeyForEachRole) {
