@@ -42,9 +42,9 @@ RECIPE = {
         "batch_size": 128,
         "weight_decay": 0.001,
         "augmentation": {
-            "copies": 3,
+            "copies": 2,
             "half_turns": True,
-            "rotation_degrees": 15,
+            "rotation_degrees": 8,
             "gain": 0.06,
         },
         "balance_classes": True,
