@@ -126,11 +126,8 @@ class Installer {
       std::cout << "stopping" << std::endl;
     }
     supervisor_.StopAll(kStopGrace);
-    if (absl::IsCancelled(status)) {
-      return absl::OkStatus();  // A stop while starting is what was asked for.
-    }
-    // To a person who starts the services, "unavailable" would read as if they were meant to run.
-    return status.ok() ? status : absl::FailedPreconditionError(status.message());
+    // A stop while starting is what was asked for.
+    return absl::IsCancelled(status) ? absl::OkStatus() : status;
   }
 
  private:
@@ -238,7 +235,9 @@ absl::Status Up(const std::string& home, const UpFlags& flags) {
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  return Installer(home, flags).Run();
+  const absl::Status status = Installer(home, flags).Run();
+  // To a person who starts the services, "unavailable" would read as if they were meant to run.
+  return status.ok() ? status : absl::FailedPreconditionError(status.message());
 }
 
 }  // namespace
