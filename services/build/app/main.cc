@@ -25,7 +25,6 @@
 #include "migrations/build_storage.h"
 #include "services/build/domain/build_queue.h"
 #include "services/build/domain/build_worker.h"
-#include "services/build/domain/change_signal.h"
 #include "services/build/domain/impulse_catalog.h"
 #include "services/build/domain/model_registry.h"
 #include "services/build/domain/release_desk.h"
@@ -54,6 +53,7 @@
 #include "services/common/server/service_server.h"
 #include "services/common/sql/database.h"
 #include "services/common/status/status_macros.h"
+#include "services/common/sync/change_signal.h"
 
 namespace {
 
@@ -145,7 +145,7 @@ absl::Status Run(const Options& options) {
       clock);
   TfliteModelChecker checker;
   RunningBuilds running;
-  ChangeSignal changes;
+  fieldloop::ChangeSignal changes;
 
   ImpulseCatalog impulses(impulse_store, clock);
   BuildQueue builds({.builds = build_store,

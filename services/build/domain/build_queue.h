@@ -12,7 +12,6 @@
 #include "services/build/domain/build.h"
 #include "services/build/domain/build_observer.h"
 #include "services/build/domain/build_store.h"
-#include "services/build/domain/change_signal.h"
 #include "services/build/domain/dataset_source.h"
 #include "services/build/domain/impulse_store.h"
 #include "services/build/domain/model_store.h"
@@ -20,6 +19,7 @@
 #include "services/build/domain/running_builds.h"
 #include "services/common/blob/blob_store.h"
 #include "services/common/clock/clock.h"
+#include "services/common/sync/change_signal.h"
 
 namespace fieldloop::build {
 

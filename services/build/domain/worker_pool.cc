@@ -44,7 +44,7 @@ void WorkerPool::Stop() {
 
 void WorkerPool::Work() {
   while (!stopping_) {
-    const std::uint64_t seen = changes_.Now();
+    const std::uint64_t seen = changes_.Current();
     const absl::StatusOr<bool> worked = worker_.RunOne();
     if (!worked.ok()) {
       observer_.OnError(worked.status());
@@ -52,18 +52,18 @@ void WorkerPool::Work() {
     if (stopping_ || (worked.ok() && *worked)) {
       continue;
     }
-    changes_.WaitForChange(seen, worked.ok() ? kIdleWait : kWaitAfterError);
+    changes_.Wait(seen, worked.ok() ? kIdleWait : kWaitAfterError);
   }
 }
 
 void WorkerPool::Beat() {
   while (!stopping_) {
-    const std::uint64_t seen = changes_.Now();
+    const std::uint64_t seen = changes_.Current();
     if (const absl::Status status = worker_.Beat(); !status.ok()) {
       observer_.OnError(status);
     }
     if (!stopping_) {
-      changes_.WaitForChange(seen, kIdleWait);
+      changes_.Wait(seen, kIdleWait);
     }
   }
 }

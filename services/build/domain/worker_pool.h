@@ -11,8 +11,8 @@
 #include "absl/status/status.h"
 #include "services/build/domain/build_observer.h"
 #include "services/build/domain/build_worker.h"
-#include "services/build/domain/change_signal.h"
 #include "services/build/domain/running_builds.h"
+#include "services/common/sync/change_signal.h"
 
 namespace fieldloop::build {
 

@@ -158,7 +158,7 @@ absl::Status BuildHandler::Watch(grpc::ServerContext& context, const std::string
                                  grpc::ServerWriter<v1::WatchBuildResponse>& writer) {
   std::string sent;
   while (true) {
-    const std::uint64_t seen = parts_.changes.Now();
+    const std::uint64_t seen = parts_.changes.Current();
     FIELDLOOP_ASSIGN_OR_RETURN(const Build build, parts_.builds.Get(name));
     v1::WatchBuildResponse response;
     *response.mutable_build() = ToProto(build);
@@ -178,7 +178,7 @@ absl::Status BuildHandler::Watch(grpc::ServerContext& context, const std::string
     if (stopping_()) {
       return absl::UnavailableError("the service stops; watch again");
     }
-    parts_.changes.WaitForChange(seen, kWatchFallback);
+    parts_.changes.Wait(seen, kWatchFallback);
   }
 }
 

@@ -11,12 +11,12 @@
 #include <grpcpp/grpcpp.h>
 
 #include "services/build/domain/build_queue.h"
-#include "services/build/domain/change_signal.h"
 #include "services/build/domain/impulse_catalog.h"
 #include "services/build/domain/model_registry.h"
 #include "services/build/domain/release_desk.h"
 #include "services/build/domain/trust.h"
 #include "services/common/access/access.h"
+#include "services/common/sync/change_signal.h"
 
 namespace fieldloop::build {
 

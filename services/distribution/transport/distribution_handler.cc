@@ -249,7 +249,7 @@ grpc::Status DistributionHandler::WatchRollout(
       if (stopping_()) {
         return absl::UnavailableError("the server is stopping");
       }
-      const std::uint64_t version = rollouts_.changes().version();
+      const std::uint64_t version = rollouts_.changes().Current();
       FIELDLOOP_ASSIGN_OR_RETURN(const Rollout rollout, rollouts_.Get(request->name()));
       if (sent != rollout) {
         v1::WatchRolloutResponse response;
@@ -259,7 +259,7 @@ grpc::Status DistributionHandler::WatchRollout(
         }
         sent = rollout;
       }
-      rollouts_.changes().WaitPast(version, kWatchPeriod);
+      rollouts_.changes().Wait(version, kWatchPeriod);
     }
     return absl::CancelledError("the caller has gone");
   }());

@@ -46,7 +46,7 @@ void BackgroundLoop::Start() {
 
 void BackgroundLoop::Stop() {
   stopping_ = true;
-  changed_.Raise();
+  changed_.Notify();
 }
 
 bool BackgroundLoop::StillOurs() {
@@ -68,7 +68,7 @@ bool BackgroundLoop::StillOurs() {
 
 void BackgroundLoop::Run() {
   while (!stopping_) {
-    const std::uint64_t seen = changed_.count();
+    const std::uint64_t seen = changed_.Current();
     absl::Duration pause = interval_;
     if (StillOurs()) {
       if (const absl::Status status = step_(); !status.ok()) {
@@ -81,11 +81,11 @@ void BackgroundLoop::Run() {
     const auto start = std::chrono::steady_clock::now();
     while (!stopping_) {
       const absl::Duration waited = absl::FromChrono(std::chrono::steady_clock::now() - start);
-      if (waited >= pause || (waited >= least && changed_.count() != seen)) {
+      if (waited >= pause || (waited >= least && changed_.Current() != seen)) {
         break;
       }
       const absl::Duration rest = std::min(pause - waited, kStopCheck);
-      changed_.Wait(waited >= least ? seen : changed_.count(), rest);
+      changed_.Wait(waited >= least ? seen : changed_.Current(), rest);
     }
   }
 }

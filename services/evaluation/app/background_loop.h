@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "services/common/sql/lease.h"
-#include "services/evaluation/domain/change_signal.h"
+#include "services/common/sync/change_signal.h"
 #include "services/evaluation/domain/telemetry.h"
 
 namespace fieldloop::evaluation {

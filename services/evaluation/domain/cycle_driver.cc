@@ -298,7 +298,7 @@ absl::StatusOr<CycleDriver::Progress> CycleDriver::Advance(const std::string& pr
   if (after.state != before.state) {
     telemetry_.CycleMoved(*stored);
   }
-  changed_.Raise();
+  changed_.Notify();
   return progress;
 }
 
@@ -306,7 +306,7 @@ absl::Status CycleDriver::RunDue() {
   FIELDLOOP_ASSIGN_OR_RETURN(const auto idle, cycles_.ListIdleProjects());
   for (const auto& [project, version] : idle) {
     FIELDLOOP_RETURN_IF_ERROR(cycles_.EnsureActive(project, version, clock_.Now()).status());
-    changed_.Raise();
+    changed_.Notify();
   }
   FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<CycleWork> work, cycles_.ListWork());
   std::map<std::pair<std::string, std::int64_t>, Pause> pauses;

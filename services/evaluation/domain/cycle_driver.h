@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/clock/clock.h"
-#include "services/evaluation/domain/change_signal.h"
+#include "services/common/sync/change_signal.h"
 #include "services/evaluation/domain/cycle.h"
 #include "services/evaluation/domain/evaluation_service.h"
 #include "services/evaluation/domain/neighbours.h"

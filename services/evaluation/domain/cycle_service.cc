@@ -40,7 +40,7 @@ CycleService::CycleService(CycleStore& cycles, PolicyStore& policies, ModelRegis
 absl::StatusOr<Cycle> CycleService::Changed(absl::StatusOr<Cycle> cycle) {
   if (cycle.ok()) {
     telemetry_.CycleMoved(*cycle);
-    changed_.Raise();
+    changed_.Notify();
   }
   return cycle;
 }
@@ -55,7 +55,7 @@ absl::StatusOr<PolicyVersion> CycleService::SetPolicy(const std::string& project
   FIELDLOOP_ASSIGN_OR_RETURN(PolicyVersion version, policies_.Put(project, yaml, clock_.Now()));
   // At once, so that whoever set the policy sees the cycle that follows it.
   FIELDLOOP_RETURN_IF_ERROR(cycles_.EnsureActive(project, version.version, clock_.Now()).status());
-  changed_.Raise();
+  changed_.Notify();
   return version;
 }
 

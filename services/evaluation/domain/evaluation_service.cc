@@ -73,7 +73,7 @@ absl::StatusOr<Evaluation> EvaluationService::Create(const Evaluation& evaluatio
   fresh.create_time = clock_.Now();
   fresh.end_time = absl::UnixEpoch();
   FIELDLOOP_ASSIGN_OR_RETURN(Evaluation stored, store_.Insert(fresh, request_id));
-  changed_.Raise();
+  changed_.Notify();
   return stored;
 }
 
@@ -106,7 +106,7 @@ absl::StatusOr<bool> EvaluationWorker::RunOne() {
   evaluation.state = EvaluationState::kRunning;
   evaluation.progress = 0;
   FIELDLOOP_RETURN_IF_ERROR(store_.Save(evaluation));
-  changed_.Raise();
+  changed_.Notify();
 
   absl::StatusOr<WindowJudge::Judgement> judgement =
       judge_.Judge(evaluation, [&](double progress) -> absl::Status {
@@ -118,7 +118,7 @@ absl::StatusOr<bool> EvaluationWorker::RunOne() {
           evaluation.progress = progress;
           evaluation.error.clear();
           FIELDLOOP_RETURN_IF_ERROR(store_.Save(evaluation));
-          changed_.Raise();
+          changed_.Notify();
         }
         return absl::OkStatus();
       });
@@ -128,7 +128,7 @@ absl::StatusOr<bool> EvaluationWorker::RunOne() {
   if (!judgement.ok() && IsTransient(judgement.status())) {
     evaluation.error = absl::StrCat(judgement.status().message(), "; tries again");
     FIELDLOOP_RETURN_IF_ERROR(store_.Save(evaluation));
-    changed_.Raise();
+    changed_.Notify();
     return judgement.status();
   }
   evaluation.error.clear();
@@ -151,7 +151,7 @@ absl::StatusOr<bool> EvaluationWorker::RunOne() {
   }
   evaluation.end_time = clock_.Now();
   FIELDLOOP_RETURN_IF_ERROR(store_.Save(evaluation));
-  changed_.Raise();
+  changed_.Notify();
   telemetry_.EvaluationDone(evaluation, evaluation.end_time - started);
   return true;
 }

@@ -10,7 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "services/common/clock/clock.h"
-#include "services/evaluation/domain/change_signal.h"
+#include "services/common/sync/change_signal.h"
 #include "services/evaluation/domain/evaluation.h"
 #include "services/evaluation/domain/stores.h"
 #include "services/evaluation/domain/telemetry.h"

@@ -63,7 +63,7 @@ absl::Status SketchService::Record(const std::string& project, const Sketch& ske
   FIELDLOOP_ASSIGN_OR_RETURN(const bool is_new, store_.Record(sketch, clock_.Now()));
   telemetry_.SketchRecorded(is_new);
   if (is_new) {
-    changed_.Raise();
+    changed_.Notify();
   }
   return absl::OkStatus();
 }
@@ -214,7 +214,7 @@ absl::StatusOr<bool> DriftWorker::LookAt(const FreshModel& fresh) {
   }
   FIELDLOOP_ASSIGN_OR_RETURN(const DriftReport stored, sketches_.SaveLook(report, progress));
   telemetry_.LookMade(stored);
-  changed_.Raise();
+  changed_.Notify();
   return true;
 }
 

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/common/clock/clock.h"
-#include "services/evaluation/domain/change_signal.h"
+#include "services/common/sync/change_signal.h"
 #include "services/evaluation/domain/neighbours.h"
 #include "services/evaluation/domain/policy.h"
 #include "services/evaluation/domain/stores.h"

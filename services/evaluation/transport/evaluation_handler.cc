@@ -126,7 +126,7 @@ grpc::Status EvaluationHandler::WatchEvaluation(
         CheckCall(access_, *context, request->name(), Role::kViewer).status());
     FIELDLOOP_ASSIGN_OR_RETURN(const Numbered key, ParseNumbered("evaluations", request->name()));
     std::string last;
-    std::uint64_t seen = domain_.changed.count();
+    std::uint64_t seen = domain_.changed.Current();
     while (!context->IsCancelled()) {
       FIELDLOOP_ASSIGN_OR_RETURN(const Evaluation found,
                                  domain_.evaluations.Get(key.project, key.number));
@@ -284,7 +284,7 @@ grpc::Status EvaluationHandler::WatchCycle(grpc::ServerContext* context,
         CheckCall(access_, *context, request->name(), Role::kViewer).status());
     FIELDLOOP_ASSIGN_OR_RETURN(const Numbered key, ParseNumbered("cycles", request->name()));
     std::int64_t last_revision = -1;
-    std::uint64_t seen = domain_.changed.count();
+    std::uint64_t seen = domain_.changed.Current();
     while (!context->IsCancelled()) {
       FIELDLOOP_ASSIGN_OR_RETURN(const Cycle cycle, domain_.cycles.Get(key.project, key.number));
       if (cycle.revision != last_revision) {

@@ -9,7 +9,7 @@
 #include <fieldloop/evaluation/v1/evaluation_service.grpc.pb.h>
 
 #include "services/common/access/access.h"
-#include "services/evaluation/domain/change_signal.h"
+#include "services/common/sync/change_signal.h"
 #include "services/evaluation/domain/cycle_service.h"
 #include "services/evaluation/domain/evaluation_service.h"
 #include "services/evaluation/domain/sketch_service.h"

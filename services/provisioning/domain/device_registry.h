@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "services/provisioning/domain/change_signal.h"
+#include "services/common/sync/change_signal.h"
 #include "services/provisioning/domain/page.h"
 #include "services/provisioning/domain/provisioning_store.h"
 

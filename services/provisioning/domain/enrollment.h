@@ -10,7 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "services/common/clock/clock.h"
-#include "services/provisioning/domain/change_signal.h"
+#include "services/common/sync/change_signal.h"
 #include "services/provisioning/domain/device_authority.h"
 #include "services/provisioning/domain/page.h"
 #include "services/provisioning/domain/provisioning_store.h"

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "services/common/clock/clock.h"
-#include "services/provisioning/domain/change_signal.h"
+#include "services/common/sync/change_signal.h"
 #include "services/provisioning/domain/provisioning_store.h"
 #include "services/provisioning/transport/provisioning_metrics.h"
 

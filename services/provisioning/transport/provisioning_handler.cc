@@ -239,7 +239,7 @@ grpc::Status ProvisioningHandler::WatchDevices(
       if (parts_.changes.stopped()) {
         return absl::UnavailableError("the service stops; watch again");
       }
-      const std::int64_t seen = parts_.changes.Current();
+      const std::uint64_t seen = parts_.changes.Current();
       FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<Device> devices,
                                  parts_.devices.ChangedAfter(revision));
       for (const Device& device : devices) {

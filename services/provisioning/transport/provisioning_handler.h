@@ -8,8 +8,8 @@
 
 #include "services/common/access/access.h"
 #include "services/common/clock/clock.h"
+#include "services/common/sync/change_signal.h"
 #include "services/provisioning/domain/access_control.h"
-#include "services/provisioning/domain/change_signal.h"
 #include "services/provisioning/domain/device_registry.h"
 #include "services/provisioning/domain/enrollment.h"
 #include "services/provisioning/domain/project_registry.h"

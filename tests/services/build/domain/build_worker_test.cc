@@ -511,8 +511,9 @@ TEST_F(BuildWorkerTest, APoolRunsWhatIsQueuedAndPutsBackWhatItIsStoppedIn) {
   WorkerPool pool(worker_, running_, changes_, observer_);
   ASSERT_THAT(pool.Start(1), IsOk());
   const auto wait_for = [this](std::int64_t number, BuildState state) {
-    for (std::uint64_t seen = changes_.Now(); Get(number).state != state; seen = changes_.Now()) {
-      changes_.WaitForChange(seen, absl::Milliseconds(100));
+    for (std::uint64_t seen = changes_.Current(); Get(number).state != state;
+         seen = changes_.Current()) {
+      changes_.Wait(seen, absl::Milliseconds(100));
     }
   };
   Create();

@@ -242,7 +242,7 @@ TEST_F(EvaluationHandlerTest, AWatchEndsWhenTheServiceStops) {
   v1::WatchCycleResponse response;
   ASSERT_TRUE(reader->Read(&response));
   stopping_ = true;
-  changed_.Raise();
+  changed_.Notify();
   EXPECT_FALSE(reader->Read(&response));
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
 }

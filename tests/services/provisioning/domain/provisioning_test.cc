@@ -15,8 +15,8 @@
 #include "migrations/provisioning_storage.h"
 #include "services/common/sql/database.h"
 #include "services/common/status/error_reason.h"
+#include "services/common/sync/change_signal.h"
 #include "services/provisioning/domain/access_control.h"
-#include "services/provisioning/domain/change_signal.h"
 #include "services/provisioning/domain/device_registry.h"
 #include "services/provisioning/domain/enrollment.h"
 #include "services/provisioning/domain/project_registry.h"
@@ -382,7 +382,7 @@ TEST_F(ProvisioningTest, SecretsFitTheDeviceProtocol) {
 
 TEST(ChangeSignalTest, AWaitEndsWithAChangeAfterWhatWasSeen) {
   ChangeSignal signal;
-  const std::int64_t seen = signal.Current();
+  const std::uint64_t seen = signal.Current();
   std::thread other([&] { signal.Notify(); });
   signal.Wait(seen, absl::Hours(1));
   other.join();
