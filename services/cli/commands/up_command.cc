@@ -168,10 +168,14 @@ class Installer {
     FIELDLOOP_RETURN_IF_ERROR(Start("provisioning", kProvisioning, provisioning));
     FIELDLOOP_RETURN_IF_ERROR(
         Start("ingestion", kIngestion, {"--http-listen", installation_.addresses["http"]}));
-    FIELDLOOP_RETURN_IF_ERROR(
-        Start("build", kBuild,
-              {"--ingestion", installation_.addresses["ingestion"], "--root",
-               home_ + "/trust/root.bin", "--release-key", home_ + "/trust/release.key"}));
+    std::vector<std::string> build = {"--ingestion", installation_.addresses["ingestion"], "--root",
+                                      home_ + "/trust/root.bin"};
+    // Whoever signs by hand takes the release key away; releases then wait for a signature.
+    if (const std::string key = home_ + "/trust/release.key"; std::filesystem::exists(key)) {
+      build.emplace_back("--release-key");
+      build.push_back(key);
+    }
+    FIELDLOOP_RETURN_IF_ERROR(Start("build", kBuild, build));
     FIELDLOOP_RETURN_IF_ERROR(Start("evaluation", kEvaluation,
                                     {"--ingestion", installation_.addresses["ingestion"], "--build",
                                      installation_.addresses["build"], "--distribution",
