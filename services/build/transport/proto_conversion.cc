@@ -97,8 +97,10 @@ DspBlock FromProto(const agent::v1::DspBlock& proto) {
       return {.kind = BlockKind::kSpectral,
               .fft_length = proto.spectral().fft_length(),
               .average_frames = proto.spectral().average_frames()};
+    case agent::v1::DspBlock::kMfe:
+    case agent::v1::DspBlock::kMfcc:
     case agent::v1::DspBlock::BLOCK_NOT_SET:
-      break;
+      break;  // The recipe says which blocks there are.
   }
   return {};
 }
