@@ -90,6 +90,9 @@ typedef struct fl_operator {
 /** Longest row of SOFTMAX: keeps its sum of exponentials, Q12.19, below 2^28. */
 #define FL_SOFTMAX_MAX_DEPTH 511
 
+/** Estimates the Cortex-M4 instructions of one run of an operator. */
+uint64_t fl_operator_instructions(const fl_operator_t *op);
+
 /** Runs one operator. */
 void fl_operator_run(const fl_operator_t *op);
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "agent/impulse/cost.h"
 #include "agent/impulse/kernels.h"
 #include "agent/impulse/plan.h"
 #include "agent/impulse/tflite.h"
@@ -37,6 +38,7 @@ enum { ALIGNMENT = 8 };
 typedef struct builder {
     fl_tflite_t file;
     fl_plan_t plan;
+    uint64_t instructions;
     uint32_t channel_count;
     fl_channel_t *channels; /* NULL while counting. */
     int8_t *activations;    /* NULL while counting. */
@@ -537,8 +539,9 @@ static fl_status_t open_operator(builder_t *builder, uint32_t index, fl_operator
     return file->corrupt ? FL_ERR_CORRUPT : FL_OK;
 }
 
-/* Checks everything; on FL_OK the plan and the number of channels are known. */
+/* Checks everything; on FL_OK the plan, the number of channels and the cost are known. */
 static fl_status_t check_model(builder_t *builder, const uint8_t *model, size_t size) {
+    builder->instructions = 0;
     builder->channel_count = 0;
     builder->channels = NULL;
     builder->activations = NULL;
@@ -547,6 +550,7 @@ static fl_status_t check_model(builder_t *builder, const uint8_t *model, size_t 
     for (uint32_t i = 0; i < builder->plan.operator_count; ++i) {
         fl_operator_t op;
         FL_RETURN_IF_ERROR(open_operator(builder, i, &op));
+        builder->instructions += fl_operator_instructions(&op);
     }
     return FL_OK;
 }
@@ -570,6 +574,13 @@ fl_status_t fl_network_arena_size(const uint8_t *model, size_t size, size_t *are
     size_t activations_size = 0;
     FL_RETURN_IF_ERROR(fl_network_sizes(model, size, &fixed_size, &activations_size));
     *arena_size = fixed_size + activations_size;
+    return FL_OK;
+}
+
+fl_status_t fl_network_instructions(const uint8_t *model, size_t size, uint64_t *instructions) {
+    builder_t builder;
+    FL_RETURN_IF_ERROR(check_model(&builder, model, size));
+    *instructions = builder.instructions;
     return FL_OK;
 }
 

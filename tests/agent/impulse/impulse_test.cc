@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "agent/impulse/cost.h"
 #include "tests/agent/impulse/proto_writer.h"
 #include "tests/agent/impulse/tflite_builder.h"
 
@@ -267,6 +268,16 @@ TEST(Quantise, HalvesGoAwayFromZeroAndTheRestIsClamped) {
   EXPECT_EQ(fl_quantise(std::numeric_limits<float>::infinity(), 1, 0), 127);
   EXPECT_EQ(fl_quantise(-std::numeric_limits<float>::infinity(), 1, 0), -128);
   EXPECT_EQ(fl_quantise(std::numeric_limits<float>::quiet_NaN(), 1, 0), -128);
+}
+
+TEST(Cost, IsAboveThatOfTheNetworkAndRefusesWhatIsNotAModel) {
+  const std::vector<std::uint8_t> model = Model({});
+  std::uint64_t network = 0;
+  std::uint64_t all = 0;
+  ASSERT_EQ(fl_network_instructions(model.data(), model.size(), &network), FL_OK);
+  ASSERT_EQ(fl_impulse_instructions(model.data(), model.size(), &all), FL_OK);
+  EXPECT_GT(all, network);
+  EXPECT_EQ(fl_impulse_instructions(model.data(), 100, &all), FL_ERR_CORRUPT);
 }
 
 }  // namespace
