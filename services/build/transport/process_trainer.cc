@@ -135,25 +135,58 @@ class EventReader {
   std::string error_;
 };
 
+Json AugmentationJson(const Augmentation& augmentation) {
+  return {{"copies", augmentation.copies},
+          {"rotation_degrees", augmentation.rotation_degrees},
+          {"gain", augmentation.gain},
+          {"noise", augmentation.noise},
+          {"half_turns", augmentation.half_turns},
+          {"time_shift", augmentation.time_shift},
+          {"time_mask", augmentation.time_mask},
+          {"frequency_mask", augmentation.frequency_mask}};
+}
+
+// The fields of fieldloop.build.v1.Learning; those that the recipe does not use are left out.
 Json LearningJson(const ImpulseRecipe& recipe) {
   const Learning& learning = recipe.learning;
-  const Augmentation& augmentation = learning.augmentation;
-  return {{"dense_units", learning.dense_units},
-          {"epochs", learning.epochs},
-          {"learning_rate", learning.learning_rate},
-          {"batch_size", learning.batch_size},
-          {"dropout", learning.dropout},
-          {"weight_decay", learning.weight_decay},
-          {"augmentation",
-           {{"copies", augmentation.copies},
-            {"rotation_degrees", augmentation.rotation_degrees},
-            {"gain", augmentation.gain},
-            {"noise", augmentation.noise},
-            {"half_turns", augmentation.half_turns}}},
-          {"balance_classes", learning.balance_classes},
-          {"group_key", learning.group_key},
-          {"device_weight", learning.device_weight},
-          {"training_stride", TrainingStride(recipe)}};
+  Json json = {{"network", std::string(TextOf(learning.network))},
+               {"dense_units", learning.dense_units},
+               {"epochs", learning.epochs},
+               {"learning_rate", learning.learning_rate},
+               {"batch_size", learning.batch_size},
+               {"dropout", learning.dropout},
+               {"weight_decay", learning.weight_decay},
+               {"augmentation", AugmentationJson(learning.augmentation)},
+               {"balance_classes", learning.balance_classes},
+               {"group_key", learning.group_key},
+               {"device_weight", learning.device_weight},
+               {"training_stride", TrainingStride(recipe)}};
+  for (const ConvBlock& block : learning.conv_blocks) {
+    json["conv_blocks"].push_back({{"filters", block.filters},
+                                   {"kernel", block.kernel},
+                                   {"stride", block.stride},
+                                   {"pool", block.pool}});
+  }
+  if (learning.validation_share != 0) {
+    json["early_stopping_patience"] = learning.early_stopping_patience;
+    json["validation_share"] = learning.validation_share;
+  }
+  if (learning.anomaly.has_value()) {
+    json["anomaly"] = {{"method", std::string(TextOf(learning.anomaly->method))},
+                       {"components", learning.anomaly->components},
+                       {"features", learning.anomaly->features},
+                       {"quantile", learning.anomaly->quantile}};
+  }
+  if (learning.budget.has_value()) {
+    json["budget"] = {{"flash_kb", learning.budget->flash_kb},
+                      {"ram_kb", learning.budget->ram_kb},
+                      {"mega_instructions", learning.budget->mega_instructions},
+                      {"trials", learning.budget->trials}};
+  }
+  if (!learning.parameters.empty()) {
+    json["parameters"] = learning.parameters;
+  }
+  return json;
 }
 
 absl::Status WriteInput(const TrainingJob& job, const std::string& path) {

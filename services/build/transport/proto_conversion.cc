@@ -65,6 +65,41 @@ agent::v1::MagnitudeAxis ToProto(const MagnitudeAxis& magnitude) {
   return proto;
 }
 
+agent::v1::Filter ToProto(const Filter& filter) {
+  agent::v1::Filter proto;
+  proto.set_kind(filter.kind == FilterKind::kLowPass ? agent::v1::Filter::KIND_LOW_PASS
+                                                     : agent::v1::Filter::KIND_HIGH_PASS);
+  proto.set_cutoff_hz(filter.cutoff_hz);
+  proto.set_order(static_cast<std::uint32_t>(filter.order));
+  return proto;
+}
+
+// The fields that MfeBlock and MfccBlock share.
+template <typename MelBlock>
+void SetMelFrames(const DspBlock& block, MelBlock& proto) {
+  proto.set_frame_length(static_cast<std::uint32_t>(block.frame_length));
+  proto.set_frame_stride(static_cast<std::uint32_t>(block.frame_stride));
+  proto.set_fft_length(static_cast<std::uint32_t>(block.fft_length));
+  proto.set_filter_count(static_cast<std::uint32_t>(block.filter_count));
+  proto.set_low_hz(block.low_hz);
+  proto.set_high_hz(block.high_hz);
+  proto.set_pre_emphasis(block.pre_emphasis);
+  proto.set_scale(block.scale);
+}
+
+template <typename MelBlock>
+DspBlock MelFramesFromProto(BlockKind kind, const MelBlock& proto) {
+  DspBlock block{.kind = kind, .scale = proto.scale()};
+  block.fft_length = proto.fft_length();
+  block.frame_length = proto.frame_length();
+  block.frame_stride = proto.frame_stride();
+  block.filter_count = proto.filter_count();
+  block.low_hz = proto.low_hz();
+  block.high_hz = proto.high_hz();
+  block.pre_emphasis = proto.pre_emphasis();
+  return block;
+}
+
 agent::v1::DspBlock ToProto(const DspBlock& block) {
   agent::v1::DspBlock proto;
   switch (block.kind) {
@@ -80,9 +115,33 @@ agent::v1::DspBlock ToProto(const DspBlock& block) {
     case BlockKind::kSpectral:
       proto.mutable_spectral()->set_fft_length(static_cast<std::uint32_t>(block.fft_length));
       proto.mutable_spectral()->set_average_frames(block.average_frames);
+      if (block.filter.kind != FilterKind::kNone) {
+        *proto.mutable_spectral()->mutable_filter() = ToProto(block.filter);
+      }
+      break;
+    case BlockKind::kMfe:
+      SetMelFrames(block, *proto.mutable_mfe());
+      proto.mutable_mfe()->set_noise_floor_db(block.noise_floor_db);
+      break;
+    case BlockKind::kMfcc:
+      SetMelFrames(block, *proto.mutable_mfcc());
+      proto.mutable_mfcc()->set_coefficient_count(
+          static_cast<std::uint32_t>(block.coefficient_count));
+      proto.mutable_mfcc()->set_normalisation_frames(
+          static_cast<std::uint32_t>(block.normalisation_frames));
       break;
   }
   return proto;
+}
+
+Filter FromProto(const agent::v1::Filter& proto) {
+  FilterKind kind = FilterKind::kNone;
+  if (proto.kind() == agent::v1::Filter::KIND_LOW_PASS) {
+    kind = FilterKind::kLowPass;
+  } else if (proto.kind() == agent::v1::Filter::KIND_HIGH_PASS) {
+    kind = FilterKind::kHighPass;
+  }
+  return {.kind = kind, .cutoff_hz = proto.cutoff_hz(), .order = proto.order()};
 }
 
 DspBlock FromProto(const agent::v1::DspBlock& proto) {
@@ -96,13 +155,158 @@ DspBlock FromProto(const agent::v1::DspBlock& proto) {
     case agent::v1::DspBlock::kSpectral:
       return {.kind = BlockKind::kSpectral,
               .fft_length = proto.spectral().fft_length(),
-              .average_frames = proto.spectral().average_frames()};
-    case agent::v1::DspBlock::kMfe:
-    case agent::v1::DspBlock::kMfcc:
+              .average_frames = proto.spectral().average_frames(),
+              .filter = FromProto(proto.spectral().filter())};
+    case agent::v1::DspBlock::kMfe: {
+      DspBlock block = MelFramesFromProto(BlockKind::kMfe, proto.mfe());
+      block.noise_floor_db = proto.mfe().noise_floor_db();
+      return block;
+    }
+    case agent::v1::DspBlock::kMfcc: {
+      DspBlock block = MelFramesFromProto(BlockKind::kMfcc, proto.mfcc());
+      block.coefficient_count = proto.mfcc().coefficient_count();
+      block.normalisation_frames = proto.mfcc().normalisation_frames();
+      return block;
+    }
     case agent::v1::DspBlock::BLOCK_NOT_SET:
-      break;  // The recipe says which blocks there are.
+      break;
   }
   return {};
+}
+
+Network FromProto(v1::Network proto) {
+  switch (proto) {
+    case v1::NETWORK_CONV_1D:
+      return Network::kConv1d;
+    case v1::NETWORK_CONV_2D:
+      return Network::kConv2d;
+    default:
+      return Network::kDense;
+  }
+}
+
+v1::Network ToProto(Network network) {
+  switch (network) {
+    case Network::kDense:
+      return v1::NETWORK_DENSE;
+    case Network::kConv1d:
+      return v1::NETWORK_CONV_1D;
+    case Network::kConv2d:
+      return v1::NETWORK_CONV_2D;
+  }
+  return v1::NETWORK_UNSPECIFIED;
+}
+
+Augmentation FromProto(const v1::Augmentation& proto) {
+  return {.copies = proto.copies(),
+          .rotation_degrees = proto.rotation_degrees(),
+          .gain = proto.gain(),
+          .noise = proto.noise(),
+          .half_turns = proto.half_turns(),
+          .time_shift = proto.time_shift(),
+          .time_mask = proto.time_mask(),
+          .frequency_mask = proto.frequency_mask()};
+}
+
+v1::Augmentation ToProto(const Augmentation& augmentation) {
+  v1::Augmentation proto;
+  proto.set_copies(augmentation.copies);
+  proto.set_rotation_degrees(augmentation.rotation_degrees);
+  proto.set_gain(augmentation.gain);
+  proto.set_noise(augmentation.noise);
+  proto.set_half_turns(augmentation.half_turns);
+  proto.set_time_shift(augmentation.time_shift);
+  proto.set_time_mask(augmentation.time_mask);
+  proto.set_frequency_mask(augmentation.frequency_mask);
+  return proto;
+}
+
+Learning FromProto(const v1::Learning& proto) {
+  Learning learning;
+  learning.network = FromProto(proto.network());
+  for (const v1::ConvBlock& block : proto.conv_blocks()) {
+    learning.conv_blocks.push_back({.filters = block.filters(),
+                                    .kernel = block.kernel(),
+                                    .stride = block.stride(),
+                                    .pool = block.pool()});
+  }
+  learning.dense_units.assign(proto.dense_units().begin(), proto.dense_units().end());
+  learning.epochs = proto.epochs();
+  learning.learning_rate = proto.learning_rate();
+  learning.batch_size = proto.batch_size();
+  learning.dropout = proto.dropout();
+  learning.weight_decay = proto.weight_decay();
+  learning.augmentation = FromProto(proto.augmentation());
+  learning.balance_classes = proto.balance_classes();
+  learning.group_key = proto.group_key();
+  learning.device_weight = proto.device_weight();
+  learning.training_stride = proto.training_stride();
+  learning.early_stopping_patience = proto.early_stopping_patience();
+  learning.validation_share = proto.validation_share();
+  if (proto.has_anomaly()) {
+    learning.anomaly = {
+        .method = proto.anomaly().method() == v1::AnomalyLearning::METHOD_GAUSSIAN_MIXTURE
+                      ? AnomalyMethod::kGaussianMixture
+                      : AnomalyMethod::kKMeans,
+        .components = proto.anomaly().components(),
+        .features = proto.anomaly().features(),
+        .quantile = proto.anomaly().quantile()};
+  }
+  if (proto.has_budget()) {
+    learning.budget = {.flash_kb = proto.budget().flash_kb(),
+                       .ram_kb = proto.budget().ram_kb(),
+                       .mega_instructions = proto.budget().mega_instructions(),
+                       .trials = proto.budget().trials()};
+  }
+  learning.parameters = {proto.parameters().begin(), proto.parameters().end()};
+  return learning;
+}
+
+v1::Learning ToProto(const Learning& learning) {
+  v1::Learning proto;
+  proto.set_network(ToProto(learning.network));
+  for (const ConvBlock& block : learning.conv_blocks) {
+    v1::ConvBlock& added = *proto.add_conv_blocks();
+    added.set_filters(block.filters);
+    added.set_kernel(block.kernel);
+    added.set_stride(block.stride);
+    added.set_pool(block.pool);
+  }
+  for (const std::int32_t units : learning.dense_units) {
+    proto.add_dense_units(units);
+  }
+  proto.set_epochs(learning.epochs);
+  proto.set_learning_rate(learning.learning_rate);
+  proto.set_batch_size(learning.batch_size);
+  proto.set_dropout(learning.dropout);
+  proto.set_weight_decay(learning.weight_decay);
+  *proto.mutable_augmentation() = ToProto(learning.augmentation);
+  proto.set_balance_classes(learning.balance_classes);
+  proto.set_group_key(learning.group_key);
+  proto.set_device_weight(learning.device_weight);
+  proto.set_training_stride(learning.training_stride);
+  proto.set_early_stopping_patience(learning.early_stopping_patience);
+  proto.set_validation_share(learning.validation_share);
+  if (learning.anomaly.has_value()) {
+    v1::AnomalyLearning& anomaly = *proto.mutable_anomaly();
+    anomaly.set_method(learning.anomaly->method == AnomalyMethod::kGaussianMixture
+                           ? v1::AnomalyLearning::METHOD_GAUSSIAN_MIXTURE
+                           : v1::AnomalyLearning::METHOD_K_MEANS);
+    anomaly.set_components(learning.anomaly->components);
+    anomaly.set_features(learning.anomaly->features);
+    anomaly.set_quantile(learning.anomaly->quantile);
+  }
+  if (learning.budget.has_value()) {
+    v1::Budget& budget = *proto.mutable_budget();
+    budget.set_flash_kb(learning.budget->flash_kb);
+    budget.set_ram_kb(learning.budget->ram_kb);
+    budget.set_mega_instructions(learning.budget->mega_instructions);
+    budget.set_trials(learning.budget->trials);
+  }
+  for (const auto& [name, value] : learning.parameters) {
+    (*proto.mutable_parameters())[name] = value;
+  }
+  return proto;
 }
 
 TrustedRole FromProto(const agent::v1::TrustedRole& proto) {
@@ -124,23 +328,7 @@ ImpulseRecipe FromProto(const v1::ImpulseRecipe& proto) {
   for (const agent::v1::DspBlock& block : proto.blocks()) {
     recipe.blocks.push_back(FromProto(block));
   }
-  const v1::Learning& learning = proto.learning();
-  const v1::Augmentation& augmentation = learning.augmentation();
-  recipe.learning = {.dense_units = {learning.dense_units().begin(), learning.dense_units().end()},
-                     .epochs = learning.epochs(),
-                     .learning_rate = learning.learning_rate(),
-                     .batch_size = learning.batch_size(),
-                     .dropout = learning.dropout(),
-                     .weight_decay = learning.weight_decay(),
-                     .augmentation = {.copies = augmentation.copies(),
-                                      .rotation_degrees = augmentation.rotation_degrees(),
-                                      .gain = augmentation.gain(),
-                                      .noise = augmentation.noise(),
-                                      .half_turns = augmentation.half_turns()},
-                     .balance_classes = learning.balance_classes(),
-                     .group_key = learning.group_key(),
-                     .device_weight = learning.device_weight(),
-                     .training_stride = learning.training_stride()};
+  recipe.learning = FromProto(proto.learning());
   recipe.label_purity = proto.label_purity();
   return recipe;
 }
@@ -158,25 +346,7 @@ v1::ImpulseRecipe ToProto(const ImpulseRecipe& recipe) {
   for (const DspBlock& block : recipe.blocks) {
     *proto.add_blocks() = ToProto(block);
   }
-  v1::Learning& learning = *proto.mutable_learning();
-  for (const std::int32_t units : recipe.learning.dense_units) {
-    learning.add_dense_units(units);
-  }
-  learning.set_epochs(recipe.learning.epochs);
-  learning.set_learning_rate(recipe.learning.learning_rate);
-  learning.set_batch_size(recipe.learning.batch_size);
-  learning.set_dropout(recipe.learning.dropout);
-  learning.set_weight_decay(recipe.learning.weight_decay);
-  v1::Augmentation& augmentation = *learning.mutable_augmentation();
-  augmentation.set_copies(recipe.learning.augmentation.copies);
-  augmentation.set_rotation_degrees(recipe.learning.augmentation.rotation_degrees);
-  augmentation.set_gain(recipe.learning.augmentation.gain);
-  augmentation.set_noise(recipe.learning.augmentation.noise);
-  augmentation.set_half_turns(recipe.learning.augmentation.half_turns);
-  learning.set_balance_classes(recipe.learning.balance_classes);
-  learning.set_group_key(recipe.learning.group_key);
-  learning.set_device_weight(recipe.learning.device_weight);
-  learning.set_training_stride(recipe.learning.training_stride);
+  *proto.mutable_learning() = ToProto(recipe.learning);
   proto.set_label_purity(recipe.label_purity);
   return proto;
 }

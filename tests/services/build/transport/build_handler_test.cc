@@ -188,6 +188,67 @@ TEST_F(BuildHandlerTest, AnImpulseComesBackAsItWasGiven) {
             created->impulse().DebugString());
 }
 
+TEST_F(BuildHandlerTest, AnAudioImpulseComesBackAsItWasGiven) {
+  v1::ImpulseRecipe recipe = ToProto(SmallRecipe());
+  recipe.mutable_window()->set_length(100);
+  auto& filter = *recipe.mutable_blocks(0)->mutable_spectral()->mutable_filter();
+  recipe.mutable_blocks(0)->mutable_spectral()->set_fft_length(16);
+  filter.set_kind(agent::v1::Filter::KIND_LOW_PASS);
+  filter.set_cutoff_hz(20);
+  filter.set_order(4);
+  agent::v1::MfeBlock& mfe = *recipe.add_blocks()->mutable_mfe();
+  mfe.set_frame_length(20);
+  mfe.set_frame_stride(10);
+  mfe.set_fft_length(32);
+  mfe.set_filter_count(8);
+  mfe.set_low_hz(5);
+  mfe.set_high_hz(45);
+  mfe.set_noise_floor_db(-52);
+  mfe.set_pre_emphasis(0.5F);
+  mfe.set_scale(2);
+  agent::v1::MfccBlock& mfcc = *recipe.add_blocks()->mutable_mfcc();
+  mfcc.set_frame_length(20);
+  mfcc.set_frame_stride(10);
+  mfcc.set_fft_length(32);
+  mfcc.set_filter_count(8);
+  mfcc.set_high_hz(50);
+  mfcc.set_scale(1);
+  mfcc.set_coefficient_count(5);
+  mfcc.set_normalisation_frames(3);
+  v1::Learning& learning = *recipe.mutable_learning();
+  learning.set_network(v1::NETWORK_CONV_1D);
+  v1::ConvBlock& block = *learning.add_conv_blocks();
+  block.set_filters(8);
+  block.set_kernel(5);
+  block.set_stride(2);
+  block.set_pool(3);
+  learning.mutable_augmentation()->set_time_shift(4);
+  learning.mutable_augmentation()->set_time_mask(2);
+  learning.mutable_augmentation()->set_frequency_mask(1);
+  learning.set_early_stopping_patience(7);
+  learning.set_validation_share(0.25);
+  learning.mutable_anomaly()->set_method(v1::AnomalyLearning::METHOD_GAUSSIAN_MIXTURE);
+  learning.mutable_anomaly()->set_components(4);
+  learning.mutable_anomaly()->set_features(6);
+  learning.mutable_anomaly()->set_quantile(0.95);
+  learning.mutable_budget()->set_flash_kb(64);
+  learning.mutable_budget()->set_ram_kb(32);
+  learning.mutable_budget()->set_mega_instructions(5);
+  learning.mutable_budget()->set_trials(3);
+  (*learning.mutable_parameters())["activation"] = "relu";
+  v1::CreateImpulseRequest request;
+  request.set_parent("projects/motor");
+  request.set_impulse_id("words");
+  *request.mutable_recipe() = recipe;
+  const auto created = Call(&Stub::CreateImpulse, request);
+  ASSERT_THAT(created, IsOk());
+  EXPECT_EQ(created->impulse().recipe().DebugString(), recipe.DebugString());
+
+  v1::GetImpulseRequest get;
+  get.set_name("projects/motor/impulses/words");
+  EXPECT_EQ(Call(&Stub::GetImpulse, get)->impulse().recipe().DebugString(), recipe.DebugString());
+}
+
 TEST_F(BuildHandlerTest, ABadRecipeIsRefusedByItsField) {
   v1::CreateImpulseRequest request;
   request.set_parent("projects/motor");

@@ -162,6 +162,42 @@ TEST_F(ProcessTrainerTest, TheInputSaysTheWholeRecipe) {
             ToAgentImpulse(SmallRecipe(), SmallClasses()).SerializeAsString());
 }
 
+TEST_F(ProcessTrainerTest, TheInputLeavesOutWhatTheRecipeDoesNotUse) {
+  EXPECT_THAT(Train("exit 1\n"), StatusIs(absl::StatusCode::kAborted));
+  const auto input = nlohmann::json::parse(Content(folder_ / "data/train_input.json"));
+  EXPECT_EQ(input["learning"]["network"], "dense");
+  for (const char* field :
+       {"conv_blocks", "early_stopping_patience", "validation_share", "anomaly", "budget"}) {
+    EXPECT_FALSE(input["learning"].contains(field)) << field;
+  }
+}
+
+TEST_F(ProcessTrainerTest, TheInputSaysNetworkValidationAnomalyBudgetAndParameters) {
+  Learning& learning = job_.recipe.learning;
+  learning.network = Network::kConv2d;
+  learning.conv_blocks = {{.filters = 16, .stride = 2}};
+  learning.augmentation.frequency_mask = 3;
+  learning.early_stopping_patience = 5;
+  learning.anomaly = {.method = AnomalyMethod::kGaussianMixture};
+  learning.budget = {.flash_kb = 64};
+  learning.parameters = {{"activation", "relu"}};
+  job_.recipe = *CompleteRecipe(job_.recipe);
+  EXPECT_THAT(Train("exit 1\n"), StatusIs(absl::StatusCode::kAborted));
+  const auto said = nlohmann::json::parse(Content(folder_ / "data/train_input.json"))["learning"];
+  using Json = nlohmann::json;
+  EXPECT_EQ(said["network"], "conv_2d");
+  EXPECT_EQ(said["conv_blocks"],
+            Json::parse(R"([{"filters": 16, "kernel": 3, "stride": 2, "pool": 1}])"));
+  EXPECT_EQ(said["augmentation"]["frequency_mask"], 3);
+  EXPECT_EQ(said["early_stopping_patience"], 5);
+  EXPECT_EQ(said["validation_share"], 0.2);
+  EXPECT_EQ(said["anomaly"], Json::parse(R"({"method": "gaussian_mixture", "components": 16,
+                                             "features": 8, "quantile": 0.99})"));
+  EXPECT_EQ(said["budget"], Json::parse(R"({"flash_kb": 64.0, "ram_kb": 0.0,
+                                            "mega_instructions": 0.0, "trials": 10})"));
+  EXPECT_EQ(said["parameters"], Json::parse(R"({"activation": "relu"})"));
+}
+
 TEST_F(ProcessTrainerTest, AnErrorEventIsTheReason) {
   const auto trained =
       Train("echo '{\"event\":\"error\",\"message\":\"class run has one window\"}'\nexit 3\n");
