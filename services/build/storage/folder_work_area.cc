@@ -14,7 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/build/domain/training_set.h"
-#include "services/build/storage/npy_file.h"
+#include "services/common/npy/npy_writer.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop::build {
@@ -22,12 +22,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFloat[] = "<f4";
-constexpr char kInt[] = "<i4";
 constexpr std::size_t kLabelColumns = 4;
 
 absl::Status WriteVector(const std::string& path, const std::vector<std::int32_t>& values) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<NpyFile> file, NpyFile::Create(path, kInt, 0));
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<NpyWriter> file,
+                             NpyWriter::Create(path, NpyType::kInt32, 0));
   for (const std::int32_t value : values) {
     FIELDLOOP_RETURN_IF_ERROR(file->AppendRow(&value));
   }
@@ -35,8 +34,8 @@ absl::Status WriteVector(const std::string& path, const std::vector<std::int32_t
 }
 
 absl::Status WriteLabels(const std::string& path, const std::vector<WindowRow>& rows) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<NpyFile> file,
-                             NpyFile::Create(path, kInt, kLabelColumns));
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<NpyWriter> file,
+                             NpyWriter::Create(path, NpyType::kInt32, kLabelColumns));
   for (const WindowRow& row : rows) {
     const std::array<std::int32_t, kLabelColumns> values{row.label, row.sample, row.start_ms,
                                                          row.end_ms};
@@ -47,8 +46,8 @@ absl::Status WriteLabels(const std::string& path, const std::vector<WindowRow>& 
 
 class NpyTrainingSet final : public TrainingSetWriter {
  public:
-  NpyTrainingSet(std::string folder, std::size_t window_values, std::unique_ptr<NpyFile> train,
-                 std::unique_ptr<NpyFile> test)
+  NpyTrainingSet(std::string folder, std::size_t window_values, std::unique_ptr<NpyWriter> train,
+                 std::unique_ptr<NpyWriter> test)
       : folder_(std::move(folder)),
         window_values_(window_values),
         train_(std::move(train)),
@@ -84,8 +83,8 @@ class NpyTrainingSet final : public TrainingSetWriter {
  private:
   const std::string folder_;
   const std::size_t window_values_;
-  const std::unique_ptr<NpyFile> train_;
-  const std::unique_ptr<NpyFile> test_;
+  const std::unique_ptr<NpyWriter> train_;
+  const std::unique_ptr<NpyWriter> test_;
 };
 
 class FolderWorkDirectory final : public WorkDirectory {
@@ -111,11 +110,11 @@ class FolderWorkDirectory final : public WorkDirectory {
   absl::StatusOr<std::unique_ptr<TrainingSetWriter>> OpenTrainingSet(
       std::size_t window_values) override {
     FIELDLOOP_ASSIGN_OR_RETURN(
-        std::unique_ptr<NpyFile> train,
-        NpyFile::Create(data_path() + "/windows_train.npy", kFloat, window_values));
+        std::unique_ptr<NpyWriter> train,
+        NpyWriter::Create(data_path() + "/windows_train.npy", NpyType::kFloat32, window_values));
     FIELDLOOP_ASSIGN_OR_RETURN(
-        std::unique_ptr<NpyFile> test,
-        NpyFile::Create(data_path() + "/windows_test.npy", kFloat, window_values));
+        std::unique_ptr<NpyWriter> test,
+        NpyWriter::Create(data_path() + "/windows_test.npy", NpyType::kFloat32, window_values));
     return std::make_unique<NpyTrainingSet>(data_path(), window_values, std::move(train),
                                             std::move(test));
   }

@@ -7,9 +7,9 @@
 #include <cstddef>
 #include <vector>
 
-#include "services/build/trainer/npy_array.h"
 #include "services/build/trainer/random.h"
 #include "services/build/trainer/train_input.h"
+#include "services/common/npy/npy_array.h"
 
 namespace fieldloop::build::trainer {
 

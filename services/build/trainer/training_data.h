@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "services/build/trainer/npy_array.h"
 #include "services/build/trainer/train_input.h"
+#include "services/common/npy/npy_array.h"
 
 namespace fieldloop::build::trainer {
 

@@ -27,7 +27,7 @@
 #include "services/build/trainer/file.h"
 #include "services/build/trainer/int8_model.h"
 #include "services/build/trainer/random.h"
-#include "tests/services/build/trainer/npy_bytes.h"
+#include "tests/services/common/npy/npy_bytes.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
 

@@ -1,7 +1,7 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#include "services/build/storage/npy_file.h"
+#include "services/common/npy/npy_writer.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -13,9 +13,10 @@
 #include <sys/types.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "services/common/status/status_macros.h"
 
-namespace fieldloop::build {
+namespace fieldloop {
 namespace {
 
 constexpr std::size_t kValueBytes = 4;
@@ -29,28 +30,29 @@ absl::Status FileError(absl::string_view path) {
                                             : absl::InternalError(text);
 }
 
+absl::string_view Description(NpyType type) { return type == NpyType::kFloat32 ? "<f4" : "<i4"; }
+
 }  // namespace
 
-NpyFile::NpyFile(int file, std::string path, std::string type, std::size_t columns)
+NpyWriter::NpyWriter(int file, std::string path, NpyType type, std::size_t columns)
     : file_(file),
       path_(std::move(path)),
-      type_(std::move(type)),
+      type_(type),
       columns_(columns),
       row_bytes_(kValueBytes * std::max<std::size_t>(columns, 1)) {}
 
-NpyFile::~NpyFile() { close(file_); }
+NpyWriter::~NpyWriter() { close(file_); }
 
-absl::StatusOr<std::unique_ptr<NpyFile>> NpyFile::Create(const std::string& path,
-                                                         absl::string_view type,
-                                                         std::size_t columns) {
+absl::StatusOr<std::unique_ptr<NpyWriter>> NpyWriter::Create(const std::string& path, NpyType type,
+                                                             std::size_t columns) {
   const int file = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (file < 0) {
     return FileError(path);
   }
-  return std::unique_ptr<NpyFile>(new NpyFile(file, path, std::string(type), columns));
+  return std::unique_ptr<NpyWriter>(new NpyWriter(file, path, type, columns));
 }
 
-absl::Status NpyFile::WriteAt(const char* data, std::size_t size, std::int64_t offset) {
+absl::Status NpyWriter::WriteAt(const char* data, std::size_t size, std::int64_t offset) {
   while (size > 0) {
     const ssize_t written = pwrite(file_, data, size, offset);
     if (written < 0) {
@@ -66,7 +68,7 @@ absl::Status NpyFile::WriteAt(const char* data, std::size_t size, std::int64_t o
   return absl::OkStatus();
 }
 
-absl::Status NpyFile::Flush() {
+absl::Status NpyWriter::Flush() {
   FIELDLOOP_RETURN_IF_ERROR(
       WriteAt(buffer_.data(), buffer_.size(),
               static_cast<std::int64_t>(kHeaderBytes + flushed_rows_ * row_bytes_)));
@@ -75,13 +77,13 @@ absl::Status NpyFile::Flush() {
   return absl::OkStatus();
 }
 
-absl::Status NpyFile::AppendRow(const void* values) {
+absl::Status NpyWriter::AppendRow(const void* values) {
   buffer_.append(static_cast<const char*>(values), row_bytes_);
   ++rows_;
   return buffer_.size() >= kBufferBytes ? Flush() : absl::OkStatus();
 }
 
-absl::Status NpyFile::MoveRow(std::size_t from, std::size_t to) {
+absl::Status NpyWriter::MoveRow(std::size_t from, std::size_t to) {
   FIELDLOOP_RETURN_IF_ERROR(Flush());
   std::string row(row_bytes_, '\0');
   std::size_t done = 0;
@@ -99,12 +101,12 @@ absl::Status NpyFile::MoveRow(std::size_t from, std::size_t to) {
   return WriteAt(row.data(), row.size(), static_cast<std::int64_t>(kHeaderBytes + to * row_bytes_));
 }
 
-absl::Status NpyFile::Finish(std::size_t rows) {
+absl::Status NpyWriter::Finish(std::size_t rows) {
   FIELDLOOP_RETURN_IF_ERROR(Flush());
   const std::string shape =
       columns_ == 0 ? absl::StrCat("(", rows, ",)") : absl::StrCat("(", rows, ", ", columns_, ")");
-  std::string text =
-      absl::StrCat("{'descr': '", type_, "', 'fortran_order': False, 'shape': ", shape, ", }");
+  std::string text = absl::StrCat("{'descr': '", Description(type_),
+                                  "', 'fortran_order': False, 'shape': ", shape, ", }");
   const std::size_t text_bytes = kHeaderBytes - kPreambleBytes;
   text.resize(text_bytes - 1, ' ');
   text.push_back('\n');
@@ -120,4 +122,4 @@ absl::Status NpyFile::Finish(std::size_t rows) {
   return absl::OkStatus();
 }
 
-}  // namespace fieldloop::build
+}  // namespace fieldloop

@@ -1,8 +1,8 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#ifndef FIELDLOOP_SERVICES_BUILD_TRAINER_NPY_ARRAY_H_
-#define FIELDLOOP_SERVICES_BUILD_TRAINER_NPY_ARRAY_H_
+#ifndef FIELDLOOP_SERVICES_COMMON_NPY_NPY_ARRAY_H_
+#define FIELDLOOP_SERVICES_COMMON_NPY_NPY_ARRAY_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace fieldloop::build::trainer {
+namespace fieldloop {
 
 // An array in row-major order.
 template <typename T>
@@ -33,8 +33,8 @@ struct NpyArray {
 template <typename T>
 absl::StatusOr<NpyArray<T>> ParseNpy(absl::string_view content);
 
-// Reads `path` and parses it. INVALID_ARGUMENT as ParseNpy, with the file's name before it;
-// NOT_FOUND.
+// Reads the file `path`. INVALID_ARGUMENT as ParseNpy, with the file's name before it; NOT_FOUND if
+// it cannot be opened; DATA_LOSS if reading breaks off.
 template <typename T>
 absl::StatusOr<NpyArray<T>> ReadNpy(const std::string& path);
 
@@ -45,6 +45,6 @@ extern template absl::StatusOr<NpyArray<float>> ReadNpy<float>(const std::string
 extern template absl::StatusOr<NpyArray<std::int32_t>> ReadNpy<std::int32_t>(
     const std::string& path);
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop
 
-#endif  // FIELDLOOP_SERVICES_BUILD_TRAINER_NPY_ARRAY_H_
+#endif  // FIELDLOOP_SERVICES_COMMON_NPY_NPY_ARRAY_H_

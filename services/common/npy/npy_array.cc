@@ -1,13 +1,16 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#include "services/build/trainer/npy_array.h"
+#include "services/common/npy/npy_array.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <ios>
 #include <optional>
 #include <string>
 #include <utility>
@@ -20,16 +23,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "services/build/trainer/file.h"
 #include "services/common/status/status_macros.h"
 
-namespace fieldloop::build::trainer {
+namespace fieldloop {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "elements are copied as they are");
 
 constexpr absl::string_view kMagic("\x93NUMPY\x01\x00", 8);
 constexpr std::size_t kPrefixSize = kMagic.size() + 2;  // The size of the header follows.
+constexpr std::size_t kMaxStart = kPrefixSize + 65535;
 constexpr std::size_t kMaxShapeText = 64;
 
 template <typename T>
@@ -137,21 +140,39 @@ std::optional<std::vector<std::size_t>> ParseShape(absl::string_view text) {
                                                 : std::nullopt;
 }
 
-}  // namespace
+// True if `shape` says exactly `elements`. Compares by division, since the product of hostile
+// dimensions overflows.
+bool HasElements(const std::vector<std::size_t>& shape, std::size_t elements) {
+  if (shape.size() == 1) {
+    return shape[0] == elements;
+  }
+  if (shape[0] == 0 || shape[1] == 0) {
+    return elements == 0;
+  }
+  return elements % shape[0] == 0 && elements / shape[0] == shape[1];
+}
 
+struct Layout {
+  std::vector<std::size_t> shape;
+  std::size_t offset = 0;    // Of the elements in the file.
+  std::size_t elements = 0;  // From there to its end.
+};
+
+// Reads how a file of `file_size` bytes that begins with `start` is laid out. `start` holds
+// kMaxStart bytes or the whole file.
 template <typename T>
-absl::StatusOr<NpyArray<T>> ParseNpy(absl::string_view content) {
-  if (!absl::StartsWith(content, kMagic) || content.size() < kPrefixSize) {
+absl::StatusOr<Layout> ParseLayout(absl::string_view start, std::size_t file_size) {
+  if (!absl::StartsWith(start, kMagic) || start.size() < kPrefixSize) {
     return absl::InvalidArgumentError("want a .npy file of version 1.0");
   }
   const std::size_t header_size =
-      static_cast<unsigned char>(content[kMagic.size()]) +
-      std::size_t{256} * static_cast<unsigned char>(content[kMagic.size() + 1]);
-  if (header_size > content.size() - kPrefixSize) {
+      static_cast<unsigned char>(start[kMagic.size()]) +
+      std::size_t{256} * static_cast<unsigned char>(start[kMagic.size() + 1]);
+  if (header_size > start.size() - kPrefixSize) {
     return absl::InvalidArgumentError(
-        absl::StrCat("header: got ", content.size() - kPrefixSize, " bytes, want ", header_size));
+        absl::StrCat("header: got ", start.size() - kPrefixSize, " bytes, want ", header_size));
   }
-  const std::optional<Header> header = ParseHeader(content.substr(kPrefixSize, header_size));
+  const std::optional<Header> header = ParseHeader(start.substr(kPrefixSize, header_size));
   if (!header.has_value()) {
     return absl::InvalidArgumentError("header: want 'descr', 'fortran_order' and 'shape'");
   }
@@ -167,35 +188,53 @@ absl::StatusOr<NpyArray<T>> ParseNpy(absl::string_view content) {
     return absl::InvalidArgumentError(absl::StrCat(
         "shape: got (", header->shape->substr(0, kMaxShapeText), "), want one or two dimensions"));
   }
-  // Compares by division, since the product of hostile dimensions overflows.
-  const absl::string_view data = content.substr(kPrefixSize + header_size);
-  std::size_t elements = data.size() / sizeof(T);
-  bool fits = data.size() % sizeof(T) == 0;
-  if (shape->size() == 1) {
-    fits = fits && (*shape)[0] == elements;
-  } else if ((*shape)[0] == 0 || (*shape)[1] == 0) {
-    fits = fits && elements == 0;
-  } else {
-    fits = fits && elements % (*shape)[0] == 0 && elements / (*shape)[0] == (*shape)[1];
-  }
-  if (!fits) {
+  Layout layout{.shape = *std::move(shape), .offset = kPrefixSize + header_size};
+  const std::size_t data_bytes = file_size - layout.offset;
+  layout.elements = data_bytes / sizeof(T);
+  if (data_bytes % sizeof(T) != 0 || !HasElements(layout.shape, layout.elements)) {
     return absl::InvalidArgumentError(absl::StrCat("shape: got (", *header->shape, "), but ",
-                                                   data.size(), " bytes of elements follow"));
+                                                   data_bytes, " bytes of elements follow"));
   }
-  NpyArray<T> array{.shape = *std::move(shape), .values = std::vector<T>(elements)};
-  if (elements > 0) {
-    std::memcpy(array.values.data(), data.data(), data.size());
+  return layout;
+}
+
+}  // namespace
+
+template <typename T>
+absl::StatusOr<NpyArray<T>> ParseNpy(absl::string_view content) {
+  FIELDLOOP_ASSIGN_OR_RETURN(Layout layout, ParseLayout<T>(content, content.size()));
+  NpyArray<T> array{.shape = std::move(layout.shape), .values = std::vector<T>(layout.elements)};
+  if (layout.elements > 0) {
+    std::memcpy(array.values.data(), content.data() + layout.offset, layout.elements * sizeof(T));
   }
   return array;
 }
 
 template <typename T>
 absl::StatusOr<NpyArray<T>> ReadNpy(const std::string& path) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
-  absl::StatusOr<NpyArray<T>> array = ParseNpy<T>(content);
-  if (!array.ok()) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) {
+    return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
+  }
+  const auto size = static_cast<std::size_t>(std::max<std::streamoff>(file.tellg(), 0));
+  const auto read = [&file](std::size_t from, char* to, std::size_t count) {
+    file.seekg(static_cast<std::streamoff>(from));
+    file.read(to, static_cast<std::streamsize>(count));
+  };
+  std::string start(std::min(size, kMaxStart), '\0');
+  read(0, start.data(), start.size());
+  if (!file) {
+    return absl::DataLossError(absl::StrCat(path, ": cannot be read"));
+  }
+  absl::StatusOr<Layout> layout = ParseLayout<T>(start, size);
+  if (!layout.ok()) {
     return absl::InvalidArgumentError(absl::StrCat(std::filesystem::path(path).filename().string(),
-                                                   ": ", array.status().message()));
+                                                   ": ", layout.status().message()));
+  }
+  NpyArray<T> array{.shape = std::move(layout->shape), .values = std::vector<T>(layout->elements)};
+  read(layout->offset, reinterpret_cast<char*>(array.values.data()), layout->elements * sizeof(T));
+  if (!file) {
+    return absl::DataLossError(absl::StrCat(path, ": cannot be read"));
   }
   return array;
 }
@@ -205,4 +244,4 @@ template absl::StatusOr<NpyArray<std::int32_t>> ParseNpy<std::int32_t>(absl::str
 template absl::StatusOr<NpyArray<float>> ReadNpy<float>(const std::string& path);
 template absl::StatusOr<NpyArray<std::int32_t>> ReadNpy<std::int32_t>(const std::string& path);
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop

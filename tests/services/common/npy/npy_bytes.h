@@ -1,8 +1,8 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#ifndef FIELDLOOP_TESTS_SERVICES_BUILD_TRAINER_NPY_BYTES_H_
-#define FIELDLOOP_TESTS_SERVICES_BUILD_TRAINER_NPY_BYTES_H_
+#ifndef FIELDLOOP_TESTS_SERVICES_COMMON_NPY_NPY_BYTES_H_
+#define FIELDLOOP_TESTS_SERVICES_COMMON_NPY_NPY_BYTES_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
-namespace fieldloop::build::trainer {
+namespace fieldloop {
 
 // A .npy file of version 1.0 with `header` as its dictionary.
 inline std::string NpyFile(absl::string_view header, absl::string_view data) {
@@ -36,6 +36,6 @@ std::string NpyBytes(std::size_t rows, std::size_t columns, const std::vector<T>
       absl::string_view(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)));
 }
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop
 
-#endif  // FIELDLOOP_TESTS_SERVICES_BUILD_TRAINER_NPY_BYTES_H_
+#endif  // FIELDLOOP_TESTS_SERVICES_COMMON_NPY_NPY_BYTES_H_

@@ -1,7 +1,7 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#include "services/build/trainer/npy_array.h"
+#include "services/common/npy/npy_array.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -13,10 +13,10 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
-#include "tests/services/build/trainer/npy_bytes.h"
+#include "tests/services/common/npy/npy_bytes.h"
 #include "tests/support/status_matchers.h"
 
-namespace fieldloop::build::trainer {
+namespace fieldloop {
 namespace {
 
 using ::fieldloop::testing::IsOk;
@@ -132,4 +132,4 @@ TEST(NpyArrayTest, AMissingFileIsNotFound) {
 }
 
 }  // namespace
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop
