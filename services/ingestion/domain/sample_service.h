@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -84,6 +85,8 @@ class SampleService {
    public:
     // INVALID_ARGUMENT, reason FILE_TOO_LARGE; RESOURCE_EXHAUSTED, reason UPLOADS_BUSY.
     absl::Status Append(absl::string_view data);
+    // Replaces the labels of the spec; Finish checks them.
+    void SetLabels(std::vector<LabelRange> labels) { spec_.labels = std::move(labels); }
     // Reads and stores the file. Call once. INVALID_ARGUMENT, ALREADY_EXISTS (when the spec
     // disallows duplicates), RESOURCE_EXHAUSTED (disk full), UNAVAILABLE.
     absl::StatusOr<StoredSample> Finish();

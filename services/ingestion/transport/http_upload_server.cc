@@ -10,6 +10,7 @@
 #include <httplib.h>
 #include <map>
 #include <optional>
+#include <regex>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -27,6 +28,7 @@
 #include "services/common/crypto/digest.h"
 #include "services/common/status/status_macros.h"
 #include "services/ingestion/domain/text_rules.h"
+#include "services/ingestion/transport/multipart_reader.h"
 #include "services/ingestion/transport/structured_labels.h"
 
 namespace fieldloop::ingestion {
@@ -38,18 +40,28 @@ constexpr std::size_t kMaxFilesInRequest = 1000;
 constexpr std::size_t kMaxSideFileBytes = 16 << 20;
 // A refused client is read this far, so that it sees the answer instead of a broken connection.
 constexpr std::size_t kMaxDrainedBytes = 1 << 20;
-constexpr std::size_t kThreads = 16;
+constexpr std::size_t kThreads = 32;
 constexpr std::chrono::seconds kReadTimeout{30};
+// A connection keeps its thread while it is idle.
+constexpr std::size_t kMaxRequestsOfConnection = 1000;
+constexpr time_t kIdleSeconds = 2;
+constexpr char kFilesPath[] = "/api/(training|testing|anomaly|split)/files";
+constexpr char kDataPath[] = "/api/(training|testing|anomaly|split)/data";
 
 constexpr int kOk = 200;
 constexpr int kBadRequest = 400;
 constexpr int kUnauthorized = 401;
+constexpr int kNotFound = 404;
 constexpr int kHeaderMissing = 421;
 constexpr int kServerError = 500;
 constexpr int kUnavailable = 503;
 
 constexpr char kTextType[] = "text/plain; charset=utf-8";
 constexpr char kJsonType[] = "application/json";
+
+// How recordings of /api/anomaly are told from others of the testing side.
+constexpr char kCategoryKey[] = "category";
+constexpr char kAnomaly[] = "anomaly";
 
 // An error on its way to the client.
 struct HttpError {
@@ -89,6 +101,50 @@ bool IsSet(const httplib::Request& request, const char* header) {
   const std::string value = request.get_header_value(header);
   return !value.empty() && value != "0" && !absl::EqualsIgnoreCase(value, "false");
 }
+
+// Ends the connection after this answer, whose content is set: what is left of the request's body
+// would be read as the next request. The library ends a connection when a provider of content
+// fails.
+void CloseAfter(httplib::Response& response) {
+  const std::string type = response.get_header_value("Content-Type");
+  response.headers.erase("Content-Type");
+  response.set_header("Connection", "close");
+  const std::string content = std::exchange(response.body, "");
+  response.set_content_provider(
+      content.size(), type,
+      [content](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
+        sink.write(content.data() + offset, length);
+        return false;
+      });
+}
+
+// Reads the body in pieces. The library's own multipart parser refuses a last boundary without a
+// line end, which clients send, and it sits in the way as long as the request has this
+// Content-Type.
+bool ReadAsItComes(const httplib::Request& request, const httplib::ContentReader& body,
+                   const httplib::ContentReceiver& receiver) {
+  const_cast<httplib::Request&>(request)
+      .headers.erase(  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+          "Content-Type");
+  return body(receiver);
+}
+
+// Files that clients send beside recordings and that we do not use, with what to do instead.
+struct ForeignSideFile {
+  const char* name;
+  bool has_labels;  // Of the file before it, which must not be stored with other ones.
+  const char* advice;
+};
+constexpr ForeignSideFile kForeignSideFiles[] = {
+    {"bounding_boxes.labels", true, "boxes are labels of images, which are not taken"},
+    {"label_map.labels", true,
+     "labels with keys are not kept; send one label (x-label) or ranges of labels "
+     "(structured_labels.labels), and the rest as x-metadata"},
+    {"attachments.labels", false, "attachments are not kept; send the recording alone"},
+    {"info.labels", false,
+     "`fieldloop samples import` reads it, with the folder that it stands in; here labels come in "
+     "x-label or structured_labels.labels"},
+};
 
 std::string BaseName(absl::string_view path) {
   const std::size_t slash = path.find_last_of("/\\");
@@ -155,6 +211,11 @@ class RequestSettings {
       settings.common_.split = Split::kTraining;
     } else if (category == "testing") {
       settings.common_.split = Split::kTesting;
+    } else if (category == kAnomaly) {
+      settings.common_.split = Split::kTesting;
+      settings.common_.metadata.emplace(kCategoryKey, kAnomaly);
+      // A made-up label would count in the evaluation of every classifier.
+      settings.label_from_name_ = false;
     }
     settings.label_ = request.get_header_value("x-label");
     settings.no_label_ = IsSet(request, "x-no-label");
@@ -175,10 +236,11 @@ class RequestSettings {
     spec.file_name = date_id_time_.has_value() ? WithDateId(file_name, *date_id_time_) : file_name;
     if (ranges != nullptr) {
       spec.labels = *ranges;
-    } else if (!no_label_) {
+    } else if (!no_label_ && !label_.empty()) {
+      spec.labels = {{.start = 0, .end = -1, .label = label_}};
+    } else if (!no_label_ && label_from_name_) {
       // Without x-label the name up to its first dot is the label: "idle.01.csv" is "idle".
-      const std::string label = label_.empty() ? file_name.substr(0, file_name.find('.')) : label_;
-      spec.labels = {{.start = 0, .end = -1, .label = label}};
+      spec.labels = {{.start = 0, .end = -1, .label = file_name.substr(0, file_name.find('.'))}};
     }
     return spec;
   }
@@ -187,6 +249,7 @@ class RequestSettings {
   UploadSpec common_;
   std::string label_;
   bool no_label_ = false;
+  bool label_from_name_ = true;
   std::optional<absl::Time> date_id_time_;
 };
 
@@ -196,38 +259,49 @@ class FilesUpload {
   FilesUpload(SampleService& samples, const RequestSettings& settings)
       : samples_(samples), settings_(settings) {}
 
-  bool BeginPart(const std::string& given_name) {
-    FinishPart();
-    if (results_.size() >= kMaxFilesInRequest) {
-      too_many_ = true;
-      return false;
-    }
+  absl::Status BeginPart(const std::string& given_name) {
+    FinishSideFile();
     const std::string name = BaseName(given_name);
     if (name == kStructuredLabelsName) {
+      // The file before it waits for its labels.
       in_side_file_ = true;
-      return true;
+      return absl::OkStatus();
+    }
+    const ForeignSideFile* foreign = FindForeign(name);
+    if (foreign != nullptr && foreign->has_labels && upload_ != nullptr) {
+      results_.back().outcome = RefusalOf(*foreign);
+      upload_.reset();
+    }
+    FinishFile();
+    if (results_.size() >= kMaxFilesInRequest) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("got more than ", kMaxFilesInRequest,
+                       " files, want at most that many in a request; those before are stored"));
     }
     results_.push_back({.file_name = name, .outcome = absl::OkStatus(), .sample = {}});
+    if (foreign != nullptr) {
+      results_.back().outcome = RefusalOf(*foreign);
+      return absl::OkStatus();
+    }
     const auto ranges = ranges_.find(name);
-    results_.back().has_ranges = ranges != ranges_.end();
     absl::StatusOr<UploadSpec> spec =
         settings_.SpecOf(name, ranges == ranges_.end() ? nullptr : &ranges->second);
     if (!spec.ok()) {
       results_.back().outcome = spec.status();
-      return true;
+      return absl::OkStatus();
     }
     absl::StatusOr<std::unique_ptr<SampleService::Upload>> upload =
         samples_.BeginUpload(*std::move(spec));
     if (!upload.ok()) {
       results_.back().outcome = upload.status();
-      return true;
+      return absl::OkStatus();
     }
     upload_ = *std::move(upload);
-    return true;
+    return absl::OkStatus();
   }
 
   // A bad file is read to its end, because the next one may be good.
-  bool AppendPart(absl::string_view data) {
+  void AppendPart(absl::string_view data) {
     if (in_side_file_) {
       if (side_file_.size() + data.size() > kMaxSideFileBytes) {
         side_status_ = absl::InvalidArgumentError(
@@ -242,23 +316,12 @@ class FilesUpload {
         upload_.reset();
       }
     }
-    return true;
   }
 
   // Ends the part that came last; call it when the request is whole.
   void FinishPart() {
-    if (in_side_file_) {
-      in_side_file_ = false;
-      FinishSideFile();
-    } else if (upload_ != nullptr) {
-      absl::StatusOr<StoredSample> stored = upload_->Finish();
-      upload_.reset();
-      if (stored.ok()) {
-        results_.back().sample = std::move(stored->sample);
-      } else {
-        results_.back().outcome = stored.status();
-      }
-    }
+    FinishSideFile();
+    FinishFile();
   }
 
   // Drops the part that came last, which is not whole.
@@ -297,8 +360,6 @@ class FilesUpload {
       }
     }
   }
-
-  bool too_many() const { return too_many_; }
 
   void Answer(httplib::Response& response) const {
     json files = json::array();
@@ -344,8 +405,40 @@ class FilesUpload {
     bool has_ranges = false;       // It was stored with the side file's labels.
   };
 
+  static const ForeignSideFile* FindForeign(const std::string& name) {
+    for (const ForeignSideFile& foreign : kForeignSideFiles) {
+      if (name == foreign.name) {
+        return &foreign;
+      }
+    }
+    return nullptr;
+  }
+
+  static absl::Status RefusalOf(const ForeignSideFile& foreign) {
+    return absl::InvalidArgumentError(absl::StrCat(foreign.name, ": ", foreign.advice));
+  }
+
+  void FinishFile() {
+    if (upload_ == nullptr) {
+      return;
+    }
+    Result& result = results_.back();
+    const auto ranges = ranges_.find(result.file_name);
+    if (ranges != ranges_.end()) {
+      upload_->SetLabels(ranges->second);
+    }
+    absl::StatusOr<StoredSample> stored = upload_->Finish();
+    upload_.reset();
+    if (stored.ok()) {
+      result.has_ranges = ranges != ranges_.end() && !stored->existed;
+      result.sample = std::move(stored->sample);
+    } else {
+      result.outcome = stored.status();
+    }
+  }
+
   void FinishSideFile() {
-    if (!side_status_.ok()) {
+    if (!std::exchange(in_side_file_, false) || !side_status_.ok()) {
       return;
     }
     auto parsed = ParseStructuredLabels(side_file_);
@@ -365,8 +458,30 @@ class FilesUpload {
   std::string side_file_;
   absl::Status side_status_;
   std::map<std::string, std::vector<LabelRange>> ranges_;
-  bool too_many_ = false;
 };
+
+std::string NothingHere(const httplib::Request& request) {
+  return absl::StrCat("no ", request.method, " ", request.path.substr(0, 100),
+                      " here: want POST /api/{training,testing,anomaly,split}/{files,data} with a"
+                      " well-formed body");
+}
+
+// The library holds the body of a request that no handler takes in memory: a long one is refused
+// before.
+httplib::Server::HandlerResponse TurnAway(const httplib::Request& request,
+                                          httplib::Response& response) {
+  static const std::regex* const paths =
+      new std::regex(absl::StrCat(kFilesPath, "|", kDataPath), std::regex::optimize);
+  const bool is_long = request.has_header("Transfer-Encoding") ||
+                       request.get_header_value<std::uint64_t>("Content-Length") > kMaxDrainedBytes;
+  if (!is_long || (request.method == "POST" && std::regex_match(request.path, *paths))) {
+    return httplib::Server::HandlerResponse::Unhandled;
+  }
+  response.status = kNotFound;
+  response.set_content(Dump({{"success", false}, {"error", NothingHere(request)}}), kJsonType);
+  CloseAfter(response);
+  return httplib::Server::HandlerResponse::Handled;
+}
 
 struct Address {
   std::string host;
@@ -428,23 +543,21 @@ void HttpUploadServer::State::Register() {
     const int yes = 1;
     ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
   });
-  // A request that is refused may leave a part of its body unread; what follows it on the same
-  // connection would be read as the next request.
-  server->set_keep_alive_max_count(1);
-  server->Post("/api/(training|testing|split)/files",
+  server->set_keep_alive_max_count(kMaxRequestsOfConnection);
+  server->set_keep_alive_timeout(kIdleSeconds);
+  server->set_tcp_nodelay(true);
+  server->set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
+    return TurnAway(request, response);
+  });
+  server->Post(kFilesPath,
                [this](const httplib::Request& request, httplib::Response& response,
                       const httplib::ContentReader& body) { TakeFiles(request, response, body); });
-  server->Post("/api/(training|testing|split)/data",
+  server->Post(kDataPath,
                [this](const httplib::Request& request, httplib::Response& response,
                       const httplib::ContentReader& body) { TakeData(request, response, body); });
   server->set_error_handler([](const httplib::Request& request, httplib::Response& response) {
-    if (response.body.empty()) {
-      response.set_content(
-          Dump({{"success", false},
-                {"error", absl::StrCat("no ", request.method, " ", request.path.substr(0, 100),
-                                       " here: want POST /api/{training,testing,split}/{files,data}"
-                                       " with a well-formed body")}}),
-          kJsonType);
+    if (!response.has_header("Content-Type")) {
+      response.set_content(Dump({{"success", false}, {"error", NothingHere(request)}}), kJsonType);
     }
   });
 }
@@ -471,16 +584,15 @@ void HttpUploadServer::State::Refuse(const httplib::Request& request, httplib::R
     drained += size;
     return drained <= kMaxDrainedBytes;
   };
-  if (request.is_multipart_form_data()) {
-    body([](const httplib::MultipartFormData& /*part*/) { return true; }, drain);
-  } else {
-    body(drain);
-  }
+  const bool whole = ReadAsItComes(request, body, drain);
   response.status = error.code;
   if (absl::EndsWith(request.path, "/files")) {
     response.set_content(Dump({{"success", false}, {"error", error.message}}), kJsonType);
   } else {
     response.set_content(error.message, kTextType);
+  }
+  if (!whole) {
+    CloseAfter(response);
   }
 }
 
@@ -491,8 +603,10 @@ void HttpUploadServer::State::TakeFiles(const httplib::Request& request,
   if (!grant.ok()) {
     return Refuse(request, response, body, ToHttpError(grant.status()));
   }
-  if (!request.is_multipart_form_data()) {
-    return Refuse(request, response, body, {kBadRequest, "Content-Type: want multipart/form-data"});
+  const absl::StatusOr<std::string> boundary =
+      MultipartReader::BoundaryOf(request.get_header_value("Content-Type"));
+  if (!boundary.ok()) {
+    return Refuse(request, response, body, ToHttpError(boundary.status()));
   }
   const absl::StatusOr<RequestSettings> settings =
       RequestSettings::Parse(request, request.matches[1], *grant, clock);
@@ -500,20 +614,26 @@ void HttpUploadServer::State::TakeFiles(const httplib::Request& request,
     return Refuse(request, response, body, ToHttpError(settings.status()));
   }
   FilesUpload upload(samples, *settings);
-  const bool whole =
-      body([&](const httplib::MultipartFormData& part) { return upload.BeginPart(part.filename); },
-           [&](const char* data, std::size_t size) {
-             return upload.AppendPart(absl::string_view(data, size));
-           });
-  if (!whole) {
+  MultipartReader reader(*boundary,
+                         {.begin = [&](const std::string& name) { return upload.BeginPart(name); },
+                          .data =
+                              [&](absl::string_view data) {
+                                upload.AppendPart(data);
+                                return absl::OkStatus();
+                              }});
+  absl::Status status;
+  const bool whole = ReadAsItComes(request, body, [&](const char* data, std::size_t size) {
+    status = reader.Append(absl::string_view(data, size));
+    return status.ok();
+  });
+  if (status.ok()) {
+    status = whole ? reader.Finish() : absl::InvalidArgumentError("the body ends early");
+  }
+  if (!status.ok()) {
     upload.AbandonPart();
-    const std::string message =
-        upload.too_many()
-            ? absl::StrCat("got more than ", kMaxFilesInRequest,
-                           " files, want at most that many in a request; those before are stored")
-            : "the body ends early or is not well-formed multipart/form-data";
     response.status = kBadRequest;
-    response.set_content(Dump({{"success", false}, {"error", message}}), kJsonType);
+    response.set_content(Dump({{"success", false}, {"error", status.message()}}), kJsonType);
+    CloseAfter(response);
     return;
   }
   upload.FinishPart();
@@ -555,9 +675,14 @@ void HttpUploadServer::State::TakeData(const httplib::Request& request, httplib:
     return refuse(upload.status());
   }
   absl::Status appended;
+  std::size_t drained = 0;
   const bool whole = body([&](const char* data, std::size_t size) {
-    appended = (*upload)->Append(absl::string_view(data, size));
-    return appended.ok();
+    if (appended.ok()) {
+      appended = (*upload)->Append(absl::string_view(data, size));
+    } else {
+      drained += size;
+    }
+    return drained <= kMaxDrainedBytes;
   });
   absl::StatusOr<StoredSample> stored =
       absl::InvalidArgumentError("the body ends before its Content-Length");
@@ -566,14 +691,17 @@ void HttpUploadServer::State::TakeData(const httplib::Request& request, httplib:
   } else if (whole) {
     stored = (*upload)->Finish();
   }
-  if (!stored.ok()) {
+  response.status = kOk;
+  if (stored.ok()) {
+    response.set_content(stored->sample.file_name, kTextType);
+  } else {
     const HttpError error = ToHttpError(stored.status());
     response.status = error.code;
     response.set_content(error.message, kTextType);
-    return;
   }
-  response.status = kOk;
-  response.set_content(stored->sample.file_name, kTextType);
+  if (!whole) {
+    CloseAfter(response);
+  }
 }
 
 absl::StatusOr<std::unique_ptr<HttpUploadServer>> HttpUploadServer::Start(

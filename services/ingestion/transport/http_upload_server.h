@@ -22,7 +22,7 @@ struct HttpUploadOptions {
 };
 
 // The HTTP door for tools that speak the field's ingestion API:
-//   POST /api/{training,testing,split}/{files,data}
+//   POST /api/{training,testing,anomaly,split}/{files,data}
 // What it takes and answers is in docs/ingestion.md. Files are taken piece by piece, so a request
 // of many files needs memory for one.
 class HttpUploadServer {

@@ -5,6 +5,7 @@
 
 #include <httplib.h>
 #include <memory>
+#include <tuple>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -98,8 +99,45 @@ TEST_F(HttpUploadServerTest, ThePathChoosesTheSide) {
   EXPECT_EQ(Stored()[0].split, Split::kTesting);
   ASSERT_EQ(Data("/api/split/data", With({{"x-file-name", "b.csv"}}), CsvFile(6))->status, 200);
   EXPECT_EQ(samples_.Count("motor", {})->total, 2);
-  EXPECT_EQ(Data("/api/anomaly/data", With({{"x-file-name", "c.csv"}}), CsvFile(7))->status, 404);
+  EXPECT_EQ(Data("/api/other/data", With({{"x-file-name", "c.csv"}}), CsvFile(7))->status, 404);
   EXPECT_EQ(client_->Get("/")->status, 404);
+}
+
+TEST_F(HttpUploadServerTest, AnAnomalyIsForTestingAndHasNoLabelThatNobodyGave) {
+  ASSERT_EQ(Data("/api/anomaly/data", With({{"x-file-name", "crash.1.csv"}}), CsvFile(5))->status,
+            200);
+  EXPECT_EQ(Stored()[0].split, Split::kTesting);
+  EXPECT_THAT(Stored()[0].metadata, ElementsAre(Pair("category", "anomaly")));
+  EXPECT_TRUE(Stored()[0].labels.empty());
+  clock_.Advance(absl::Seconds(1));
+  ASSERT_EQ(Data("/api/anomaly/data", With({{"x-file-name", "crash.2.csv"}, {"x-label", "fall"}}),
+                 CsvFile(6))
+                ->status,
+            200);
+  EXPECT_THAT(Stored()[0].labels, ElementsAre(LabelRange{0, 5, "fall"}));
+}
+
+TEST_F(HttpUploadServerTest, OneConnectionServesManyRequestsAndEndsWhereABodyWasNotRead) {
+  client_->set_keep_alive(true);
+  const auto is_kept = [](const httplib::Result& answer) {
+    return answer->get_header_value("Connection") != "close";
+  };
+  const httplib::Headers named = With({{"x-file-name", "a.csv"}});
+  EXPECT_TRUE(is_kept(Data("/api/training/data", named, CsvFile(5, 1))));
+  EXPECT_TRUE(is_kept(Data("/api/training/data", named, CsvFile(5, 2))));
+  EXPECT_TRUE(is_kept(Data("/api/training/data", {}, CsvFile(5, 2))));
+  EXPECT_TRUE(is_kept(Files("/api/training/files", With(), {{"b.csv", CsvFile(5, 3)}})));
+  EXPECT_EQ(Stored().size(), 3U);
+  for (const auto& [path, headers, code] :
+       std::vector<std::tuple<std::string, httplib::Headers, int>>{{"/api/training/data", {}, 401},
+                                                                   {"/api/training", named, 404}}) {
+    const auto refused = client_->Post(path, headers, std::string(6'000'000, '0'), "text/csv");
+    if (refused) {  // The server may close before it has read all.
+      EXPECT_EQ(refused->status, code);
+      EXPECT_FALSE(is_kept(refused));
+    }
+    EXPECT_EQ(Data("/api/training/data", named, CsvFile(5, 1))->status, 200);
+  }
 }
 
 TEST_F(HttpUploadServerTest, HeadersGiveLabelMetadataAndAName) {
@@ -223,11 +261,37 @@ TEST_F(HttpUploadServerTest, ASideFileGivesRangesWhereverItStands) {
                  {{"a.csv", CsvFile(5, 2)}, {"structured_labels.labels", side}});
   ASSERT_EQ(answer->status, 200);
   EXPECT_THAT(Stored()[0].labels, expected);
-  EXPECT_EQ(samples_.ListLabels("motor", Stored()[0].id, 10, "")->labels.size(), 2U);
+  // The file before the side file waits for it; earlier ones get a second label.
+  EXPECT_EQ(samples_.ListLabels("motor", Stored()[0].id, 10, "")->labels.size(), 1U);
+  answer = Files(
+      "/api/training/files", With(),
+      {{"a.csv", CsvFile(5, 3)}, {"b.csv", CsvFile(5, 4)}, {"structured_labels.labels", side}});
+  ASSERT_EQ(answer->status, 200);
+  const std::string id = SampleIdOf(ToHex(Sha256Of(CsvFile(5, 3))));
+  EXPECT_THAT(samples_.Get("motor", id)->labels, expected);
+  EXPECT_EQ(samples_.ListLabels("motor", id, 10, "")->labels.size(), 2U);
   // A repeat of the request adds nothing.
   Files("/api/training/files", With(),
-        {{"a.csv", CsvFile(5, 2)}, {"structured_labels.labels", side}});
-  EXPECT_EQ(samples_.ListLabels("motor", Stored()[0].id, 10, "")->labels.size(), 2U);
+        {{"a.csv", CsvFile(5, 3)}, {"b.csv", CsvFile(5, 4)}, {"structured_labels.labels", side}});
+  EXPECT_EQ(samples_.ListLabels("motor", id, 10, "")->labels.size(), 2U);
+}
+
+TEST_F(HttpUploadServerTest, ASideFileThatIsNotUsedIsRefusedWithTheFileWhoseLabelsItHolds) {
+  for (const char* name : {"bounding_boxes.labels", "label_map.labels"}) {
+    const auto answer =
+        Files("/api/training/files", With(), {{"a.csv", CsvFile(5, 1)}, {name, "{}"}});
+    EXPECT_EQ(answer->status, 400);
+    EXPECT_THAT(json::parse(answer->body)["error"].get<std::string>(), StartsWith(name));
+    EXPECT_TRUE(Stored().empty());
+  }
+  for (const char* name : {"attachments.labels", "info.labels"}) {
+    const auto answer =
+        Files("/api/training/files", With(), {{"a.csv", CsvFile(5, 1)}, {name, "{}"}});
+    EXPECT_EQ(answer->status, 200);
+    const json body = json::parse(answer->body);
+    EXPECT_TRUE(body["files"][0]["success"].get<bool>());
+    EXPECT_THAT(body["files"][1]["error"].get<std::string>(), StartsWith(name));
+  }
 }
 
 TEST_F(HttpUploadServerTest, ABadSideFileIsAnError) {
