@@ -11,8 +11,11 @@
 #error "Excess precision would give other bits than other targets: use SSE or soft float."
 #endif
 
+/* The angles of the transform are COARSE_STEP i + j parts of FL_FFT_MAX_LENGTH, |j| <= 4. */
+enum { COARSE_STEP = 8, QUARTER = FL_FFT_MAX_LENGTH / 4 };
+
 /* sin(2 pi i / 256), rounded to nearest, for the first quarter. */
-static const float quarter_sine[FL_FFT_MAX_LENGTH / 4 + 1] = {
+static const float quarter_sine[QUARTER / COARSE_STEP + 1] = {
     0.0f,         0.024541229f, 0.0490676761f, 0.0735645667f, 0.0980171412f, 0.122410677f,
     0.146730468f, 0.170961887f, 0.195090324f,  0.219101235f,  0.242980182f,  0.266712755f,
     0.290284663f, 0.313681751f, 0.336889863f,  0.359895051f,  0.382683426f,  0.405241311f,
@@ -51,13 +54,81 @@ float fl_ln(float x) {
     return power * ln2_high + (f - (s * (f - series) - power * ln2_low));
 }
 
+float fl_exp(float x) {
+    const float ln2_high = 0.693145752f;
+    const float ln2_low = 1.42860682e-06f;
+    if (x < -87.0f) {
+        return 0.0f;
+    }
+    const float turns = x * 1.44269504f;
+    const int32_t exponent = (int32_t)(turns + (turns < 0.0f ? -0.5f : 0.5f));
+    const float power = (float)exponent;
+    const float r = (x - power * ln2_high) - power * ln2_low;
+    /* The terms above r are small beside 1: their roundings weigh little. */
+    const float tail =
+        r * r *
+        (0.5f + r * (0.166666667f +
+                     r * (0.0416666667f +
+                          r * (0.00833333333f + r * (0.00138888889f + r * 1.98412698e-4f)))));
+    const uint32_t bits = (uint32_t)(exponent + 127) << 23;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return (1.0f + (r + tail)) * scale;
+}
+
+/* Taylor polynomials of sin(pi x) and cos(pi x), x from 0 to 1/4. */
+static float sine_of_octant(float x) {
+    const float t = 3.14159265f * x;
+    const float t2 = t * t;
+    return t -
+           t * t2 *
+               (0.166666667f - t2 * (0.00833333333f - t2 * (1.98412698e-4f - t2 * 2.75573192e-6f)));
+}
+
+static float cosine_of_octant(float x) {
+    const float t = 3.14159265f * x;
+    const float t2 = t * t;
+    return 1.0f -
+           t2 * (0.5f - t2 * (0.0416666667f -
+                              t2 * (0.00138888889f - t2 * (2.48015873e-5f - t2 * 2.75573192e-7f))));
+}
+
+/* 1/2 - x and 1 - x are exact where they are taken. */
+float fl_sin_pi(float x) {
+    return x <= 0.25f ? sine_of_octant(x) : cosine_of_octant(0.5f - x);
+}
+
+float fl_cos_pi(float x) {
+    if (x > 0.5f) {
+        return -fl_cos_pi(1.0f - x);
+    }
+    return x <= 0.25f ? cosine_of_octant(x) : sine_of_octant(0.5f - x);
+}
+
+/* cos(a + d) = cos a + (cos a (cos d - 1) - sin a sin d), a from the table: what is added is so
+ * small that only its own rounding into the sum counts. */
 float fl_cosine(uint32_t i) {
-    const uint32_t quarter = FL_FFT_MAX_LENGTH / 4;
+    static const float fine_sine[] = {0.0f, 0.00306795677f, 0.00613588467f, 0.00920375437f,
+                                      0.0122715384f};
+    static const float fine_cosine_less_1[] = {0.0f, -4.70619034e-06f, -1.88247177e-05f,
+                                               -4.23554484e-05f, -7.52981578e-05f};
     i %= FL_FFT_MAX_LENGTH;
-    if (i > 2 * quarter) {
+    if (i > 2 * QUARTER) {
         i = FL_FFT_MAX_LENGTH - i; /* cos(2 pi - a) = cos(a) */
     }
-    return i <= quarter ? quarter_sine[quarter - i] : -quarter_sine[i - quarter];
+    const float sign = i > QUARTER ? -1.0f : 1.0f;
+    if (i > QUARTER) {
+        i = 2 * QUARTER - i; /* cos(pi - a) = -cos(a) */
+    }
+    const uint32_t coarse = (i + COARSE_STEP / 2) / COARSE_STEP;
+    const float cosine = quarter_sine[QUARTER / COARSE_STEP - coarse];
+    const float sine = quarter_sine[coarse];
+    if (i >= coarse * COARSE_STEP) {
+        const uint32_t fine = i - coarse * COARSE_STEP;
+        return sign * (cosine + (cosine * fine_cosine_less_1[fine] - sine * fine_sine[fine]));
+    }
+    const uint32_t fine = coarse * COARSE_STEP - i;
+    return sign * (cosine + (cosine * fine_cosine_less_1[fine] + sine * fine_sine[fine]));
 }
 
 static void swap(float *values, uint32_t a, uint32_t b) {
@@ -88,7 +159,7 @@ void fl_fft(float *real, float *imaginary, uint32_t length) {
         for (uint32_t k = 0; k < half; ++k) {
             const float cosine = fl_cosine(k * step);
             /* -sin(a) = cos(a + pi/2) */
-            const float sine = fl_cosine(k * step + FL_FFT_MAX_LENGTH / 4);
+            const float sine = fl_cosine(k * step + QUARTER);
             for (uint32_t i = k; i < length; i += 2 * half) {
                 const uint32_t j = i + half;
                 const float x = real[j] * cosine - imaginary[j] * sine;
@@ -99,5 +170,38 @@ void fl_fft(float *real, float *imaginary, uint32_t length) {
                 imaginary[i] += y;
             }
         }
+    }
+}
+
+void fl_power_spectrum(float *even, float *odd, uint32_t length) {
+    const uint32_t half = length / 2;
+    const uint32_t step = FL_FFT_MAX_LENGTH / length;
+    const float scale = 1.0f / (float)length; /* A power of two: exact. */
+    fl_fft(even, odd, half);
+    const float constant = even[0] + odd[0];
+    const float alternating = even[0] - odd[0];
+    even[0] = constant * constant * scale;
+    even[half] = alternating * alternating * scale;
+    /* With E and O the transforms of the even and the odd readings, Z = E + j O was computed:
+     * E_k = (Z_k + conj Z_h-k) / 2, O_k = (Z_k - conj Z_h-k) / 2j, and X_k = E_k + w^k O_k,
+     * X_h-k = conj(E_k - w^k O_k) with w = e^(-2 pi j / length). */
+    for (uint32_t k = 1; k <= half / 2; ++k) {
+        const uint32_t mirrored = half - k;
+        const float even_real = 0.5f * (even[k] + even[mirrored]);
+        const float even_imaginary = 0.5f * (odd[k] - odd[mirrored]);
+        const float odd_real = 0.5f * (odd[k] + odd[mirrored]);
+        const float odd_imaginary = 0.5f * (even[mirrored] - even[k]);
+        const float cosine = fl_cosine(k * step);
+        const float sine = fl_cosine(k * step + QUARTER);
+        const float x = odd_real * cosine - odd_imaginary * sine;
+        const float y = odd_real * sine + odd_imaginary * cosine;
+        const float sum_real = even_real + x;
+        const float sum_imaginary = even_imaginary + y;
+        const float difference_real = even_real - x;
+        const float difference_imaginary = even_imaginary - y;
+        even[mirrored] =
+            (difference_real * difference_real + difference_imaginary * difference_imaginary) *
+            scale;
+        even[k] = (sum_real * sum_real + sum_imaginary * sum_imaginary) * scale;
     }
 }
