@@ -11,7 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "services/build/trainer/dense_network.h"
-#include "services/build/trainer/feature_table.h"
+#include "services/build/packaging/feature_table.h"
 
 namespace fieldloop::build::trainer {
 

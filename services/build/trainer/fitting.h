@@ -15,10 +15,10 @@
 #include "absl/status/statusor.h"
 #include "services/build/trainer/dense_network.h"
 #include "services/build/trainer/dense_training.h"
-#include "services/build/trainer/feature_extractor.h"
-#include "services/build/trainer/feature_table.h"
+#include "services/build/packaging/feature_extractor.h"
+#include "services/build/packaging/feature_table.h"
 #include "services/build/trainer/quantisation.h"
-#include "services/build/trainer/standardisation.h"
+#include "services/build/packaging/standardisation.h"
 #include "services/build/trainer/train_input.h"
 #include "services/build/trainer/training_data.h"
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "services/build/trainer/dense_network.h"
-#include "services/build/trainer/feature_table.h"
+#include "services/build/packaging/feature_table.h"
 
 namespace fieldloop::build::trainer {
 

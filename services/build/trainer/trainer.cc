@@ -7,13 +7,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <functional>
 #include <memory>
 #include <numeric>
-#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <fieldloop/agent/v1/impulse.pb.h>
@@ -23,12 +19,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "services/build/trainer/feature_extractor.h"
+#include "services/build/packaging/feature_extractor.h"
+#include "services/build/packaging/held_out.h"
+#include "services/build/packaging/int8_model.h"
+#include "services/build/packaging/reference.h"
+#include "services/build/packaging/self_test.h"
 #include "services/build/trainer/file.h"
 #include "services/build/trainer/fitting.h"
-#include "services/build/trainer/held_out.h"
-#include "services/build/trainer/int8_model.h"
-#include "services/build/trainer/reference.h"
 #include "services/build/trainer/scores.h"
 #include "services/build/trainer/train_input.h"
 #include "services/build/trainer/training_data.h"
@@ -42,9 +39,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kMaxFolds = 4;
 constexpr std::uint64_t kModelStream = 0;  // Folds take the streams behind it.
-// Half of the outputs' range. A wider margin is an output at its limits, which many wrong
-// computations give as well.
-constexpr int kSelfTestMargin = 128;
 
 std::vector<std::size_t> AllOf(std::size_t count) {
   std::vector<std::size_t> indices(count);
@@ -105,32 +99,6 @@ absl::StatusOr<std::vector<HeldOutPrediction>> PredictHeldOut(const TrainInput& 
     }
   }
   return predictions;
-}
-
-// Puts a training window and the output of `model` for it into `impulse`: of the windows that are
-// predicted right, else of all, the one whose two largest outputs are nearest to kSelfTestMargin
-// apart.
-absl::Status AddSelfTest(Int8Model& model, const LabelledWindows& train, Impulse& impulse) {
-  const auto classes = static_cast<std::size_t>(impulse.classes_size());
-  std::optional<std::pair<int, std::size_t>> best;
-  std::string best_output;
-  for (std::size_t window = 0; window < train.size(); ++window) {
-    FIELDLOOP_ASSIGN_OR_RETURN(const fl_inference_t inference,
-                               model.Run(train.windows.row(window)));
-    std::vector<int> outputs(inference.output, inference.output + classes);
-    std::nth_element(outputs.begin(), outputs.begin() + 1, outputs.end(), std::greater<>());
-    const bool right = static_cast<int>(inference.predicted_class) == train.labels[window];
-    const int distance =
-        std::abs(outputs[0] - outputs[1] - kSelfTestMargin) + (right ? 0 : 2 * kSelfTestMargin);
-    if (!best.has_value() || distance < best->first) {
-      best = {distance, window};
-      best_output.assign(reinterpret_cast<const char*>(inference.output), classes);
-    }
-  }
-  impulse.mutable_self_test()->set_window(train.windows.row(best->second),
-                                          train.windows.columns() * sizeof(float));
-  impulse.mutable_self_test()->set_output(best_output);
-  return absl::OkStatus();
 }
 
 int ArgMax(const std::vector<float>& values) {
@@ -223,7 +191,7 @@ absl::Status Train(const TrainerOptions& options, const Clock& clock, Progress& 
   DescribeReference(predictions, z, channels, names, impulse);
   FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<Int8Model> untested,
                              Int8Model::Open(ToFile(fitted, impulse)));
-  FIELDLOOP_RETURN_IF_ERROR(AddSelfTest(*untested, train, impulse));
+  FIELDLOOP_RETURN_IF_ERROR(AddSelfTest(*untested, train.windows, train.labels, impulse));
   FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<Int8Model> model,
                              Int8Model::Open(ToFile(fitted, impulse)));
   FIELDLOOP_RETURN_IF_ERROR(model->SelfTest());

@@ -11,7 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "services/build/trainer/feature_extractor.h"
+#include "services/build/packaging/feature_extractor.h"
 #include "tests/support/status_matchers.h"
 
 namespace fieldloop::build::trainer {

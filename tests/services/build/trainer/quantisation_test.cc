@@ -11,7 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "services/build/trainer/standardisation.h"
+#include "services/build/packaging/standardisation.h"
 
 namespace fieldloop::build::trainer {
 namespace {

@@ -25,7 +25,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "services/build/trainer/file.h"
-#include "services/build/trainer/int8_model.h"
+#include "services/build/packaging/int8_model.h"
 #include "services/build/trainer/random.h"
 #include "tests/services/common/npy/npy_bytes.h"
 #include "tests/support/fake_clock.h"

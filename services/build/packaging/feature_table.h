@@ -1,13 +1,13 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#ifndef FIELDLOOP_SERVICES_BUILD_TRAINER_FEATURE_TABLE_H_
-#define FIELDLOOP_SERVICES_BUILD_TRAINER_FEATURE_TABLE_H_
+#ifndef FIELDLOOP_SERVICES_BUILD_PACKAGING_FEATURE_TABLE_H_
+#define FIELDLOOP_SERVICES_BUILD_PACKAGING_FEATURE_TABLE_H_
 
 #include <cstddef>
 #include <vector>
 
-namespace fieldloop::build::trainer {
+namespace fieldloop::build {
 
 // Features of windows, one row a window.
 struct FeatureTable {
@@ -23,6 +23,6 @@ struct FeatureTable {
   std::vector<float> values;
 };
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop::build
 
-#endif  // FIELDLOOP_SERVICES_BUILD_TRAINER_FEATURE_TABLE_H_
+#endif  // FIELDLOOP_SERVICES_BUILD_PACKAGING_FEATURE_TABLE_H_

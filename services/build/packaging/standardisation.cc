@@ -1,14 +1,14 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#include "services/build/trainer/standardisation.h"
+#include "services/build/packaging/standardisation.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <vector>
 
-namespace fieldloop::build::trainer {
+namespace fieldloop::build {
 namespace {
 
 // Deviations below this share of the mean are rounding of float features.
@@ -68,4 +68,4 @@ void ToProto(const Standardisation& standardisation, fieldloop::agent::v1::Stand
   proto.set_clip(standardisation.clip);
 }
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop::build

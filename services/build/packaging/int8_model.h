@@ -1,8 +1,8 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#ifndef FIELDLOOP_SERVICES_BUILD_TRAINER_INT8_MODEL_H_
-#define FIELDLOOP_SERVICES_BUILD_TRAINER_INT8_MODEL_H_
+#ifndef FIELDLOOP_SERVICES_BUILD_PACKAGING_INT8_MODEL_H_
+#define FIELDLOOP_SERVICES_BUILD_PACKAGING_INT8_MODEL_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -14,7 +14,7 @@
 #include "absl/status/statusor.h"
 #include "agent/impulse/impulse.h"
 
-namespace fieldloop::build::trainer {
+namespace fieldloop::build {
 
 // A .tflite file that runs as it does on the device. Not for several threads at once.
 class Int8Model {
@@ -42,6 +42,6 @@ class Int8Model {
   fl_impulse_t impulse_{};
 };
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop::build
 
-#endif  // FIELDLOOP_SERVICES_BUILD_TRAINER_INT8_MODEL_H_
+#endif  // FIELDLOOP_SERVICES_BUILD_PACKAGING_INT8_MODEL_H_

@@ -1,7 +1,7 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#include "services/build/trainer/int8_model.h"
+#include "services/build/packaging/int8_model.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +12,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 
-namespace fieldloop::build::trainer {
+namespace fieldloop::build {
 
 absl::StatusOr<std::unique_ptr<Int8Model>> Int8Model::Open(std::string file) {
   std::unique_ptr<Int8Model> model = absl::WrapUnique(new Int8Model);
@@ -47,4 +47,4 @@ absl::Status Int8Model::SelfTest() {
                                                             fl_status_text(status), ")"));
 }
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop::build

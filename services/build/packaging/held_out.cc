@@ -1,7 +1,7 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#include "services/build/trainer/held_out.h"
+#include "services/build/packaging/held_out.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace fieldloop::build::trainer {
+namespace fieldloop::build {
 
 std::vector<int> AssignFolds(const std::vector<std::int32_t>& groups, int max_folds) {
   std::map<std::int32_t, std::size_t> sizes;
@@ -35,4 +35,4 @@ std::vector<int> AssignFolds(const std::vector<std::int32_t>& groups, int max_fo
   return folds;
 }
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop::build

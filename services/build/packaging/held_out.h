@@ -1,13 +1,13 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#ifndef FIELDLOOP_SERVICES_BUILD_TRAINER_HELD_OUT_H_
-#define FIELDLOOP_SERVICES_BUILD_TRAINER_HELD_OUT_H_
+#ifndef FIELDLOOP_SERVICES_BUILD_PACKAGING_HELD_OUT_H_
+#define FIELDLOOP_SERVICES_BUILD_PACKAGING_HELD_OUT_H_
 
 #include <cstdint>
 #include <vector>
 
-namespace fieldloop::build::trainer {
+namespace fieldloop::build {
 
 // What a model said of a window that it was not trained on.
 struct HeldOutPrediction {
@@ -21,6 +21,6 @@ struct HeldOutPrediction {
 // group first, each to the smallest fold. Returns the fold of each window; every fold has a window.
 std::vector<int> AssignFolds(const std::vector<std::int32_t>& groups, int max_folds);
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop::build
 
-#endif  // FIELDLOOP_SERVICES_BUILD_TRAINER_HELD_OUT_H_
+#endif  // FIELDLOOP_SERVICES_BUILD_PACKAGING_HELD_OUT_H_

@@ -1,8 +1,8 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#ifndef FIELDLOOP_SERVICES_BUILD_TRAINER_FEATURE_EXTRACTOR_H_
-#define FIELDLOOP_SERVICES_BUILD_TRAINER_FEATURE_EXTRACTOR_H_
+#ifndef FIELDLOOP_SERVICES_BUILD_PACKAGING_FEATURE_EXTRACTOR_H_
+#define FIELDLOOP_SERVICES_BUILD_PACKAGING_FEATURE_EXTRACTOR_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +16,7 @@
 #include "absl/status/statusor.h"
 #include "agent/impulse/dsp.h"
 
-namespace fieldloop::build::trainer {
+namespace fieldloop::build {
 
 // Computes features with the code that runs on the device. Not for several threads at once.
 class FeatureExtractor {
@@ -43,6 +43,6 @@ class FeatureExtractor {
 // Names of the features of `impulse` in their order, such as "x_acc rms"; each at most 31 bytes.
 std::vector<std::string> FeatureNames(const fieldloop::agent::v1::Impulse& impulse);
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop::build
 
-#endif  // FIELDLOOP_SERVICES_BUILD_TRAINER_FEATURE_EXTRACTOR_H_
+#endif  // FIELDLOOP_SERVICES_BUILD_PACKAGING_FEATURE_EXTRACTOR_H_

@@ -1,12 +1,13 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#include "services/build/trainer/reference.h"
+#include "services/build/packaging/reference.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <random>
 #include <set>
 #include <string>
 #include <utility>
@@ -15,17 +16,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "services/build/trainer/held_out.h"
-#include "services/build/trainer/random.h"
-#include "services/build/trainer/scores.h"
+#include "services/build/packaging/held_out.h"
 #include "tests/support/status_matchers.h"
 
-namespace fieldloop::build::trainer {
+namespace fieldloop::build {
 namespace {
 
 using ::fieldloop::testing::IsOk;
 using ::fieldloop::testing::StatusIs;
-using ::testing::DoubleEq;
 using ::testing::ElementsAre;
 using ::testing::FloatEq;
 using ::testing::FloatNear;
@@ -60,18 +58,19 @@ TEST(QuantileEdgesTest, AValueAtAnEdgeFallsIntoTheBinAboveIt) {
 }
 
 TEST(ChooseFeaturesTest, TakesThoseThatTellTheClassesApartAndSkipsTheirDoubles) {
-  Random random(1, 0);
+  std::mt19937 random(1);
+  std::normal_distribution<double> normal;
   FeatureTable features(400, 5);
   std::vector<int> labels;
   for (std::size_t row = 0; row < features.rows; ++row) {
     const int label = static_cast<int>(row % 2);
     labels.push_back(label);
-    const double noise = random.Normal();
-    features.row(row)[0] = static_cast<float>(random.Normal());                    // Tells nothing.
-    features.row(row)[1] = static_cast<float>(2 * label + noise);                  // Tells a lot.
-    features.row(row)[2] = static_cast<float>(-2 * label - noise) * 3;             // The same.
-    features.row(row)[3] = static_cast<float>(0.7 * label + 2 * random.Normal());  // Tells little.
-    features.row(row)[4] = 1;                                                      // Never varies.
+    const double noise = normal(random);
+    features.row(row)[0] = static_cast<float>(normal(random));                    // Tells nothing.
+    features.row(row)[1] = static_cast<float>(2 * label + noise);                 // Tells a lot.
+    features.row(row)[2] = static_cast<float>(-2 * label - noise) * 3;            // The same.
+    features.row(row)[3] = static_cast<float>(0.7 * label + 2 * normal(random));  // Tells little.
+    features.row(row)[4] = 1;                                                     // Never varies.
   }
   const std::vector<std::size_t> chosen = ChooseFeatures(features, labels, 2);
   ASSERT_GE(chosen.size(), 2);
@@ -172,18 +171,5 @@ TEST(AssignFoldsTest, TwoGroupsMakeTwoFolds) {
   EXPECT_THAT(AssignFolds({5, 9, 9, 5, 9}, 4), ElementsAre(1, 0, 0, 1, 0));
 }
 
-TEST(ScoresTest, BalancedAccuracyIsTheMeanRecallOfTheClassesThatOccur) {
-  Scores scores(3);
-  scores.Add(0, 0);
-  scores.Add(0, 0);
-  scores.Add(0, 0);
-  scores.Add(1, 0);
-  scores.Add(1, 1);
-  EXPECT_THAT(scores.accuracy(), DoubleEq(0.8));
-  EXPECT_THAT(scores.balanced_accuracy(), DoubleEq(0.75));
-  EXPECT_FALSE(scores.occurs(2));
-  EXPECT_THAT(scores.recall(1), DoubleEq(0.5));
-}
-
 }  // namespace
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop::build

@@ -1,7 +1,7 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#include "services/build/trainer/reference.h"
+#include "services/build/packaging/reference.h"
 
 #include <algorithm>
 #include <bit>
@@ -19,7 +19,7 @@
 #include "absl/strings/string_view.h"
 #include "services/common/crypto/digest.h"
 
-namespace fieldloop::build::trainer {
+namespace fieldloop::build {
 namespace {
 
 using fieldloop::agent::v1::Calibration;
@@ -267,4 +267,4 @@ void DescribeReference(const std::vector<HeldOutPrediction>& predictions,
   impulse.set_uncertain_below(confidence[confidence.size() / kUncertainShare]);
 }
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop::build

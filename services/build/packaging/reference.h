@@ -1,8 +1,8 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#ifndef FIELDLOOP_SERVICES_BUILD_TRAINER_REFERENCE_H_
-#define FIELDLOOP_SERVICES_BUILD_TRAINER_REFERENCE_H_
+#ifndef FIELDLOOP_SERVICES_BUILD_PACKAGING_REFERENCE_H_
+#define FIELDLOOP_SERVICES_BUILD_PACKAGING_REFERENCE_H_
 
 #include <cstddef>
 #include <string>
@@ -11,10 +11,10 @@
 #include <fieldloop/agent/v1/impulse.pb.h>
 
 #include "absl/status/statusor.h"
-#include "services/build/trainer/feature_table.h"
-#include "services/build/trainer/held_out.h"
+#include "services/build/packaging/feature_table.h"
+#include "services/build/packaging/held_out.h"
 
-namespace fieldloop::build::trainer {
+namespace fieldloop::build {
 
 // Most features that become reference channels, beside confidence and novelty.
 inline constexpr std::size_t kMaxFeatureChannels = 4;
@@ -49,6 +49,6 @@ void DescribeReference(const std::vector<HeldOutPrediction>& predictions,
                        const std::vector<std::string>& names,
                        fieldloop::agent::v1::Impulse& impulse);
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop::build
 
-#endif  // FIELDLOOP_SERVICES_BUILD_TRAINER_REFERENCE_H_
+#endif  // FIELDLOOP_SERVICES_BUILD_PACKAGING_REFERENCE_H_

@@ -1,17 +1,17 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#ifndef FIELDLOOP_SERVICES_BUILD_TRAINER_STANDARDISATION_H_
-#define FIELDLOOP_SERVICES_BUILD_TRAINER_STANDARDISATION_H_
+#ifndef FIELDLOOP_SERVICES_BUILD_PACKAGING_STANDARDISATION_H_
+#define FIELDLOOP_SERVICES_BUILD_PACKAGING_STANDARDISATION_H_
 
 #include <cstddef>
 #include <vector>
 
 #include <fieldloop/agent/v1/impulse.pb.h>
 
-#include "services/build/trainer/feature_table.h"
+#include "services/build/packaging/feature_table.h"
 
-namespace fieldloop::build::trainer {
+namespace fieldloop::build {
 
 // z = min(max((x - mean) * inverse_deviation, -clip), clip), per feature.
 struct Standardisation {
@@ -33,6 +33,6 @@ FeatureTable Standardise(const Standardisation& standardisation, const FeatureTa
 // Writes it for the device.
 void ToProto(const Standardisation& standardisation, fieldloop::agent::v1::Standardisation& proto);
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop::build
 
-#endif  // FIELDLOOP_SERVICES_BUILD_TRAINER_STANDARDISATION_H_
+#endif  // FIELDLOOP_SERVICES_BUILD_PACKAGING_STANDARDISATION_H_

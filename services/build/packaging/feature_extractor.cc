@@ -1,7 +1,7 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-#include "services/build/trainer/feature_extractor.h"
+#include "services/build/packaging/feature_extractor.h"
 
 #include <algorithm>
 #include <array>
@@ -16,7 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
-namespace fieldloop::build::trainer {
+namespace fieldloop::build {
 namespace {
 
 using fieldloop::agent::v1::DspBlock;
@@ -110,4 +110,4 @@ std::vector<std::string> FeatureNames(const Impulse& impulse) {
   return names;
 }
 
-}  // namespace fieldloop::build::trainer
+}  // namespace fieldloop::build
