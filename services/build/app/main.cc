@@ -4,6 +4,7 @@
 // fieldloop-build: serves fieldloop.build.v1 and runs builds. This file only wires objects
 // together; it holds no rule that a test would have to reach.
 
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
@@ -40,6 +41,7 @@
 #include "services/build/transport/build_handler.h"
 #include "services/build/transport/build_metrics.h"
 #include "services/build/transport/grpc_dataset_source.h"
+#include "services/build/transport/impulse_model_judge.h"
 #include "services/build/transport/process_trainer.h"
 #include "services/build/transport/proto_conversion.h"
 #include "services/build/transport/tflite_model_checker.h"
@@ -144,6 +146,8 @@ absl::Status Run(const Options& options) {
       {.program = options.trainer, .time_limit = absl::Seconds(options.trainer_time_limit_s)},
       clock);
   TfliteModelChecker checker;
+  ImpulseModelJudge judge(
+      [] { return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch()); });
   RunningBuilds running;
   fieldloop::ChangeSignal changes;
 
@@ -173,6 +177,7 @@ absl::Status Run(const Options& options) {
                       .datasets = datasets,
                       .trainer = trainer,
                       .checker = checker,
+                      .judge = judge,
                       .work = *work,
                       .blobs = *blobs,
                       .running = running,

@@ -119,12 +119,11 @@ class Attempt final : public TrainerListener {
     }
     const Window& window = impulse.recipe.window;
     FIELDLOOP_ASSIGN_OR_RETURN(
-        const std::unique_ptr<TrainingSetWriter> writer,
-        work.OpenTrainingSet(static_cast<std::size_t>(window.length) * window.axes.size()));
+        set_, work.OpenTrainingSet(static_cast<std::size_t>(window.length) * window.axes.size()));
     FIELDLOOP_ASSIGN_OR_RETURN(const DatasetVersionInfo version,
                                parts_.datasets.GetVersion(build_.dataset_version));
     FIELDLOOP_RETURN_IF_ERROR(Enter(BuildState::kPreparing, 0, "fetches samples"));
-    TrainingSetBuilder set(impulse.recipe, *writer);
+    TrainingSetBuilder set(impulse.recipe, *set_);
     std::int64_t samples = 0;
     const absl::Status exported = parts_.datasets.Export(
         build_.dataset_version, running_.stop.get_token(),
@@ -161,6 +160,11 @@ class Attempt final : public TrainerListener {
       return absl::AbortedError(
           absl::StrCat("the trainer's model is refused: ", checked.status().message()));
     }
+    FIELDLOOP_RETURN_IF_ERROR(
+        Enter(BuildState::kPackaging, kTrained, "runs the model over the testing windows"));
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        ModelFigures figures,
+        JudgeModel(parts_.judge, trained.file, job.classes, *set_, running_.stop.get_token()));
     FIELDLOOP_ASSIGN_OR_RETURN(const BlobInfo blob, parts_.blobs.Put(trained.file));
     Model model;
     model.project = build_.project;
@@ -174,6 +178,10 @@ class Attempt final : public TrainerListener {
     model.classes = job.classes;
     model.trainer_metrics = trained.metrics;
     model.metadata = checked->metadata;
+    model.metrics = std::move(figures.metrics);
+    model.cortex_m4_instructions = figures.cortex_m4_instructions;
+    model.host_inference_nanos = figures.host_inference_nanos;
+    model.trainer = build_.trainer;
     model.inputs = inputs_;
     model.create_time = parts_.clock.Now();
     FIELDLOOP_ASSIGN_OR_RETURN(const std::string log, StoreLog());
@@ -338,6 +346,7 @@ class Attempt final : public TrainerListener {
   Build build_;  // As this attempt sees it.
   RunningBuild& running_;
   ModelInputs inputs_;
+  std::unique_ptr<TrainingSetWriter> set_;
   std::optional<Build> last_;  // As stored last.
   bool lost_ = false;
   absl::Time reported_ = absl::InfinitePast();

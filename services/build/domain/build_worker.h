@@ -15,6 +15,7 @@
 #include "services/build/domain/dataset_source.h"
 #include "services/build/domain/impulse_store.h"
 #include "services/build/domain/model_checker.h"
+#include "services/build/domain/model_judge.h"
 #include "services/build/domain/model_store.h"
 #include "services/build/domain/running_builds.h"
 #include "services/build/domain/trainer.h"
@@ -40,6 +41,7 @@ class BuildWorker {
     DatasetSource& datasets;
     Trainer& trainer;
     ModelChecker& checker;
+    ModelJudge& judge;
     WorkArea& work;
     BlobStore& blobs;
     RunningBuilds& running;

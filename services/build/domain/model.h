@@ -37,8 +37,13 @@ struct Model {
   std::string impulse;
   std::int64_t parent_model = 0;  // 0: none.
   std::vector<std::string> classes;
-  std::vector<Metric> trainer_metrics;
-  std::string metadata;  // Serialised fieldloop.agent.v1.Impulse, as in the file.
+  std::vector<Metric> trainer_metrics;  // What the trainer says of it.
+  std::vector<Metric> metrics;          // What the service itself found, see ClassScores.
+  std::int64_t cortex_m4_instructions = 0;
+  std::int64_t host_inference_nanos = 0;
+  std::string trainer;        // As Build::trainer; "import" for an imported model.
+  std::string import_author;  // Empty for a built model.
+  std::string metadata;       // Serialised fieldloop.agent.v1.Impulse, as in the file.
   ModelInputs inputs;
   absl::Time create_time{};
   std::vector<std::string> aliases;  // That point to it now, sorted.

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -39,7 +40,7 @@ struct TrainingRows {
   std::vector<bool> test_kept;  // One for each testing window appended; true for those in `test`.
 };
 
-// Takes windows one by one, so that a training set need not fit into memory.
+// Takes windows one by one, so that a training set need not fit into memory. Not thread-safe.
 class TrainingSetWriter {
  public:
   TrainingSetWriter() = default;
@@ -51,6 +52,11 @@ class TrainingSetWriter {
   virtual absl::Status Append(Side side, const float* values, std::size_t count) = 0;
   // Leaves out the testing windows that are not kept and makes everything readable. Call once.
   virtual absl::Status Finish(const TrainingRows& rows) = 0;
+  // Gives the testing windows that were kept to `sink` in order, each with its values. Ends with
+  // the sink's error if it returns one. Only after Finish.
+  using Sink =
+      absl::FunctionRef<absl::Status(const WindowRow& row, const float* values, std::size_t count)>;
+  virtual absl::Status ReadTesting(Sink sink) = 0;
 };
 
 struct TrainingSetSummary {

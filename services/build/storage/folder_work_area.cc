@@ -77,7 +77,18 @@ class NpyTrainingSet final : public TrainingSetWriter {
     FIELDLOOP_RETURN_IF_ERROR(WriteLabels(folder_ + "/labels_train.npy", rows.train));
     FIELDLOOP_RETURN_IF_ERROR(WriteLabels(folder_ + "/labels_test.npy", rows.test));
     FIELDLOOP_RETURN_IF_ERROR(WriteVector(folder_ + "/groups_train.npy", rows.train_groups));
-    return WriteVector(folder_ + "/source_train.npy", rows.train_sources);
+    FIELDLOOP_RETURN_IF_ERROR(WriteVector(folder_ + "/source_train.npy", rows.train_sources));
+    testing_ = rows.test;
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadTesting(Sink sink) override {
+    std::vector<float> values(window_values_);
+    for (std::size_t i = 0; i < testing_.size(); ++i) {
+      FIELDLOOP_RETURN_IF_ERROR(test_->ReadRow(i, values.data()));
+      FIELDLOOP_RETURN_IF_ERROR(sink(testing_[i], values.data(), values.size()));
+    }
+    return absl::OkStatus();
   }
 
  private:
@@ -85,6 +96,7 @@ class NpyTrainingSet final : public TrainingSetWriter {
   const std::size_t window_values_;
   const std::unique_ptr<NpyWriter> train_;
   const std::unique_ptr<NpyWriter> test_;
+  std::vector<WindowRow> testing_;  // As finished.
 };
 
 class FolderWorkDirectory final : public WorkDirectory {

@@ -19,7 +19,8 @@ namespace {
 constexpr char kColumns[] =
     "project, number, digest, size_bytes, arena_bytes, build, dataset_version, impulse, "
     "parent_model, classes, trainer_metrics, metadata, dataset_digest, impulse_digest, seed, "
-    "parent_digest, trainer_digest, create_micros";
+    "parent_digest, trainer_digest, create_micros, metrics, cortex_m4_instructions, "
+    "host_inference_nanos, trainer, import_author";
 
 // SOCI 4.0 binds long long, not std::int64_t. NOLINTBEGIN(google-runtime-int)
 struct Row {
@@ -41,6 +42,11 @@ struct Row {
   std::string parent_digest;
   std::string trainer_digest;
   long long create_micros = 0;
+  std::string metrics;
+  long long cortex_m4_instructions = 0;
+  long long host_inference_nanos = 0;
+  std::string trainer;
+  std::string import_author;
 
   static Row From(const Model& model) {
     return {.project = model.project,
@@ -60,7 +66,12 @@ struct Row {
             .seed = model.inputs.seed,
             .parent_digest = model.inputs.parent_digest,
             .trainer_digest = model.inputs.trainer_digest,
-            .create_micros = absl::ToUnixMicros(model.create_time)};
+            .create_micros = absl::ToUnixMicros(model.create_time),
+            .metrics = TextOfMetrics(model.metrics),
+            .cortex_m4_instructions = model.cortex_m4_instructions,
+            .host_inference_nanos = model.host_inference_nanos,
+            .trainer = model.trainer,
+            .import_author = model.import_author};
   }
 
   template <typename Prepared>
@@ -70,7 +81,9 @@ struct Row {
         soci::into(impulse), soci::into(parent_model), soci::into(classes),
         soci::into(trainer_metrics), soci::into(metadata), soci::into(dataset_digest),
         soci::into(impulse_digest), soci::into(seed), soci::into(parent_digest),
-        soci::into(trainer_digest), soci::into(create_micros);
+        soci::into(trainer_digest), soci::into(create_micros), soci::into(metrics),
+        soci::into(cortex_m4_instructions), soci::into(host_inference_nanos), soci::into(trainer),
+        soci::into(import_author);
   }
 
   absl::StatusOr<Model> ToModel() const {
@@ -85,6 +98,11 @@ struct Row {
                 .parent_model = parent_model,
                 .classes = {},
                 .trainer_metrics = {},
+                .metrics = {},
+                .cortex_m4_instructions = cortex_m4_instructions,
+                .host_inference_nanos = host_inference_nanos,
+                .trainer = trainer,
+                .import_author = import_author,
                 .metadata = "",
                 .inputs = {.dataset_digest = dataset_digest,
                            .impulse_digest = impulse_digest,
@@ -96,6 +114,7 @@ struct Row {
     FIELDLOOP_ASSIGN_OR_RETURN(model.classes, StringsOfText(classes));
     FIELDLOOP_ASSIGN_OR_RETURN(model.trainer_metrics, MetricsOfText(trainer_metrics));
     FIELDLOOP_ASSIGN_OR_RETURN(model.metadata, BytesOfText(metadata));
+    FIELDLOOP_ASSIGN_OR_RETURN(model.metrics, MetricsOfText(metrics));
     return model;
   }
 };
@@ -115,16 +134,20 @@ std::int64_t InsertModel(soci::session& session, const Model& model) {
   Row row = Row::From(model);
   session << "SELECT COALESCE(MAX(number), 0) + 1 FROM models WHERE project = :project",
       soci::use(row.project), soci::into(row.number);
-  session << absl::StrCat("INSERT INTO models (", kColumns,
-                          ") VALUES (:project, :number, :digest, :size, :arena, :build, :dataset, "
-                          ":impulse, :parent, :classes, :metrics, :metadata, :dataset_digest, "
-                          ":impulse_digest, :seed, :parent_digest, :trainer_digest, :created)"),
+  session << absl::StrCat(
+      "INSERT INTO models (", kColumns,
+      ") VALUES (:project, :number, :digest, :size, :arena, :build, :dataset, "
+      ":impulse, :parent, :classes, :metrics, :metadata, :dataset_digest, "
+      ":impulse_digest, :seed, :parent_digest, :trainer_digest, :created, :judged, "
+      ":instructions, :nanos, :trainer, :author)"),
       soci::use(row.project), soci::use(row.number), soci::use(row.digest),
       soci::use(row.size_bytes), soci::use(row.arena_bytes), soci::use(row.build),
       soci::use(row.dataset_version), soci::use(row.impulse), soci::use(row.parent_model),
       soci::use(row.classes), soci::use(row.trainer_metrics), soci::use(row.metadata),
       soci::use(row.dataset_digest), soci::use(row.impulse_digest), soci::use(row.seed),
-      soci::use(row.parent_digest), soci::use(row.trainer_digest), soci::use(row.create_micros);
+      soci::use(row.parent_digest), soci::use(row.trainer_digest), soci::use(row.create_micros),
+      soci::use(row.metrics), soci::use(row.cortex_m4_instructions),
+      soci::use(row.host_inference_nanos), soci::use(row.trainer), soci::use(row.import_author);
   return row.number;
 }
 

@@ -410,6 +410,14 @@ absl::StatusOr<v1::Model> ToProto(const Model& model) {
   for (const std::string& alias : model.aliases) {
     proto.add_aliases(alias);
   }
+  for (const Metric& metric : model.metrics) {
+    *proto.add_metrics() = ToProto(metric);
+  }
+  proto.set_cortex_m4_instructions(model.cortex_m4_instructions);
+  proto.set_host_inference_nanos(model.host_inference_nanos);
+  proto.set_seed(model.inputs.seed);
+  proto.set_trainer(model.trainer);
+  proto.set_import_author(model.import_author);
   if (!proto.mutable_metadata()->ParseFromString(model.metadata)) {
     return absl::InternalError(absl::StrCat("metadata of ", proto.name(), " does not parse"));
   }

@@ -83,13 +83,12 @@ absl::Status NpyWriter::AppendRow(const void* values) {
   return buffer_.size() >= kBufferBytes ? Flush() : absl::OkStatus();
 }
 
-absl::Status NpyWriter::MoveRow(std::size_t from, std::size_t to) {
+absl::Status NpyWriter::ReadRow(std::size_t row, void* values) {
   FIELDLOOP_RETURN_IF_ERROR(Flush());
-  std::string row(row_bytes_, '\0');
   std::size_t done = 0;
   while (done < row_bytes_) {
-    const ssize_t got = pread(file_, row.data() + done, row_bytes_ - done,
-                              static_cast<off_t>(kHeaderBytes + from * row_bytes_ + done));
+    const ssize_t got = pread(file_, static_cast<char*>(values) + done, row_bytes_ - done,
+                              static_cast<off_t>(kHeaderBytes + row * row_bytes_ + done));
     if (got < 0 && errno == EINTR) {
       continue;
     }
@@ -98,6 +97,12 @@ absl::Status NpyWriter::MoveRow(std::size_t from, std::size_t to) {
     }
     done += static_cast<std::size_t>(got);
   }
+  return absl::OkStatus();
+}
+
+absl::Status NpyWriter::MoveRow(std::size_t from, std::size_t to) {
+  std::string row(row_bytes_, '\0');
+  FIELDLOOP_RETURN_IF_ERROR(ReadRow(from, row.data()));
   return WriteAt(row.data(), row.size(), static_cast<std::int64_t>(kHeaderBytes + to * row_bytes_));
 }
 

@@ -31,9 +31,12 @@ class NpyWriter {
 
   // Appends one row of 4-byte elements. RESOURCE_EXHAUSTED when the disk is full.
   absl::Status AppendRow(const void* values);
+  // Reads a row that was appended, also after Finish if it was kept.
+  absl::Status ReadRow(std::size_t row, void* values);
   // Moves row `from` to row `to`, which is at or before it.
   absl::Status MoveRow(std::size_t from, std::size_t to);
-  // Cuts the file to its first `rows` rows and writes the header. Call once, last.
+  // Cuts the file to its first `rows` rows and writes the header. Call once; no row is appended or
+  // moved after it.
   absl::Status Finish(std::size_t rows);
 
   std::size_t rows() const { return rows_; }

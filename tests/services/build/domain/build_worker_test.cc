@@ -51,6 +51,7 @@ class BuildWorkerTest : public ::testing::Test {
                         .datasets = datasets_,
                         .trainer = trainer_,
                         .checker = checker_,
+                        .judge = judge_,
                         .work = *work_,
                         .blobs = *blobs_,
                         .running = running_,
@@ -88,6 +89,7 @@ class BuildWorkerTest : public ::testing::Test {
   FakeDatasets datasets_;
   FakeTrainer trainer_;
   FakeChecker checker_;
+  FakeJudge judge_;
   RecordingObserver observer_;
   RunningBuilds running_;
   ChangeSignal changes_;
@@ -121,10 +123,35 @@ TEST_F(BuildWorkerTest, ABuildBecomesAModelWithItsLineage) {
   EXPECT_EQ(model->impulse, "projects/motor/impulses/gait/versions/1");
   EXPECT_THAT(model->classes, ElementsAre("run", "walk"));
   EXPECT_THAT(model->trainer_metrics, ElementsAre(Metric{.name = "loss", .value = 0.5}));
+  EXPECT_EQ(model->trainer, build.trainer);
   EXPECT_EQ(*blobs_->Get(model->digest), "model bytes");
   EXPECT_THAT(observer_.done, ElementsAre(BuildState::kSucceeded));
   EXPECT_THAT(*queue_.Log("projects/motor/builds/1"), HasSubstr("trained\n"));
   EXPECT_FALSE(*worker_.RunOne());
+}
+
+TEST_F(BuildWorkerTest, AModelCarriesTheFiguresThatTheServiceItselfFound) {
+  datasets_.samples.push_back(SmallSample("d", "run", 2, /*testing=*/true));
+  Create();
+  RunOne();
+  const absl::StatusOr<Model> model = database_.models().Get("motor", 1);
+  ASSERT_THAT(model, IsOk());
+  // Two windows of "walk" and one of "run", all taken for "run".
+  EXPECT_THAT(model->metrics,
+              ::testing::IsSupersetOf({Metric{.name = "accuracy", .value = 1.0 / 3},
+                                       Metric{.name = "balanced_accuracy", .value = 0.5},
+                                       Metric{.name = "recall/run", .value = 1},
+                                       Metric{.name = "windows/walk", .value = 2}}));
+  EXPECT_EQ(model->cortex_m4_instructions, 5678);
+  EXPECT_EQ(model->host_inference_nanos, 90);
+}
+
+TEST_F(BuildWorkerTest, AModelThatCannotBeRunFailsItsBuild) {
+  judge_.failure = absl::InvalidArgumentError("a device cannot open the model: why");
+  Create();
+  RunOne();
+  EXPECT_EQ(Get(1).state, BuildState::kFailed);
+  EXPECT_EQ(Get(1).error, "a device cannot open the model: why");
 }
 
 TEST_F(BuildWorkerTest, TheTrainerSeesProgressStateAndTheParent) {

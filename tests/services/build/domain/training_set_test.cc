@@ -35,6 +35,15 @@ class MemoryTrainingSet final : public TrainingSetWriter {
     rows = finished;
     return absl::OkStatus();
   }
+  absl::Status ReadTesting(Sink sink) override {
+    auto row = rows.test.begin();
+    for (std::size_t i = 0; i < test.size(); ++i) {
+      if (rows.test_kept[i]) {
+        FIELDLOOP_RETURN_IF_ERROR(sink(*row++, test[i].data(), test[i].size()));
+      }
+    }
+    return absl::OkStatus();
+  }
   std::vector<std::vector<float>> train;
   std::vector<std::vector<float>> test;
   TrainingRows rows;

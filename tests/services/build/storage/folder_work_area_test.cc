@@ -83,6 +83,17 @@ TEST_F(FolderWorkAreaTest, ATrainingSetIsWrittenAsNpyFiles) {
   EXPECT_THAT(Values<std::int32_t>(groups), ElementsAre(7));
   EXPECT_THAT(Values<std::int32_t>(Content(work->data_path() + "/source_train.npy")),
               ElementsAre(1));
+
+  std::vector<WindowRow> read;
+  std::vector<float> read_values;
+  ASSERT_THAT(set->ReadTesting([&](const WindowRow& row, const float* window, std::size_t count) {
+    read.push_back(row);
+    read_values.insert(read_values.end(), window, window + count);
+    return absl::OkStatus();
+  }),
+              IsOk());
+  EXPECT_EQ(read, rows.test);
+  EXPECT_THAT(read_values, ElementsAre(1, 2, 5, 6));
 }
 
 TEST_F(FolderWorkAreaTest, ATrainingSetLargerThanTheBufferIsWhole) {

@@ -43,6 +43,11 @@ class ModelStoreContract : public ::testing::TestWithParam<StoreUnderTest> {
     model.parent_model = 7;
     model.classes = {"walk up", "run\n", ""};
     model.trainer_metrics = {{.name = "a b", .value = 0.1}};
+    model.metrics = {{.name = "recall/walk up", .value = 0.3}};
+    model.cortex_m4_instructions = 6'000'000'000;
+    model.host_inference_nanos = 7'000'000'000;
+    model.trainer = "mine sha256:ab";
+    model.import_author = "apiTokens/1";
     model.metadata = std::string("\0\xff meta", 7);
     model.inputs = {.dataset_digest = "d",
                     .impulse_digest = "i",

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "services/build/domain/build_observer.h"
 #include "services/build/domain/dataset_source.h"
 #include "services/build/domain/model_checker.h"
+#include "services/build/domain/model_judge.h"
 #include "services/build/domain/trainer.h"
 #include "services/common/access/access.h"
 #include "services/common/status/status_macros.h"
@@ -86,6 +88,30 @@ class FakeChecker final : public ModelChecker {
     return CheckedModel{.arena_bytes = 1234, .metadata = ""};
   }
   absl::Status failure;
+};
+
+// Opens every file as a model for windows of SmallRecipe that takes them all for "run".
+class FakeJudge final : public ModelJudge {
+ public:
+  absl::StatusOr<std::unique_ptr<OpenedModel>> Open(std::string /*file*/) override {
+    FIELDLOOP_RETURN_IF_ERROR(failure);
+    return std::make_unique<Opened>();
+  }
+  absl::Status failure;
+
+ private:
+  class Opened final : public OpenedModel {
+   public:
+    const Window& window() const override { return window_; }
+    const std::vector<std::string>& classes() const override { return classes_; }
+    std::int64_t cortex_m4_instructions() const override { return 5678; }
+    int Classify(const float* /*window*/) override { return 0; }
+    absl::Duration MeasureLatency() override { return absl::Nanoseconds(90); }
+
+   private:
+    const Window window_ = SmallRecipe().window;
+    const std::vector<std::string> classes_ = {"run", "walk"};
+  };
 };
 
 class RecordingObserver final : public BuildObserver {

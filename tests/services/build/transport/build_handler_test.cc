@@ -16,6 +16,7 @@
 
 #include "services/build/domain/build_worker.h"
 #include "services/build/storage/folder_work_area.h"
+#include "services/build/transport/impulse_model_judge.h"
 #include "services/build/transport/proto_conversion.h"
 #include "services/build/transport/tflite_model_checker.h"
 #include "services/common/blob/blob_store.h"
@@ -119,6 +120,7 @@ class BuildHandlerTest : public ::testing::Test {
   FakeDatasets datasets_;
   FakeTrainer trainer_;
   TfliteModelChecker checker_;
+  ImpulseModelJudge judge_{[] { return absl::ZeroDuration(); }};
   RecordingObserver observer_;
   RunningBuilds running_;
   ChangeSignal changes_;
@@ -132,6 +134,7 @@ class BuildHandlerTest : public ::testing::Test {
                        .datasets = datasets_,
                        .trainer = trainer_,
                        .checker = checker_,
+                       .judge = judge_,
                        .work = *work_,
                        .blobs = *blobs_,
                        .running = running_,
