@@ -4,12 +4,19 @@
 #include "services/distribution/domain/fleet_service.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop::distribution {
+namespace {
+
+constexpr std::size_t kDigestHexSize = 64;
+
+}  // namespace
 
 FleetService::FleetService(FleetStore& store, const DeviceTable& devices, const Clock& clock)
     : store_(store), devices_(devices), clock_(clock) {}
@@ -80,12 +87,19 @@ absl::StatusOr<DeviceState> FleetService::GetState(const std::string& device) {
   return state;
 }
 
-absl::StatusOr<DeviceStatePage> FleetService::ListStates(const std::string& project, int page_size,
+absl::StatusOr<DeviceStatePage> FleetService::ListStates(const std::string& project,
+                                                         const std::string& model_digest,
+                                                         int page_size,
                                                          absl::string_view page_token) {
+  if (!model_digest.empty() && model_digest.size() != kDigestHexSize) {
+    return absl::InvalidArgumentError(absl::StrCat("model_digest: got ", model_digest.size(),
+                                                   " characters, want 64 hex digits or nothing"));
+  }
   FIELDLOOP_ASSIGN_OR_RETURN(const int size, PageSize(page_size));
   FIELDLOOP_ASSIGN_OR_RETURN(const std::string after, DecodePageToken(page_token));
   DeviceStatePage page;
-  FIELDLOOP_ASSIGN_OR_RETURN(page.states, store_.ListStates(project, after, size + 1));
+  FIELDLOOP_ASSIGN_OR_RETURN(page.states,
+                             store_.ListStates(project, model_digest, after, size + 1));
   if (page.states.size() > static_cast<std::size_t>(size)) {
     page.states.resize(static_cast<std::size_t>(size));
     page.next_page_token = EncodePageToken(page.states.back().device);
@@ -104,7 +118,7 @@ absl::StatusOr<FleetSummary> FleetService::Summarize(const std::string& project)
   std::string after;
   while (true) {
     FIELDLOOP_ASSIGN_OR_RETURN(std::vector<DeviceState> states,
-                               store_.ListStates(project, after, kRows));
+                               store_.ListStates(project, "", after, kRows));
     for (DeviceState& state : states) {
       const std::optional<Device> device = devices_.Find(state.device);
       if (device.has_value() && device->revoked) {

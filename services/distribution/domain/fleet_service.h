@@ -46,7 +46,9 @@ class FleetService {
 
   // NOT_FOUND until the device has reported.
   absl::StatusOr<DeviceState> GetState(const std::string& device);
-  absl::StatusOr<DeviceStatePage> ListStates(const std::string& project, int page_size,
+  // Of all devices, or of those that run the model with a digest.
+  absl::StatusOr<DeviceStatePage> ListStates(const std::string& project,
+                                             const std::string& model_digest, int page_size,
                                              absl::string_view page_token);
   absl::StatusOr<FleetSummary> Summarize(const std::string& project);
 

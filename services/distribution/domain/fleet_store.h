@@ -32,8 +32,10 @@ class FleetStore {
   virtual absl::Status PutPresence(const std::vector<Presence>& presence) = 0;
   // NOT_FOUND.
   virtual absl::StatusOr<DeviceState> GetState(const std::string& device) = 0;
-  // By name, names after `after`.
+  // By name, names after `after`; only of devices that run the model `model_digest` unless it is
+  // empty.
   virtual absl::StatusOr<std::vector<DeviceState>> ListStates(const std::string& project,
+                                                              const std::string& model_digest,
                                                               const std::string& after,
                                                               int limit) = 0;
 

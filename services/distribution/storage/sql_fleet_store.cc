@@ -168,16 +168,23 @@ class SqlFleetStore final : public FleetStore {
   }
 
   absl::StatusOr<std::vector<DeviceState>> ListStates(const std::string& project,
+                                                      const std::string& model_digest,
                                                       const std::string& after,
                                                       int limit) override {
     std::vector<DeviceState> states;
     FIELDLOOP_RETURN_IF_ERROR(database_.Read([&](soci::session& session) {
       states.clear();
       StateRow row;
+      const std::string page = "device > :after ORDER BY device LIMIT :limit";
       soci::statement select =
-          (Select(session, "project = :project AND device > :after ORDER BY device LIMIT :limit",
-                  row),
-           soci::use(project), soci::use(after), soci::use(limit));
+          model_digest.empty()
+              ? soci::statement((Select(session, "project = :project AND " + page, row),
+                                 soci::use(project), soci::use(after), soci::use(limit)))
+              : soci::statement(
+                    (Select(session, "project = :project AND model_digest = :digest AND " + page,
+                            row),
+                     soci::use(project), soci::use(model_digest), soci::use(after),
+                     soci::use(limit)));
       select.execute();
       while (select.fetch()) {
         states.push_back(row.ToState());

@@ -64,9 +64,9 @@ grpc::Status DistributionHandler::ListDeviceStates(grpc::ServerContext* context,
   return ToGrpcStatus([&]() -> absl::Status {
     FIELDLOOP_RETURN_IF_ERROR(
         CheckCall(access_, *context, request->parent(), Role::kViewer).status());
-    FIELDLOOP_ASSIGN_OR_RETURN(
-        const DeviceStatePage page,
-        fleet_.ListStates(request->parent(), request->page_size(), request->page_token()));
+    FIELDLOOP_ASSIGN_OR_RETURN(const DeviceStatePage page,
+                               fleet_.ListStates(request->parent(), request->model_digest(),
+                                                 request->page_size(), request->page_token()));
     for (const DeviceState& state : page.states) {
       *response->add_device_states() = Describe(state, fleet_, devices_);
     }

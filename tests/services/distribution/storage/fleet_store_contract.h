@@ -8,6 +8,7 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -57,10 +58,30 @@ TEST_P(FleetStoreContract, StatesAreListedByDeviceWithinTheirProject) {
        {"projects/a/devices/y", "projects/a/devices/x", "projects/b/devices/z"}) {
     ASSERT_THAT(store_->PutState(State(device, 1)), ::fieldloop::testing::IsOk());
   }
-  EXPECT_EQ(store_->ListStates("projects/a", "", 10)->size(), 2U);
-  EXPECT_EQ(store_->ListStates("projects/a", "", 1)->front().device, "projects/a/devices/x");
-  EXPECT_EQ(store_->ListStates("projects/a", "projects/a/devices/x", 10)->front().device,
+  EXPECT_EQ(store_->ListStates("projects/a", "", "", 10)->size(), 2U);
+  EXPECT_EQ(store_->ListStates("projects/a", "", "", 1)->front().device, "projects/a/devices/x");
+  EXPECT_EQ(store_->ListStates("projects/a", "", "projects/a/devices/x", 10)->front().device,
             "projects/a/devices/y");
+}
+
+TEST_P(FleetStoreContract, StatesAreListedByTheModelThatRuns) {
+  for (const char* device : {"projects/a/devices/x", "projects/a/devices/y", "projects/a/devices/z",
+                             "projects/b/devices/x"}) {
+    DeviceState state = State(device, 1);
+    state.model_digest = std::string(device).back() == 'y' ? "bb" : "aa";
+    ASSERT_THAT(store_->PutState(state), ::fieldloop::testing::IsOk());
+  }
+  const auto names = [&](const std::string& after, int limit) {
+    std::vector<std::string> found;
+    for (const DeviceState& state : *store_->ListStates("projects/a", "aa", after, limit)) {
+      found.push_back(state.device);
+    }
+    return found;
+  };
+  EXPECT_THAT(names("", 10),
+              ::testing::ElementsAre("projects/a/devices/x", "projects/a/devices/z"));
+  EXPECT_THAT(names("", 1), ::testing::ElementsAre("projects/a/devices/x"));
+  EXPECT_THAT(names("projects/a/devices/x", 10), ::testing::ElementsAre("projects/a/devices/z"));
 }
 
 TEST_P(FleetStoreContract, PresenceChangesOnlyWhenADeviceWasHeard) {

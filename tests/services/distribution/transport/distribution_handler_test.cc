@@ -176,6 +176,34 @@ TEST_F(DistributionHandlerTest, DeviceStatesCarryAttributesAndAreSummedUp) {
   EXPECT_EQ(summary->models(0).trial_count(), 1);
 }
 
+TEST_F(DistributionHandlerTest, DevicesAreFoundByTheModelThatTheyRun) {
+  const std::string digest(64, 'a');
+  for (int i = 0; i < 3; ++i) {
+    DeviceState state;
+    state.device = DeviceName(i);
+    state.model_digest = i == 1 ? std::string(64, 'b') : digest;
+    ASSERT_THAT(all_.fleet.RecordState(state), IsOk());
+  }
+  v1::ListDeviceStatesRequest request;
+  request.set_parent(kProject);
+  request.set_model_digest(digest);
+  request.set_page_size(1);
+  const auto first = CallUnary(*stub_, &Stub::ListDeviceStates, request);
+  ASSERT_THAT(first, IsOk());
+  ASSERT_EQ(first->device_states_size(), 1);
+  EXPECT_EQ(first->device_states(0).device(), DeviceName(0));
+  request.set_page_token(first->next_page_token());
+  const auto second = CallUnary(*stub_, &Stub::ListDeviceStates, request);
+  ASSERT_THAT(second, IsOk());
+  ASSERT_EQ(second->device_states_size(), 1);
+  EXPECT_EQ(second->device_states(0).device(), DeviceName(2));
+  EXPECT_EQ(second->next_page_token(), "");
+
+  request.set_model_digest("abc");
+  EXPECT_THAT(CallUnary(*stub_, &Stub::ListDeviceStates, request),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_F(DistributionHandlerTest, WhoWasHeardSurvivesInTheStoreOnceFlushed) {
   DeviceState state;
   state.device = DeviceName(0);
