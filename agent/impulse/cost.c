@@ -21,18 +21,15 @@ uint64_t fl_operator_instructions(const fl_operator_t *op) {
     const uint64_t taps = (uint64_t)s->filter_height * s->filter_width;
     switch (op->code) {
         case FL_OP_CONV_2D:
+        case FL_OP_FULLY_CONNECTED:
             return PER_OPERATOR + PER_OUTPUT * outputs +
                    PER_PRODUCT * outputs * taps * s->in_channels;
         case FL_OP_DEPTHWISE_CONV_2D:
         case FL_OP_AVERAGE_POOL_2D:
         case FL_OP_MAX_POOL_2D:
             return PER_OPERATOR + PER_OUTPUT * outputs + 2 * PER_PRODUCT * outputs * taps;
-        case FL_OP_FULLY_CONNECTED:
-            return PER_OPERATOR +
-                   (uint64_t)r->rows * r->units * (PER_OUTPUT + PER_PRODUCT * (uint64_t)r->depth);
         case FL_OP_SOFTMAX:
         case FL_OP_LOGISTIC: return PER_OPERATOR + (uint64_t)r->rows * r->depth * PER_EXPONENTIAL;
-        case FL_OP_ADD: return PER_OPERATOR + PER_OUTPUT * 3 * (uint64_t)op->shape.sum.size;
         default: return PER_OPERATOR + PER_OUTPUT * (uint64_t)r->depth;
     }
 }

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** A positive real factor: multiplier * 2^(shift - 31), multiplier in [2^30, 2^31) or 0. */
+/** A positive real factor: multiplier * 2^(shift - 31), multiplier in [2^29, 2^31) or 0. */
 typedef struct fl_factor {
     int32_t multiplier;
     int32_t shift; /**< -31 to 30. */
@@ -27,22 +27,20 @@ static inline int32_t fl_limit(int32_t value, int32_t low, int32_t high) {
     return value < low ? low : value > high ? high : value;
 }
 
-/** High half of 2ab, rounded to nearest; the one overflow saturates. */
+/** High half of 2ab, rounded to nearest, halves up; the one overflow saturates. */
 static inline int32_t fl_high_mul(int32_t a, int32_t b) {
     if (a == INT32_MIN && b == INT32_MIN) {
         return INT32_MAX;
     }
-    const int64_t product = (int64_t)a * b;
-    const int64_t nudge = product >= 0 ? (int64_t)1 << 30 : 1 - ((int64_t)1 << 30);
-    return (int32_t)((product + nudge) / ((int64_t)1 << 31));
+    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
 }
 
 /** x / 2^exponent, halves away from zero; exponent 0 to 31. */
 static inline int32_t fl_rounding_shift_right(int32_t x, int32_t exponent) {
-    const uint32_t mask = (uint32_t)(((uint64_t)1 << exponent) - 1);
+    const uint32_t mask = ((uint32_t)1 << exponent) - 1;
     const uint32_t remainder = (uint32_t)x & mask;
     const uint32_t threshold = (mask >> 1) + (x < 0 ? 1u : 0u);
-    return (int32_t)((int64_t)x >> exponent) + (remainder > threshold ? 1 : 0);
+    return (x >> exponent) + (remainder > threshold ? 1 : 0);
 }
 
 /** x * 2^exponent, saturated; exponent 0 to 30. */
@@ -53,10 +51,10 @@ static inline int32_t fl_saturating_shift_left(int32_t x, int32_t exponent) {
 
 /** x * factor with the two roundings of TensorFlow Lite Micro's default. */
 static inline int32_t fl_scale_by(int32_t x, fl_factor_t factor) {
-    const int32_t left = factor.shift > 0 ? factor.shift : 0;
-    const int32_t right = factor.shift > 0 ? 0 : -factor.shift;
-    return fl_rounding_shift_right(
-        fl_high_mul(fl_saturating_shift_left(x, left), factor.multiplier), right);
+    if (factor.shift > 0) {
+        return fl_high_mul(fl_saturating_shift_left(x, factor.shift), factor.multiplier);
+    }
+    return fl_rounding_shift_right(fl_high_mul(x, factor.multiplier), -factor.shift);
 }
 
 /** Factor of a positive finite real number; false if it is too large. Too small becomes 0. */

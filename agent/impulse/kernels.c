@@ -7,27 +7,23 @@
 #include <stddef.h>
 #include <string.h>
 
-static int8_t finish(const fl_operator_t *op, int32_t value) {
-    return (int8_t)(fl_limit(value, op->low, op->high) + op->output_zero_point);
+#include "agent/impulse/dot.h"
+
+static const int8_t *values_at(const fl_memory_t *memory, fl_place_t place) {
+    const uint8_t *base = (place & FL_PLACE_IN_MODEL) != 0 ? memory->model : memory->arena;
+    return (const int8_t *)(base + (place & ~FL_PLACE_IN_MODEL));
 }
 
-static void fully_connected(const fl_operator_t *op) {
-    const fl_rows_t *shape = &op->shape.rows;
-    const int8_t *input = op->input;
-    int8_t *output = op->output;
-    for (uint32_t row = 0; row < shape->rows; ++row) {
-        const int8_t *weights = op->weights;
-        for (uint32_t unit = 0; unit < shape->units; ++unit) {
-            const fl_channel_t *channel = &op->channels[unit];
-            int32_t sum = channel->bias;
-            for (uint32_t i = 0; i < shape->depth; ++i) {
-                sum += (int32_t)input[i] * weights[i];
-            }
-            *output++ = finish(op, fl_scale_by(sum, channel->factor));
-            weights += shape->depth;
-        }
-        input += shape->depth;
-    }
+static int8_t *output_of(const fl_operator_t *op, const fl_memory_t *memory) {
+    return (int8_t *)(memory->arena + op->output);
+}
+
+static const fl_channel_t *channels_of(const fl_operator_t *op, const fl_memory_t *memory) {
+    return (const void *)(memory->arena + op->channels);
+}
+
+static int8_t finish(const fl_operator_t *op, int32_t value) {
+    return (int8_t)(fl_limit(value, op->low, op->high) + op->output_zero_point);
 }
 
 /* The taps of a filter that fall on the image, along one dimension. */
@@ -70,54 +66,165 @@ static const int8_t *pixel(const fl_sliding_t *s, const int8_t *image, span_t ro
     return image + (y * s->in_width + x) * s->in_channels;
 }
 
-static void conv_pixel(const fl_operator_t *op, const int8_t *image, span_t rows, span_t columns,
-                       int8_t *output) {
+/* Says whether the pixels of a whole filter follow each other in the image. */
+static bool is_contiguous(const fl_sliding_t *s) {
+    const bool one_row = s->filter_height == 1;
+    const bool whole_rows = s->dilation_height == 1 && s->filter_width == s->in_width;
+    return (s->filter_width == 1 || s->dilation_width == 1) && (one_row || whole_rows);
+}
+
+static bool is_whole(span_t span, uint32_t taps) {
+    return span.first == 0 && span.end == (int32_t)taps;
+}
+
+bool fl_conv_needs_scratch(const fl_sliding_t *s) {
+    return !is_contiguous(s) || !is_whole(rows_of(s, 0), s->filter_height) ||
+           !is_whole(columns_of(s, 0), s->filter_width) ||
+           !is_whole(rows_of(s, s->out_height - 1u), s->filter_height) ||
+           !is_whole(columns_of(s, s->out_width - 1u), s->filter_width);
+}
+
+/* Copies what is under the filter; beside the image there is the zero point, which adds nothing. */
+static void gather(const fl_operator_t *op, const int8_t *image, span_t rows, span_t columns,
+                   int8_t *patch) {
     const fl_sliding_t *s = &op->shape.sliding;
-    const size_t filter_size = (size_t)s->filter_height * s->filter_width * s->in_channels;
-    for (uint32_t out = 0; out < s->out_channels; ++out) {
-        const int8_t *filter = op->weights + out * filter_size;
-        int32_t sum = op->channels[out].bias;
-        for (int32_t row = rows.first; row < rows.end; ++row) {
-            for (int32_t column = columns.first; column < columns.end; ++column) {
-                const int8_t *values = pixel(s, image, rows, columns, row, column);
-                const int8_t *weights =
-                    filter + ((size_t)row * s->filter_width + (size_t)column) * s->in_channels;
-                for (uint32_t i = 0; i < s->in_channels; ++i) {
-                    sum += (values[i] - op->input_zero_point) * weights[i];
-                }
-            }
+    const size_t size = s->in_channels;
+    const size_t row_size = s->filter_width * size;
+    memset(patch, op->input_zero_point, s->filter_height * row_size);
+    for (int32_t row = rows.first; row < rows.end; ++row) {
+        int8_t *target = patch + (size_t)row * row_size + (size_t)columns.first * size;
+        const int8_t *source = pixel(s, image, rows, columns, row, columns.first);
+        if (s->dilation_width == 1) {
+            memcpy(target, source, (size_t)(columns.end - columns.first) * size);
+            continue;
         }
-        output[out] = finish(op, fl_scale_by(sum, op->channels[out].factor));
+        for (int32_t column = columns.first; column < columns.end; ++column) {
+            memcpy(target, source, size);
+            target += size;
+            source += s->dilation_width * size;
+        }
     }
 }
 
-static void depthwise_pixel(const fl_operator_t *op, const int8_t *image, span_t rows,
-                            span_t columns, int8_t *output) {
+/* All output channels of one pixel, from the values under the filter. */
+static void conv_pixel(const fl_operator_t *op, const fl_memory_t *memory, const int8_t *patch,
+                       int8_t *output) {
     const fl_sliding_t *s = &op->shape.sliding;
-    for (uint32_t out = 0; out < s->out_channels; ++out) {
-        const uint32_t in = out / s->depth_multiplier;
-        int32_t sum = op->channels[out].bias;
-        for (int32_t row = rows.first; row < rows.end; ++row) {
-            for (int32_t column = columns.first; column < columns.end; ++column) {
-                const int32_t value = pixel(s, image, rows, columns, row, column)[in];
-                const size_t tap = (size_t)row * s->filter_width + (size_t)column;
-                sum += (value - op->input_zero_point) * op->weights[tap * s->out_channels + out];
-            }
+    const uint32_t size = (uint32_t)s->filter_height * s->filter_width * s->in_channels;
+    const int32_t offset = -op->input_zero_point;
+    const int8_t *weights = (const int8_t *)memory->model + op->weights;
+    const fl_channel_t *channel = channels_of(op, memory);
+    const fl_channel_t *end = channel + s->out_channels;
+    for (; end - channel >= FL_DOT_FILTERS; channel += FL_DOT_FILTERS) {
+        int32_t sums[FL_DOT_FILTERS] = {channel[0].bias, channel[1].bias};
+        fl_dot_filters(patch, weights, size, offset, sums);
+        *output++ = finish(op, fl_scale_by(sums[0], channel[0].factor));
+        *output++ = finish(op, fl_scale_by(sums[1], channel[1].factor));
+        weights += (size_t)FL_DOT_FILTERS * size;
+    }
+    for (; channel < end; ++channel) {
+        const int32_t sum = fl_dot(patch, weights, size, offset, channel->bias);
+        *output++ = finish(op, fl_scale_by(sum, channel->factor));
+        weights += size;
+    }
+}
+
+static void conv_window(const fl_operator_t *op, const fl_memory_t *memory, const int8_t *image,
+                        span_t rows, span_t columns, int8_t *output) {
+    const fl_sliding_t *s = &op->shape.sliding;
+    if (is_contiguous(s) && is_whole(rows, s->filter_height) &&
+        is_whole(columns, s->filter_width)) {
+        conv_pixel(op, memory, pixel(s, image, rows, columns, 0, 0), output);
+        return;
+    }
+    gather(op, image, rows, columns, memory->scratch);
+    conv_pixel(op, memory, memory->scratch, output);
+}
+
+/* One output channel, `values` and `weights` at the first tap inside. */
+static int32_t depthwise_sum(const fl_operator_t *op, const int8_t *values, const int8_t *weights,
+                             span_t rows, span_t columns, int32_t sum) {
+    const fl_sliding_t *s = &op->shape.sliding;
+    const size_t row_step = (size_t)s->dilation_height * s->in_width * s->in_channels;
+    const size_t column_step = (size_t)s->dilation_width * s->in_channels;
+    const size_t weights_step = (size_t)s->filter_width * s->out_channels;
+    const int32_t count = columns.end - columns.first;
+    for (int32_t row = rows.first; row < rows.end; ++row) {
+        const int8_t *value = values;
+        const int8_t *weight = weights;
+        for (int32_t i = 0; i < count; ++i) {
+            sum += (*value - op->input_zero_point) * *weight;
+            value += column_step;
+            weight += s->out_channels;
         }
-        output[out] = finish(op, fl_scale_by(sum, op->channels[out].factor));
+        values += row_step;
+        weights += weights_step;
+    }
+    return sum;
+}
+
+/* FL_DOT_CHANNELS channels at a time, as many as there are whole groups; returns how many. */
+static uint32_t depthwise_groups(const fl_operator_t *op, const fl_channel_t *channels,
+                                 const int8_t *values, const int8_t *weights, span_t rows,
+                                 span_t columns, int8_t *output) {
+    const fl_sliding_t *s = &op->shape.sliding;
+    const size_t row_step = (size_t)s->dilation_height * s->in_width * s->in_channels;
+    const uint32_t column_step = (uint32_t)s->dilation_width * s->in_channels;
+    const size_t weights_step = (size_t)s->filter_width * s->out_channels;
+    uint32_t done = 0;
+    for (; done + FL_DOT_CHANNELS <= s->out_channels; done += FL_DOT_CHANNELS) {
+        int32_t sums[FL_DOT_CHANNELS];
+        for (uint32_t i = 0; i < FL_DOT_CHANNELS; ++i) {
+            sums[i] = channels[done + i].bias;
+        }
+        const int8_t *value = values + done;
+        const int8_t *weight = weights + done;
+        for (int32_t row = rows.first; row < rows.end; ++row) {
+            fl_dot_channels(value, column_step, weight, s->out_channels,
+                            (uint32_t)(columns.end - columns.first), -op->input_zero_point, sums);
+            value += row_step;
+            weight += weights_step;
+        }
+        for (uint32_t i = 0; i < FL_DOT_CHANNELS; ++i) {
+            output[done + i] = finish(op, fl_scale_by(sums[i], channels[done + i].factor));
+        }
+    }
+    return done;
+}
+
+static void depthwise_window(const fl_operator_t *op, const fl_memory_t *memory,
+                             const int8_t *image, span_t rows, span_t columns, int8_t *output) {
+    const fl_sliding_t *s = &op->shape.sliding;
+    const fl_channel_t *channels = channels_of(op, memory);
+    const int8_t *values = pixel(s, image, rows, columns, rows.first, columns.first);
+    const size_t first_tap = (size_t)rows.first * s->filter_width + (size_t)columns.first;
+    const int8_t *weights =
+        (const int8_t *)memory->model + op->weights + first_tap * s->out_channels;
+    uint32_t out = 0;
+    if (s->depth_multiplier == 1) {
+        out = depthwise_groups(op, channels, values, weights, rows, columns, output);
+    }
+    for (; out < s->out_channels; ++out) {
+        const int8_t *value = values + out / s->depth_multiplier;
+        const int32_t sum =
+            depthwise_sum(op, value, weights + out, rows, columns, channels[out].bias);
+        output[out] = finish(op, fl_scale_by(sum, channels[out].factor));
     }
 }
 
 /* Input and output have the same quantisation. */
-static void average_pixel(const fl_operator_t *op, const int8_t *image, span_t rows, span_t columns,
-                          int8_t *output) {
+static void average_window(const fl_operator_t *op, const fl_memory_t *memory, const int8_t *image,
+                           span_t rows, span_t columns, int8_t *output) {
+    (void)memory;
     const fl_sliding_t *s = &op->shape.sliding;
     const int32_t count = (rows.end - rows.first) * (columns.end - columns.first);
     for (uint32_t channel = 0; channel < s->out_channels; ++channel) {
         int32_t sum = 0;
         for (int32_t row = rows.first; row < rows.end; ++row) {
+            const int8_t *value = pixel(s, image, rows, columns, row, columns.first) + channel;
             for (int32_t column = columns.first; column < columns.end; ++column) {
-                sum += pixel(s, image, rows, columns, row, column)[channel];
+                sum += *value;
+                value += s->in_channels;
             }
         }
         const int32_t average = sum > 0 ? (sum + count / 2) / count : (sum - count / 2) / count;
@@ -125,36 +232,52 @@ static void average_pixel(const fl_operator_t *op, const int8_t *image, span_t r
     }
 }
 
-static void max_pixel(const fl_operator_t *op, const int8_t *image, span_t rows, span_t columns,
-                      int8_t *output) {
+static void max_window(const fl_operator_t *op, const fl_memory_t *memory, const int8_t *image,
+                       span_t rows, span_t columns, int8_t *output) {
+    (void)memory;
     const fl_sliding_t *s = &op->shape.sliding;
     for (uint32_t channel = 0; channel < s->out_channels; ++channel) {
         int32_t largest = INT8_MIN;
         for (int32_t row = rows.first; row < rows.end; ++row) {
+            const int8_t *value = pixel(s, image, rows, columns, row, columns.first) + channel;
             for (int32_t column = columns.first; column < columns.end; ++column) {
-                const int32_t value = pixel(s, image, rows, columns, row, column)[channel];
-                largest = value > largest ? value : largest;
+                largest = *value > largest ? *value : largest;
+                value += s->in_channels;
             }
         }
         output[channel] = finish(op, largest - op->output_zero_point);
     }
 }
 
-typedef void pixel_function_t(const fl_operator_t *op, const int8_t *image, span_t rows,
-                              span_t columns, int8_t *output);
+/* Computes all channels of one output pixel. */
+typedef void window_function_t(const fl_operator_t *op, const fl_memory_t *memory,
+                               const int8_t *image, span_t rows, span_t columns, int8_t *output);
 
-static void slide(const fl_operator_t *op, pixel_function_t *compute) {
+static void slide(const fl_operator_t *op, const fl_memory_t *memory, window_function_t *compute) {
     const fl_sliding_t *s = &op->shape.sliding;
-    const int8_t *image = op->input;
-    int8_t *output = op->output;
+    const int8_t *image = values_at(memory, op->input);
+    int8_t *output = output_of(op, memory);
     for (uint32_t batch = 0; batch < s->batches; ++batch) {
         for (uint32_t y = 0; y < s->out_height; ++y) {
+            const span_t rows = rows_of(s, y);
             for (uint32_t x = 0; x < s->out_width; ++x) {
-                compute(op, image, rows_of(s, y), columns_of(s, x), output);
+                compute(op, memory, image, rows, columns_of(s, x), output);
                 output += s->out_channels;
             }
         }
         image += (size_t)s->in_height * s->in_width * s->in_channels;
+    }
+}
+
+/* Every row is an image of one pixel. */
+static void fully_connected(const fl_operator_t *op, const fl_memory_t *memory) {
+    const fl_sliding_t *s = &op->shape.sliding;
+    const int8_t *input = values_at(memory, op->input);
+    int8_t *output = output_of(op, memory);
+    for (uint32_t row = 0; row < s->batches; ++row) {
+        conv_pixel(op, memory, input, output);
+        input += s->in_channels;
+        output += s->out_channels;
     }
 }
 
@@ -197,11 +320,14 @@ static void softmax_row(const fl_rows_t *shape, const int8_t *input, int8_t *out
     }
 }
 
-static void softmax(const fl_operator_t *op) {
+static void softmax(const fl_operator_t *op, const fl_memory_t *memory) {
     const fl_rows_t *shape = &op->shape.rows;
+    const int8_t *input = values_at(memory, op->input);
+    int8_t *output = output_of(op, memory);
     for (uint32_t row = 0; row < shape->rows; ++row) {
-        const size_t start = (size_t)row * shape->depth;
-        softmax_row(shape, op->input + start, op->output + start);
+        softmax_row(shape, input, output);
+        input += shape->depth;
+        output += shape->depth;
     }
 }
 
@@ -215,10 +341,12 @@ static int32_t logistic_of(int32_t x) {
     return x > 0 ? positive : INT32_MAX - positive;
 }
 
-static void logistic(const fl_operator_t *op) {
+static void logistic(const fl_operator_t *op, const fl_memory_t *memory) {
     const fl_rows_t *shape = &op->shape.rows;
+    const int8_t *input = values_at(memory, op->input);
+    int8_t *output = output_of(op, memory);
     for (uint32_t i = 0; i < shape->depth; ++i) {
-        const int32_t centred = op->input[i] - op->input_zero_point;
+        const int32_t centred = input[i] - op->input_zero_point;
         int32_t result = 0;
         if (centred >= shape->radius) {
             result = 255;
@@ -226,41 +354,169 @@ static void logistic(const fl_operator_t *op) {
             const int32_t scaled = fl_scale_by(centred, shape->factor);
             result = fl_rounding_shift_right(logistic_of(scaled), 31 - 8);
         }
-        op->output[i] = (int8_t)fl_limit(result - 128, INT8_MIN, INT8_MAX);
+        output[i] = (int8_t)fl_limit(result - 128, INT8_MIN, INT8_MAX);
     }
 }
 
-static void add(const fl_operator_t *op) {
-    const fl_sum_t *shape = &op->shape.sum;
+/* Computes `count` values; a step of 0 repeats the one value of an operand. */
+typedef void pair_function_t(const fl_operator_t *op, const int8_t *input, uint32_t input_step,
+                             const int8_t *other, uint32_t other_step, uint32_t count,
+                             int8_t *output);
+
+static void add(const fl_operator_t *op, const int8_t *input, uint32_t input_step,
+                const int8_t *other, uint32_t other_step, uint32_t count, int8_t *output) {
+    const fl_pair_t *shape = &op->shape.pair;
     const int32_t unit = (int32_t)1 << FL_ADD_LEFT_SHIFT;
-    for (uint32_t i = 0; i < shape->size; ++i) {
-        const int32_t input = (op->input[i] - op->input_zero_point) * unit;
-        const int32_t other = (op->other[i] - shape->other_zero_point) * unit;
+    for (uint32_t i = 0; i < count; ++i) {
+        const int32_t a = (*input - op->input_zero_point) * unit;
+        const int32_t b = (*other - shape->other_zero_point) * unit;
         const int32_t sum =
-            fl_scale_by(input, shape->input_factor) + fl_scale_by(other, shape->other_factor);
-        op->output[i] = finish(op, fl_scale_by(sum, shape->output_factor));
+            fl_scale_by(a, shape->input_factor) + fl_scale_by(b, shape->other_factor);
+        output[i] = finish(op, fl_scale_by(sum, shape->output_factor));
+        input += input_step;
+        other += other_step;
     }
 }
 
-static void quantize(const fl_operator_t *op) {
+static void mul(const fl_operator_t *op, const int8_t *input, uint32_t input_step,
+                const int8_t *other, uint32_t other_step, uint32_t count, int8_t *output) {
+    const fl_pair_t *shape = &op->shape.pair;
+    for (uint32_t i = 0; i < count; ++i) {
+        const int32_t product =
+            (*input - op->input_zero_point) * (*other - shape->other_zero_point);
+        output[i] = finish(op, fl_scale_by(product, shape->output_factor));
+        input += input_step;
+        other += other_step;
+    }
+}
+
+/* Steps of an operand along four dimensions, 0 where it is repeated. */
+static void pair_steps(const uint32_t dims[4], uint8_t repeats, uint32_t steps[4]) {
+    uint32_t step = 1;
+    for (uint32_t i = 4; i-- > 0;) {
+        const bool repeated = (repeats & 1u << i) != 0;
+        steps[i] = repeated ? 0 : step;
+        step *= repeated ? 1 : dims[i];
+    }
+}
+
+static void run_pair(const fl_operator_t *op, const fl_memory_t *memory, pair_function_t *compute) {
+    const fl_pair_t *shape = &op->shape.pair;
+    const uint32_t *dims = shape->dims;
+    const int8_t *input = values_at(memory, op->input);
+    const int8_t *other = values_at(memory, op->other);
+    int8_t *output = output_of(op, memory);
+    uint32_t a[4];
+    uint32_t b[4];
+    pair_steps(dims, shape->input_repeats, a);
+    pair_steps(dims, shape->other_repeats, b);
+    for (uint32_t i = 0; i < dims[0]; ++i) {
+        for (uint32_t j = 0; j < dims[1]; ++j) {
+            for (uint32_t k = 0; k < dims[2]; ++k) {
+                compute(op, input + i * a[0] + j * a[1] + k * a[2], a[3],
+                        other + i * b[0] + j * b[1] + k * b[2], b[3], dims[3], output);
+                output += dims[3];
+            }
+        }
+    }
+}
+
+/* Sum over the reduced dimensions of what lies at `input`. */
+static int32_t sum_over(const uint32_t inner[4], const uint32_t steps[4], const int8_t *input) {
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < inner[0]; ++i) {
+        for (uint32_t j = 0; j < inner[1]; ++j) {
+            for (uint32_t k = 0; k < inner[2]; ++k) {
+                const int8_t *value = input + i * steps[0] + j * steps[1] + k * steps[2];
+                for (uint32_t l = 0; l < inner[3]; ++l) {
+                    sum += value[l];
+                }
+            }
+        }
+    }
+    return sum;
+}
+
+static void mean(const fl_operator_t *op, const fl_memory_t *memory) {
+    const fl_mean_t *shape = &op->shape.mean;
+    const int8_t *input = values_at(memory, op->input);
+    int8_t *output = output_of(op, memory);
+    uint32_t outer[4];
+    uint32_t inner[4];
+    uint32_t steps[4];
+    pair_steps(shape->dims, 0, steps);
+    for (uint32_t i = 0; i < 4; ++i) {
+        const bool reduced = (shape->reduced & 1u << i) != 0;
+        outer[i] = reduced ? 1 : shape->dims[i];
+        inner[i] = reduced ? shape->dims[i] : 1;
+    }
+    const int32_t zero = op->input_zero_point * shape->count;
+    for (uint32_t i = 0; i < outer[0]; ++i) {
+        for (uint32_t j = 0; j < outer[1]; ++j) {
+            for (uint32_t k = 0; k < outer[2]; ++k) {
+                const int8_t *value = input + i * steps[0] + j * steps[1] + k * steps[2];
+                for (uint32_t l = 0; l < outer[3]; ++l) {
+                    const int32_t sum = sum_over(inner, steps, value + l);
+                    *output++ = finish(op, fl_scale_by(sum - zero, shape->factor));
+                }
+            }
+        }
+    }
+}
+
+static void pad(const fl_operator_t *op, const fl_memory_t *memory) {
+    const fl_pad_t *s = &op->shape.pad;
+    const int8_t *input = values_at(memory, op->input);
+    int8_t *output = output_of(op, memory);
+    memset(output, op->output_zero_point, (size_t)s->out[0] * s->out[1] * s->out[2] * s->out[3]);
+    for (uint32_t i = 0; i < s->in[0]; ++i) {
+        for (uint32_t j = 0; j < s->in[1]; ++j) {
+            for (uint32_t k = 0; k < s->in[2]; ++k) {
+                const size_t row =
+                    ((size_t)(i + s->before[0]) * s->out[1] + j + s->before[1]) * s->out[2] + k +
+                    s->before[2];
+                memcpy(output + row * s->out[3] + s->before[3], input, s->in[3]);
+                input += s->in[3];
+            }
+        }
+    }
+}
+
+static void copy(const fl_operator_t *op, const fl_memory_t *memory) {
+    const fl_copy_t *shape = &op->shape.copy;
+    const int8_t *input = values_at(memory, op->input);
+    int8_t *output = output_of(op, memory);
+    for (uint32_t row = 0; row < shape->rows; ++row) {
+        memcpy(output, input, shape->size);
+        input += shape->size;
+        output += shape->output_stride;
+    }
+}
+
+static void quantize(const fl_operator_t *op, const fl_memory_t *memory) {
     const fl_rows_t *shape = &op->shape.rows;
+    const int8_t *input = values_at(memory, op->input);
+    int8_t *output = output_of(op, memory);
     for (uint32_t i = 0; i < shape->depth; ++i) {
-        op->output[i] = finish(op, fl_scale_by(op->input[i] - op->input_zero_point, shape->factor));
+        output[i] = finish(op, fl_scale_by(input[i] - op->input_zero_point, shape->factor));
     }
 }
 
-void fl_operator_run(const fl_operator_t *op) {
+void fl_operator_run(const fl_operator_t *op, const fl_memory_t *memory) {
     switch (op->code) {
-        case FL_OP_ADD: add(op); break;
-        case FL_OP_AVERAGE_POOL_2D: slide(op, average_pixel); break;
-        case FL_OP_CONV_2D: slide(op, conv_pixel); break;
-        case FL_OP_DEPTHWISE_CONV_2D: slide(op, depthwise_pixel); break;
-        case FL_OP_FULLY_CONNECTED: fully_connected(op); break;
-        case FL_OP_LOGISTIC: logistic(op); break;
-        case FL_OP_MAX_POOL_2D: slide(op, max_pixel); break;
-        case FL_OP_RESHAPE: memcpy(op->output, op->input, op->shape.rows.depth); break;
-        case FL_OP_SOFTMAX: softmax(op); break;
-        case FL_OP_QUANTIZE: quantize(op); break;
-        default: break; /* Not reached: fl_network_open refuses other codes. */
+        case FL_OP_ADD: run_pair(op, memory, add); break;
+        case FL_OP_AVERAGE_POOL_2D: slide(op, memory, average_window); break;
+        case FL_OP_CONV_2D: slide(op, memory, conv_window); break;
+        case FL_OP_DEPTHWISE_CONV_2D: slide(op, memory, depthwise_window); break;
+        case FL_OP_FULLY_CONNECTED: fully_connected(op, memory); break;
+        case FL_OP_LOGISTIC: logistic(op, memory); break;
+        case FL_OP_MAX_POOL_2D: slide(op, memory, max_window); break;
+        case FL_OP_MEAN: mean(op, memory); break;
+        case FL_OP_MUL: run_pair(op, memory, mul); break;
+        case FL_OP_PAD: pad(op, memory); break;
+        case FL_OP_QUANTIZE: quantize(op, memory); break;
+        case FL_OP_RESHAPE: copy(op, memory); break;
+        case FL_OP_SOFTMAX: softmax(op, memory); break;
+        default: break; /* Not reached: the builder refuses other codes. */
     }
 }

@@ -27,9 +27,14 @@ typedef struct fl_activation {
     uint8_t last;  /**< Last step that reads it. */
 } fl_activation_t;
 
-/** The plan of a network. Entry 0 is its input, entry i + 1 the output of operator i. */
+/**
+ * The plan of a network. Entry 0 is its input, entry i + 1 the output of operator i. A QUANTIZE
+ * from float32 at the beginning and a DEQUANTIZE at the end are not part of it: the network's input
+ * and output are the int8 tensors behind and before them.
+ */
 typedef struct fl_plan {
-    uint32_t operators; /**< First element of the vector of operators in the file. */
+    uint32_t operators;      /**< First element of the vector of operators in the file. */
+    uint32_t first_operator; /**< Index of operator 0 in the file: 1 after a QUANTIZE, or 0. */
     uint32_t operator_count;
     int32_t output;          /**< Entry of the network's output. */
     size_t activations_size; /**< Bytes. */
@@ -41,6 +46,9 @@ fl_status_t fl_plan_make(fl_plan_t *plan, fl_tflite_t *file);
 
 /** Entry of a tensor that is written before `step`; -1 if there is none. */
 int32_t fl_plan_find(const fl_plan_t *plan, uint32_t tensor, uint32_t step);
+
+/** Code of an operator; FL_ERR_CORRUPT, FL_ERR_UNSUPPORTED for one that is not in 0 to 254. */
+fl_status_t fl_plan_code(fl_tflite_t *file, uint32_t operator_table, uint8_t *code);
 
 /**
  * Splits fl_network_arena_size: what must stay between runs, then what is only used by

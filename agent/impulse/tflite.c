@@ -39,8 +39,18 @@ static bool inside(const fl_tflite_t *file, uint64_t position, uint64_t length) 
     return position + length <= file->size;
 }
 
+#if FIELDLOOP_AGENT_STATUS_TEXT
+fl_status_t fl_tflite_refuse(fl_tflite_t *file, fl_status_t status, const char *reason) {
+    if (file->reason == NULL) {
+        file->reason = reason;
+    }
+    return status;
+}
+#endif
+
 static uint32_t broken(fl_tflite_t *file) {
     file->corrupt = true;
+    (void)FL_REFUSE(file, FL_ERR_CORRUPT, "an offset points outside the file");
     return 0;
 }
 
@@ -133,17 +143,15 @@ uint32_t fl_tflite_element(fl_tflite_t *file, uint32_t vector, uint32_t index) {
 fl_status_t fl_tflite_open(fl_tflite_t *file, const uint8_t *data, size_t size) {
     *file = (fl_tflite_t){.data = data};
     if (size < FIRST_TABLE || memcmp(data + 4, "TFL3", 4) != 0) {
-        return FL_ERR_CORRUPT;
+        return FL_REFUSE(file, FL_ERR_CORRUPT, "the file does not begin as a TFL3 flatbuffer");
     }
     /* Offsets are 31 bits in practice; this also keeps every sum below within 32 bits. */
     if (size > INT32_MAX) {
-        return FL_ERR_UNSUPPORTED;
+        return FL_REFUSE(file, FL_ERR_UNSUPPORTED, "the file is larger than 2 GiB");
     }
     file->size = (uint32_t)size;
     file->root = follow(file, 0);
-    if (file->corrupt) {
-        return FL_ERR_CORRUPT;
-    }
+    FL_RETURN_IF_BROKEN(file);
     const int32_t version = fl_tflite_i32(file, file->root, MODEL_VERSION, 0);
     uint32_t subgraph_count = 0;
     const uint32_t subgraphs =
@@ -151,11 +159,12 @@ fl_status_t fl_tflite_open(fl_tflite_t *file, const uint8_t *data, size_t size) 
     file->operator_codes =
         fl_tflite_vector(file, file->root, MODEL_OPERATOR_CODES, 4, &file->operator_code_count);
     file->buffers = fl_tflite_vector(file, file->root, MODEL_BUFFERS, 4, &file->buffer_count);
-    if (file->corrupt || subgraph_count == 0) {
-        return FL_ERR_CORRUPT;
+    FL_RETURN_IF_BROKEN(file);
+    if (subgraph_count == 0) {
+        return FL_REFUSE(file, FL_ERR_CORRUPT, "the model has no subgraph");
     }
     if (version != 3) {
-        return FL_ERR_UNSUPPORTED;
+        return FL_REFUSE(file, FL_ERR_UNSUPPORTED, "the version of the schema is not 3");
     }
     file->subgraph = fl_tflite_element(file, subgraphs, 0);
     file->tensors =
@@ -168,18 +177,16 @@ fl_status_t fl_tflite_buffer(fl_tflite_t *file, uint32_t index, const uint8_t **
     *data = NULL;
     *size = 0;
     if (index >= file->buffer_count) {
-        return FL_ERR_CORRUPT;
+        return FL_REFUSE(file, FL_ERR_CORRUPT, "the index of a buffer is out of range");
     }
     const uint32_t buffer = fl_tflite_element(file, file->buffers, index);
     uint32_t count = 0;
     const uint32_t content = fl_tflite_vector(file, buffer, BUFFER_DATA, 1, &count);
     const bool outside =
         fl_tflite_has(file, buffer, BUFFER_OFFSET) || fl_tflite_has(file, buffer, BUFFER_SIZE);
-    if (file->corrupt) {
-        return FL_ERR_CORRUPT;
-    }
+    FL_RETURN_IF_BROKEN(file);
     if (outside) {
-        return FL_ERR_UNSUPPORTED;
+        return FL_REFUSE(file, FL_ERR_UNSUPPORTED, "a buffer lies outside the flatbuffer");
     }
     if (count > 0) {
         *data = file->data + content;
@@ -190,22 +197,20 @@ fl_status_t fl_tflite_buffer(fl_tflite_t *file, uint32_t index, const uint8_t **
 
 static fl_status_t read_shape(fl_tflite_t *file, uint32_t table, fl_tensor_t *tensor) {
     const uint32_t shape = fl_tflite_vector(file, table, TENSOR_SHAPE, 4, &tensor->rank);
-    if (file->corrupt) {
-        return FL_ERR_CORRUPT;
-    }
-    if (tensor->rank == 0 || tensor->rank > FL_TFLITE_MAX_RANK) {
-        return FL_ERR_UNSUPPORTED;
+    FL_RETURN_IF_BROKEN(file);
+    if (tensor->rank > FL_TFLITE_MAX_RANK) {
+        return FL_REFUSE(file, FL_ERR_UNSUPPORTED, "a tensor has more than 4 dimensions");
     }
     uint64_t elements = 1;
     for (uint32_t i = 0; i < tensor->rank; ++i) {
         const uint32_t dim = fl_read_u32(file->data + shape + 4 * i);
         if (dim == 0 || dim > INT32_MAX) {
-            return FL_ERR_UNSUPPORTED;
+            return FL_REFUSE(file, FL_ERR_UNSUPPORTED, "a dimension is not above 0");
         }
         tensor->dims[i] = dim;
         elements *= dim;
         if (elements > INT32_MAX) {
-            return FL_ERR_UNSUPPORTED;
+            return FL_REFUSE(file, FL_ERR_UNSUPPORTED, "a tensor has 2^31 elements or more");
         }
     }
     tensor->elements = (uint32_t)elements;
@@ -221,11 +226,12 @@ static fl_status_t read_quantisation(fl_tflite_t *file, uint32_t table, fl_tenso
         fl_tflite_vector(file, quantisation, QUANTIZATION_ZERO_POINT, 8, &zero_point_count);
     const uint8_t details = fl_tflite_u8(file, quantisation, QUANTIZATION_DETAILS_TYPE, 0);
     const int32_t dimension = fl_tflite_i32(file, quantisation, QUANTIZATION_DIMENSION, 0);
-    if (file->corrupt || zero_point_count != tensor->scale_count || dimension < 0) {
-        return FL_ERR_CORRUPT;
+    FL_RETURN_IF_BROKEN(file);
+    if (zero_point_count != tensor->scale_count || dimension < 0) {
+        return FL_REFUSE(file, FL_ERR_CORRUPT, "scales and zero points of a tensor disagree");
     }
     if (details != 0) {
-        return FL_ERR_UNSUPPORTED;
+        return FL_REFUSE(file, FL_ERR_UNSUPPORTED, "a tensor has a custom quantisation");
     }
     tensor->quantized_dimension = (uint32_t)dimension;
     for (uint32_t i = 0; i < tensor->scale_count; ++i) {
@@ -233,12 +239,12 @@ static fl_status_t read_quantisation(fl_tflite_t *file, uint32_t table, fl_tenso
         const uint8_t *bytes = file->data + zero_points + 8 * i;
         const int32_t zero_point = (int32_t)fl_read_u32(bytes);
         if (!fl_is_finite(scale) || !(scale > 0.0f)) {
-            return FL_ERR_CORRUPT;
+            return FL_REFUSE(file, FL_ERR_CORRUPT, "a scale is not a number above 0");
         }
         /* An int64 in the file; only an int8 makes sense, and only for activations one not 0. */
         if (fl_read_u32(bytes + 4) != (zero_point < 0 ? UINT32_MAX : 0u) || zero_point < -128 ||
             zero_point > 127 || (i > 0 && zero_point != 0)) {
-            return FL_ERR_UNSUPPORTED;
+            return FL_REFUSE(file, FL_ERR_UNSUPPORTED, "a zero point is not an int8");
         }
         if (i == 0) {
             tensor->scale = scale;
@@ -252,18 +258,16 @@ static fl_status_t read_quantisation(fl_tflite_t *file, uint32_t table, fl_tenso
 fl_status_t fl_tflite_tensor(fl_tflite_t *file, int32_t index, fl_tensor_t *tensor) {
     *tensor = (fl_tensor_t){0};
     if (index < 0 || (uint32_t)index >= file->tensor_count) {
-        return FL_ERR_CORRUPT;
+        return FL_REFUSE(file, FL_ERR_CORRUPT, "the index of a tensor is out of range");
     }
     const uint32_t table = fl_tflite_element(file, file->tensors, (uint32_t)index);
     tensor->type = fl_tflite_u8(file, table, TENSOR_TYPE, FL_TFLITE_FLOAT32);
     const uint32_t buffer = (uint32_t)fl_tflite_i32(file, table, TENSOR_BUFFER, 0);
     const bool variable = fl_tflite_u8(file, table, TENSOR_IS_VARIABLE, 0) != 0;
     const bool sparse = fl_tflite_has(file, table, TENSOR_SPARSITY);
-    if (file->corrupt) {
-        return FL_ERR_CORRUPT;
-    }
+    FL_RETURN_IF_BROKEN(file);
     if (variable || sparse) {
-        return FL_ERR_UNSUPPORTED;
+        return FL_REFUSE(file, FL_ERR_UNSUPPORTED, "a tensor is a variable or sparse");
     }
     FL_RETURN_IF_ERROR(read_shape(file, table, tensor));
     FL_RETURN_IF_ERROR(read_quantisation(file, table, tensor));
@@ -272,7 +276,7 @@ fl_status_t fl_tflite_tensor(fl_tflite_t *file, int32_t index, fl_tensor_t *tens
     if (tensor->data != NULL &&
         (tensor->type == FL_TFLITE_INT8 || tensor->type == FL_TFLITE_INT32) &&
         tensor->data_size != width * tensor->elements) {
-        return FL_ERR_CORRUPT;
+        return FL_REFUSE(file, FL_ERR_CORRUPT, "a constant is not as long as its shape says");
     }
     return FL_OK;
 }

@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "fieldloop_agent/config.h"
 #include "fieldloop_agent/status.h"
 
 #ifdef __cplusplus
@@ -29,6 +30,7 @@ typedef struct fl_tflite {
     const uint8_t *data;
     uint32_t size;
     bool corrupt;            /**< Set by the first broken offset; never cleared. */
+    const char *reason;      /**< Of the first refusal; NULL if there was none, or without texts. */
     uint32_t root;           /**< Model table. */
     uint32_t subgraph;       /**< First SubGraph table. */
     uint32_t operator_codes; /**< First entry. */
@@ -39,6 +41,21 @@ typedef struct fl_tflite {
     uint32_t tensor_count;
 } fl_tflite_t;
 
+#if FIELDLOOP_AGENT_STATUS_TEXT
+/** Keeps the reason of the first refusal and returns the status. */
+fl_status_t fl_tflite_refuse(fl_tflite_t *file, fl_status_t status, const char *reason);
+#define FL_REFUSE(file, status, reason) fl_tflite_refuse((file), (status), (reason))
+#else
+#define FL_REFUSE(file, status, reason) (status)
+#endif
+/** Returns FL_ERR_CORRUPT from the current function if a broken offset was met. */
+#define FL_RETURN_IF_BROKEN(file)  \
+    do {                           \
+        if ((file)->corrupt) {     \
+            return FL_ERR_CORRUPT; \
+        }                          \
+    } while (0)
+
 /** Most dimensions of a tensor. */
 #define FL_TFLITE_MAX_RANK 4
 
@@ -47,7 +64,7 @@ enum { FL_TFLITE_FLOAT32 = 0, FL_TFLITE_INT32 = 2, FL_TFLITE_INT8 = 9 };
 
 /** One tensor. */
 typedef struct fl_tensor {
-    uint32_t rank;
+    uint32_t rank;                     /**< 0: a scalar, one element. */
     uint32_t dims[FL_TFLITE_MAX_RANK]; /**< Each at least 1. */
     uint32_t elements;                 /**< Product of the dimensions, at most INT32_MAX. */
     uint8_t type;
@@ -102,7 +119,7 @@ fl_status_t fl_tflite_buffer(fl_tflite_t *file, uint32_t index, const uint8_t **
 /**
  * Reads and checks a tensor of the first subgraph: its scales are finite and above 0, constant int8
  * and int32 content is as long as the shape says.
- * FL_ERR_CORRUPT; FL_ERR_UNSUPPORTED for sparse, variable, scalar or higher-rank tensors.
+ * FL_ERR_CORRUPT; FL_ERR_UNSUPPORTED for sparse, variable or higher-rank tensors.
  */
 fl_status_t fl_tflite_tensor(fl_tflite_t *file, int32_t index, fl_tensor_t *tensor);
 

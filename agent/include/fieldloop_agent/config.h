@@ -17,7 +17,7 @@
 #include FIELDLOOP_AGENT_CONFIG_FILE
 #endif
 
-/** 1 keeps fl_status_text(), about 300 bytes of ROM. */
+/** 1 keeps fl_status_text() and the reasons for which models are refused, about 3 KB of ROM. */
 #ifndef FIELDLOOP_AGENT_STATUS_TEXT
 #define FIELDLOOP_AGENT_STATUS_TEXT 1
 #endif

@@ -25,8 +25,11 @@ using fieldloop::testing::TfliteOperator;
 using fieldloop::testing::TfliteOption;
 using fieldloop::testing::TfliteTensor;
 
-constexpr int kAdd = 0, kAveragePool = 1, kConv = 3, kDepthwise = 4, kFullyConnected = 9,
-              kLogistic = 14, kMaxPool = 17, kReshape = 22, kSoftmax = 25, kQuantize = 114;
+constexpr int kAdd = 0, kAveragePool = 1, kConcatenation = 2, kConv = 3, kDepthwise = 4,
+              kDequantize = 6, kFullyConnected = 9, kLogistic = 14, kMaxPool = 17, kMul = 18,
+              kReshape = 22, kSoftmax = 25, kPad = 34, kMean = 40, kSqueeze = 43, kExpandDims = 70,
+              kQuantize = 114;
+constexpr std::uint8_t kFloatType = 0;
 
 // An opened network with its model and its arena, both of the exact size so that a sanitizer sees
 // every step outside.
@@ -531,6 +534,342 @@ TEST(Add, IsWithinOneStepOfTheRealSum) {
                   0.501);
     }
   }
+}
+
+using Shape = std::vector<std::int32_t>;
+
+std::size_t Elements(const Shape& shape) {
+  std::size_t elements = 1;
+  for (const std::int32_t dim : shape) elements *= static_cast<std::size_t>(dim);
+  return elements;
+}
+
+// Calls `visit(index)` for every index of a shape, the last dimension quickest.
+template <typename Visit>
+void ForIndices(const Shape& shape, Visit visit) {
+  Shape index(shape.size(), 0);
+  for (std::size_t i = 0; i < Elements(shape); ++i) {
+    visit(index);
+    for (std::size_t d = shape.size(); d-- > 0;) {
+      if (++index[d] < shape[d]) break;
+      index[d] = 0;
+    }
+  }
+}
+
+// Value at an index, in a tensor whose dimensions of size 1 are repeated.
+int Broadcast(const std::vector<int>& values, const Shape& shape, const Shape& index) {
+  std::size_t at = 0;
+  for (std::size_t d = 0; d < shape.size(); ++d) {
+    const std::int32_t i = index[index.size() - shape.size() + d];
+    at = at * static_cast<std::size_t>(shape[d]) + static_cast<std::size_t>(shape[d] == 1 ? 0 : i);
+  }
+  return values[at];
+}
+
+TEST(Pair, BroadcastsAConstantOfAnyShape) {
+  Random random(7);
+  const std::vector<Shape> others = {{2, 3, 4, 5}, {5},          {4, 1},       {3, 1, 1},
+                                     {1},          {1, 3, 1, 5}, {2, 1, 4, 1}, {}};
+  const Shape shape = {2, 3, 4, 5};
+  for (const Shape& other_shape : others) {
+    for (const int code : {kAdd, kMul}) {
+      const std::vector<int> others_values = random.Ints(Elements(other_shape), -128, 127);
+      TfliteBuilder builder;
+      const auto input = builder.AddActivation(shape, 0.03F, 7);
+      const auto other = builder.AddWeights(other_shape, Narrow(others_values), {0.02F}, 0);
+      builder.tensor(other).zero_points = {-9};
+      const auto output = builder.AddActivation(shape, 0.05F, 3);
+      builder.AddOperator(Op(code, {input, other}, {output}, code == kAdd ? 11 : 21));
+      Network network(builder.Build(input, output));
+      ASSERT_EQ(network.status(), FL_OK);
+      const std::vector<int> values = random.Ints(Elements(shape), -128, 127);
+      const std::vector<int> got = network.Run(values);
+      std::size_t at = 0;
+      ForIndices(shape, [&](const Shape& index) {
+        const double a = (values[at] - 7) * 0.03;
+        const double b = (Broadcast(others_values, other_shape, index) + 9) * 0.02;
+        const double want = (code == kAdd ? a + b : a * b) / 0.05 + 3;
+        ASSERT_NEAR(got[at], std::clamp(want, -128.0, 127.0), 0.51) << code;
+        ++at;
+      });
+    }
+  }
+}
+
+TEST(Pair, MulEqualsTheReferenceWithEveryActivation) {
+  Random random(8);
+  for (int round = 0; round < 100; ++round) {
+    const int activation = round % 4;
+    const float input_scale = random.Float(0.01F, 0.2F);
+    const float output_scale = random.Float(0.01F, 0.4F);
+    const int input_zero = random.Int(-128, 127);
+    const int output_zero = random.Int(-128, 127);
+    TfliteBuilder builder;
+    const auto input = builder.AddActivation({3, 20}, input_scale, input_zero);
+    const auto output = builder.AddActivation({3, 20}, output_scale, output_zero);
+    builder.AddOperator(Op(kMul, {input, input}, {output}, 21, {ByteOption(0, activation)}));
+    Network network(builder.Build(input, output));
+    ASSERT_EQ(network.status(), FL_OK);
+    const std::vector<int> values = random.Ints(60, -128, 127);
+    const auto quantised = [&](float v) {
+      return output_zero + static_cast<int>(std::round(v / output_scale));
+    };
+    const int low = activation == 0   ? -128
+                    : activation == 2 ? std::max(-128, quantised(-1))
+                                      : output_zero;
+    const int high = activation == 2   ? std::min(127, quantised(1))
+                     : activation == 3 ? std::min(127, quantised(6))
+                                       : 127;
+    const double real = static_cast<double>(input_scale) * static_cast<double>(input_scale) /
+                        static_cast<double>(output_scale);
+    std::vector<int> want;
+    for (const int value : values) {
+      want.push_back(ReferenceFinish((value - input_zero) * (value - input_zero), real, output_zero,
+                                     low, high));
+    }
+    ASSERT_EQ(network.Run(values), want) << "round " << round;
+  }
+}
+
+TEST(Pair, ShapesThatDoNotFitAreRefused) {
+  TfliteBuilder builder;
+  const auto input = builder.AddActivation({2, 3}, 0.1F, 0);
+  const auto other = builder.AddWeights({2}, {1, 2}, {0.1F}, 0);
+  const auto output = builder.AddActivation({2, 3}, 0.1F, 0);
+  builder.AddOperator(Op(kMul, {input, other}, {output}, 21));
+  EXPECT_EQ(Network(builder.Build(input, output)).status(), FL_ERR_CORRUPT);
+  builder.tensor(other).shape = {2, 1};
+  EXPECT_EQ(Network(builder.Build(input, output)).status(), FL_OK);
+}
+
+std::int32_t AddNumbers(TfliteBuilder& builder, const std::vector<std::int32_t>& numbers) {
+  return builder.AddBias(numbers);
+}
+
+// Two roundings, the second of up to half a step of a coarser one: at most 3/4.
+TEST(Mean, IsWithinOneStepOverEveryChoiceOfAxes) {
+  Random random(9);
+  const Shape shape = {2, 3, 4, 5};
+  for (int axes = 1; axes < 16; ++axes) {
+    Shape kept = shape;
+    std::vector<std::int32_t> numbers;
+    for (int d = 0; d < 4; ++d) {
+      if ((axes >> d & 1) == 0) continue;
+      kept[static_cast<std::size_t>(d)] = 1;
+      numbers.push_back(d % 2 == 0 ? d : d - 4);
+    }
+    TfliteBuilder builder;
+    const auto input = builder.AddActivation(shape, 0.05F, 11);
+    const auto over = AddNumbers(builder, numbers);
+    const auto output = builder.AddActivation(kept, 0.02F, -4);
+    builder.AddOperator(Op(kMean, {input, over}, {output}, 27, {ByteOption(0, 1)}));
+    Network network(builder.Build(input, output));
+    ASSERT_EQ(network.status(), FL_OK);
+    const std::vector<int> values = random.Ints(Elements(shape), -60, 60);
+    std::vector<double> sums(Elements(kept), 0);
+    std::size_t at = 0;
+    ForIndices(shape, [&](const Shape& index) {
+      std::size_t to = 0;
+      for (std::size_t d = 0; d < 4; ++d) {
+        to = to * static_cast<std::size_t>(kept[d]) +
+             static_cast<std::size_t>(kept[d] == 1 ? 0 : index[d]);
+      }
+      sums[to] += (values[at++] - 11) * 0.05;
+    });
+    const std::vector<int> got = network.Run(values);
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      const double mean = sums[i] / (static_cast<double>(Elements(shape) / Elements(kept)));
+      EXPECT_NEAR(got[i], std::clamp(mean / 0.02 - 4, -128.0, 127.0), 0.76) << axes;
+    }
+  }
+}
+
+TEST(Mean, RoundsToNearest) {
+  TfliteBuilder builder;
+  const auto input = builder.AddActivation({1, 3}, 1.0F, 0);
+  const auto over = AddNumbers(builder, {1});
+  const auto output = builder.AddActivation({1}, 1.0F, 0);
+  builder.AddOperator(Op(kMean, {input, over}, {output}, 27));
+  Network network(builder.Build(input, output));
+  ASSERT_EQ(network.status(), FL_OK);
+  EXPECT_EQ(network.Run({1, 1, 2}), std::vector<int>{1});
+  EXPECT_EQ(network.Run({1, 1, 3}), std::vector<int>{2});
+  EXPECT_EQ(network.Run({-1, -1, -3}), std::vector<int>{-2});
+  EXPECT_EQ(network.Run({127, 127, 127}), std::vector<int>{127});
+}
+
+TEST(Pad, PutsTheZeroPointAroundATensorOfAnyRank) {
+  Random random(10);
+  for (std::size_t rank = 1; rank <= 4; ++rank) {
+    Shape in;
+    Shape out;
+    std::vector<std::int32_t> paddings;
+    for (std::size_t d = 0; d < rank; ++d) {
+      in.push_back(random.Int(1, 4));
+      paddings.push_back(random.Int(0, 2));
+      paddings.push_back(random.Int(0, 2));
+      out.push_back(in[d] + paddings[2 * d] + paddings[2 * d + 1]);
+    }
+    TfliteBuilder builder;
+    const auto input = builder.AddActivation(in, 0.1F, 5);
+    const auto numbers = AddNumbers(builder, paddings);
+    const auto output = builder.AddActivation(out, 0.1F, 5);
+    builder.AddOperator(Op(kPad, {input, numbers}, {output}, 22));
+    Network network(builder.Build(input, output));
+    ASSERT_EQ(network.status(), FL_OK);
+    const std::vector<int> values = random.Ints(Elements(in), -128, 127);
+    std::vector<int> want;
+    ForIndices(out, [&](const Shape& index) {
+      std::size_t at = 0;
+      bool inside = true;
+      for (std::size_t d = 0; d < rank; ++d) {
+        const int i = index[d] - paddings[2 * d];
+        inside = inside && i >= 0 && i < in[d];
+        at = at * static_cast<std::size_t>(in[d]) + static_cast<std::size_t>(i);
+      }
+      want.push_back(inside ? values[at] : 5);
+    });
+    EXPECT_EQ(network.Run(values), want) << rank;
+    builder.tensor(numbers).data[0] = static_cast<char>(-1);
+    EXPECT_EQ(Network(builder.Build(input, output)).status(), FL_ERR_CORRUPT);
+  }
+}
+
+TEST(Concatenation, JoinsComputedAndConstantPartsAlongAnyAxis) {
+  Random random(11);
+  for (int axis = -4; axis < 4; ++axis) {
+    const auto at = static_cast<std::size_t>(axis < 0 ? axis + 4 : axis);
+    Shape in = {2, 3, 2, 4};
+    Shape constant = in;
+    constant[at] = 3;
+    Shape out = in;
+    out[at] += constant[at] + in[at];
+    const std::vector<int> constants = random.Ints(Elements(constant), -128, 127);
+    TfliteBuilder builder;
+    const auto input = builder.AddActivation(in, 0.1F, 5);
+    const auto middle = builder.AddWeights(constant, Narrow(constants), {0.1F}, 0);
+    builder.tensor(middle).zero_points = {5};
+    const auto output = builder.AddActivation(out, 0.1F, 5);
+    builder.AddOperator(
+        Op(kConcatenation, {input, middle, input}, {output}, 10, {IntOption(0, axis)}));
+    Network network(builder.Build(input, output));
+    ASSERT_EQ(network.status(), FL_OK);
+    const std::vector<int> values = random.Ints(Elements(in), -128, 127);
+    std::vector<int> want;
+    ForIndices(out, [&](Shape index) {
+      const bool first = index[at] < in[at];
+      const bool second = !first && index[at] < in[at] + constant[at];
+      index[at] -= first ? 0 : second ? in[at] : in[at] + constant[at];
+      want.push_back(second ? Broadcast(constants, constant, index) : Broadcast(values, in, index));
+    });
+    EXPECT_EQ(network.Run(values), want) << axis;
+  }
+}
+
+TEST(Concatenation, PartsThatDoNotFitAreRefused) {
+  const auto status = [](const Shape& out, float scale, int axis) {
+    TfliteBuilder builder;
+    const auto input = builder.AddActivation({2, 3}, 0.1F, 0);
+    const auto output = builder.AddActivation(out, scale, 0);
+    builder.AddOperator(Op(kConcatenation, {input, input}, {output}, 10, {IntOption(0, axis)}));
+    return Network(builder.Build(input, output)).status();
+  };
+  EXPECT_EQ(status({2, 6}, 0.1F, 1), FL_OK);
+  EXPECT_EQ(status({4, 3}, 0.1F, 0), FL_OK);
+  EXPECT_EQ(status({2, 6}, 0.1F, 0), FL_ERR_CORRUPT);
+  EXPECT_EQ(status({2, 7}, 0.1F, 1), FL_ERR_CORRUPT);
+  EXPECT_EQ(status({2, 5}, 0.1F, 1), FL_ERR_CORRUPT);
+  EXPECT_EQ(status({2, 6}, 0.1F, 2), FL_ERR_CORRUPT);
+  EXPECT_EQ(status({2, 6}, 0.2F, 1), FL_ERR_UNSUPPORTED);
+}
+
+TEST(Reshape, ExpandDimsAndSqueezeAreReshapes) {
+  TfliteBuilder builder;
+  const auto input = builder.AddActivation({1, 6}, 0.1F, 0);
+  const auto axis = AddNumbers(builder, {1});
+  const auto expanded = builder.AddActivation({1, 1, 6}, 0.1F, 0);
+  const auto output = builder.AddActivation({1, 6}, 0.1F, 0);
+  builder.AddOperator(Op(kExpandDims, {input, axis}, {expanded}));
+  builder.AddOperator(Op(kSqueeze, {expanded}, {output}));
+  Network network(builder.Build(input, output));
+  ASSERT_EQ(network.status(), FL_OK);
+  EXPECT_EQ(network.Run({1, -2, 3, -4, 5, -6}), (std::vector<int>{1, -2, 3, -4, 5, -6}));
+}
+
+std::int32_t AddFloat(TfliteBuilder& builder, const Shape& shape) {
+  TfliteTensor tensor;
+  tensor.shape = shape;
+  tensor.type = kFloatType;
+  return builder.AddTensor(std::move(tensor));
+}
+
+TEST(Network, FloatEndsAreLeftOutAndItsInt8BodyRuns) {
+  TfliteBuilder builder;
+  const auto input = AddFloat(builder, {1, 4});
+  const auto quantised = builder.AddActivation({1, 4}, 0.25F, -3);
+  const auto body = builder.AddActivation({1, 4}, 0.5F, 4);
+  const auto output = AddFloat(builder, {1, 4});
+  builder.AddOperator(Op(kQuantize, {input}, {quantised}));
+  builder.AddOperator(Op(kQuantize, {quantised}, {body}));
+  builder.AddOperator(Op(kDequantize, {body}, {output}));
+  Network network(builder.Build(input, output));
+  ASSERT_EQ(network.status(), FL_OK);
+  EXPECT_EQ(network.network().input_scale, 0.25F);
+  EXPECT_EQ(network.network().input_zero_point, -3);
+  EXPECT_EQ(network.network().output_scale, 0.5F);
+  EXPECT_EQ(network.network().output_zero_point, 4);
+  EXPECT_EQ(network.Run({-3, 5, 1, -11}), (std::vector<int>{4, 8, 6, 0}));
+}
+
+TEST(Network, FloatInTheMiddleIsRefused) {
+  TfliteBuilder builder;
+  const auto input = builder.AddActivation({1, 4}, 0.25F, -3);
+  const auto middle = AddFloat(builder, {1, 4});
+  const auto output = builder.AddActivation({1, 4}, 0.25F, -3);
+  builder.AddOperator(Op(kDequantize, {input}, {middle}));
+  builder.AddOperator(Op(kQuantize, {middle}, {output}));
+  EXPECT_EQ(Network(builder.Build(input, output)).status(), FL_ERR_UNSUPPORTED);
+  EXPECT_EQ(Network(builder.Build(input, middle)).status(), FL_ERR_UNSUPPORTED);
+}
+
+// The same on every target: the test of the Cortex-M4 compares with these figures' formula.
+TEST(Network, TheArenaIsOperatorsChannelsActivationsAndScratch) {
+  TfliteBuilder builder;
+  const auto input = builder.AddActivation({1, 4, 4, 1}, 0.1F, 0);
+  const auto weights = builder.AddWeights({2, 3, 3, 1}, std::vector<std::int8_t>(18, 1), {0.1F}, 0);
+  const auto output = builder.AddActivation({1, 4, 4, 2}, 0.1F, 0);
+  builder.AddOperator(Op(kConv, {input, weights}, {output}, 1, {IntOption(1, 1), IntOption(2, 1)}));
+  const Network network(builder.Build(input, output));
+  ASSERT_EQ(network.status(), FL_OK);
+  const std::size_t operators = 96;  // 92, rounded up to 8.
+  const std::size_t channels = 2 * 12;
+  const std::size_t activations = 16 + 32;
+  const std::size_t scratch = 16;  // 3 x 3, rounded up.
+  EXPECT_EQ(network.arena_size(), operators + channels + activations + scratch);
+}
+
+TEST(Network, ARefusalSaysWhyAndAtWhichOperator) {
+  TfliteBuilder builder;
+  const auto input = builder.AddActivation({1, 4}, 0.25F, 0);
+  const auto middle = builder.AddActivation({4}, 0.25F, 0);
+  const auto output = builder.AddActivation({4}, 0.5F, 0);
+  builder.AddOperator(Op(kReshape, {input}, {middle}));
+  builder.AddOperator(Op(kReshape, {middle}, {output}));
+  fl_refusal_t refusal;
+  std::vector<std::uint8_t> model = builder.Build(input, output);
+  EXPECT_EQ(fl_network_check(model.data(), model.size(), &refusal), FL_ERR_UNSUPPORTED);
+  EXPECT_STREQ(refusal.reason, "input and output have another quantisation");
+  EXPECT_EQ(refusal.operator_index, 1);
+
+  EXPECT_EQ(fl_network_check(model.data(), 20, &refusal), FL_ERR_CORRUPT);
+  EXPECT_STREQ(refusal.reason, "an offset points outside the file");
+  EXPECT_EQ(refusal.operator_index, -1);
+
+  builder.tensor(output).scales = {0.25F};
+  model = builder.Build(input, output);
+  EXPECT_EQ(fl_network_check(model.data(), model.size(), &refusal), FL_OK);
+  EXPECT_EQ(refusal.reason, nullptr);
 }
 
 // Three layers, a reshape on the way: activations that are not needed any more give way.
