@@ -33,6 +33,7 @@ void AddProjects(Program& program);
 void AddTokens(Program& program);
 void AddDevices(Program& program);
 void AddSamples(Program& program);
+void AddSampleImport(Program& program, CLI::App* noun);  // To the noun "samples".
 void AddLabels(Program& program);
 void AddDatasets(Program& program);
 void AddImpulses(Program& program);

@@ -579,6 +579,7 @@ void AddSamples(Program& program) {
       ->check(CLI::IsMember({"training", "testing", "auto"}))
       ->capture_default_str();
   upload->add_option("--metadata", upload_flags->metadata, "key=value; repeatable");
+  AddSampleImport(program, noun);
   auto filter = std::make_shared<FilterFlags>();
   CLI::App* list = program.Verb(noun, "list", "Lists recordings, newest first",
                                 [&client, filter] { return ListSamples(client, *filter); });
