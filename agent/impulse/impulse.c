@@ -58,6 +58,11 @@ static fl_status_t check_channel(const fl_dsp_t *dsp,
                 return FL_ERR_CORRUPT;
             }
             break;
+        case fieldloop_agent_v1_ChannelKind_CHANNEL_KIND_ANOMALY:
+            if (!dsp->config.has_anomaly) {
+                return FL_ERR_CORRUPT;
+            }
+            break;
         default: return FL_ERR_UNSUPPORTED;
     }
     if (channel->edges_count < 1) {
@@ -135,9 +140,15 @@ fl_status_t fl_impulse_open(fl_impulse_t *impulse, const uint8_t *model, size_t 
         impulse->dsp.config.classes_count != impulse->network.output_size) {
         return FL_ERR_CORRUPT;
     }
+    const fl_status_t anomaly =
+        fl_anomaly_open(&impulse->anomaly, &impulse->dsp, metadata.data, metadata.size);
+    if (anomaly != FL_OK && anomaly != FL_ERR_NOT_FOUND) {
+        return anomaly;
+    }
     fl_span_t window;
     fl_span_t output;
     FL_RETURN_IF_ERROR(find_self_test(metadata, &impulse->dsp, &window, &output));
+    impulse->has_anomaly = anomaly == FL_OK;
     impulse->model = model;
     impulse->model_size = size;
     impulse->features = arena;
@@ -193,16 +204,22 @@ static void read_output(const fl_network_t *network, fl_inference_t *result) {
     result->confidence = result->probability[result->predicted_class];
 }
 
+static float channel_value(const fl_impulse_t *impulse, const fl_inference_t *result,
+                           const fieldloop_agent_v1_ReferenceChannel *channel) {
+    switch (channel->kind) {
+        case fieldloop_agent_v1_ChannelKind_CHANNEL_KIND_NOVELTY: return result->novelty;
+        case fieldloop_agent_v1_ChannelKind_CHANNEL_KIND_FEATURE:
+            return impulse->features[channel->feature_index];
+        case fieldloop_agent_v1_ChannelKind_CHANNEL_KIND_ANOMALY: return result->anomaly;
+        default: return result->confidence;
+    }
+}
+
 static void read_channels(const fl_impulse_t *impulse, fl_inference_t *result) {
     const fieldloop_agent_v1_Reference *reference = &impulse->dsp.config.reference;
     for (uint32_t i = 0; i < reference->channels_count; ++i) {
         const fieldloop_agent_v1_ReferenceChannel *channel = &reference->channels[i];
-        float value = result->confidence;
-        if (channel->kind == fieldloop_agent_v1_ChannelKind_CHANNEL_KIND_NOVELTY) {
-            value = result->novelty;
-        } else if (channel->kind == fieldloop_agent_v1_ChannelKind_CHANNEL_KIND_FEATURE) {
-            value = impulse->features[channel->feature_index];
-        }
+        const float value = channel_value(impulse, result, channel);
         uint8_t bin = 0;
         while (bin < channel->edges_count && value >= channel->edges[bin]) {
             ++bin;
@@ -225,6 +242,11 @@ static fl_status_t run(fl_impulse_t *impulse, const uint8_t *window, fl_inferenc
     memset(result, 0, sizeof *result);
     read_output(network, result);
     result->novelty = novelty_of(impulse);
+    if (impulse->has_anomaly) {
+        result->has_anomaly = true;
+        result->anomaly = fl_anomaly_score(&impulse->anomaly, impulse->features);
+        result->anomalous = result->anomaly > impulse->anomaly.threshold;
+    }
     read_channels(impulse, result);
     return FL_OK;
 }

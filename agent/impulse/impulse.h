@@ -14,9 +14,11 @@
 #ifndef FIELDLOOP_AGENT_IMPULSE_IMPULSE_H
 #define FIELDLOOP_AGENT_IMPULSE_IMPULSE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/impulse/anomaly.h"
 #include "agent/impulse/dsp.h"
 #include "agent/impulse/network.h"
 #include "fieldloop_agent/status.h"
@@ -37,6 +39,9 @@ typedef struct fl_inference {
     uint32_t predicted_class;             /**< Index of the largest output; the lowest of equals. */
     float confidence;                     /**< Its probability. */
     float novelty;                        /**< Mean over the features of z * z. */
+    bool has_anomaly;                     /**< The model has an anomaly block. */
+    float anomaly;                        /**< Its score; 0 without one. */
+    bool anomalous;                       /**< The score is above the block's threshold. */
     uint8_t channel_bin[FL_MAX_CHANNELS]; /**< Bin of each reference channel. */
     float channel_value[FL_MAX_CHANNELS]; /**< Value of each reference channel. */
 } fl_inference_t;
@@ -47,6 +52,8 @@ typedef struct fl_impulse {
     size_t model_size;
     fl_dsp_t dsp;
     fl_network_t network;
+    bool has_anomaly;
+    fl_anomaly_t anomaly;
     float *features;  /**< In the arena: z values, dsp.feature_count of them. */
     uint8_t *scratch; /**< In the arena: for the signal processing. */
     const uint8_t *self_test_window;

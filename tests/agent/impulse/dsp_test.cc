@@ -18,9 +18,14 @@
 
 namespace {
 
+using fieldloop::testing::FilteredBlockMessage;
+using fieldloop::testing::FilterKind;
 using fieldloop::testing::FlattenBlockMessage;
 using fieldloop::testing::ImpulseMessage;
 using fieldloop::testing::MagnitudeMessage;
+using fieldloop::testing::MelParameters;
+using fieldloop::testing::MfccBlockMessage;
+using fieldloop::testing::MfeBlockMessage;
 using fieldloop::testing::ProtoWriter;
 using fieldloop::testing::RawBlockMessage;
 using fieldloop::testing::SpectralBlockMessage;
@@ -243,6 +248,205 @@ TEST(Dsp, ASineShowsInItsBin) {
   EXPECT_NEAR(*largest, std::log(2.0), 1e-5);
 }
 
+// 100 Hz, as WindowMessage says.
+std::vector<float> Sine(double hertz, double amplitude, std::size_t readings) {
+  std::vector<float> window(readings);
+  for (std::size_t i = 0; i < readings; ++i) {
+    window[i] =
+        static_cast<float>(amplitude * std::sin(2 * kPi * hertz * static_cast<double>(i) / 100));
+  }
+  return window;
+}
+
+// Root mean square after the filter of the block, the first spectral feature.
+double FilteredRms(const std::vector<float>& window, FilterKind kind, float cutoff_hz,
+                   std::uint32_t order) {
+  const auto length = static_cast<std::uint32_t>(window.size());
+  return static_cast<double>(Features(
+      ImpulseMessage(WindowMessage(length, 1), {FilteredBlockMessage(16, kind, cutoff_hz, order)}),
+      window)[0]);
+}
+
+TEST(Dsp, AFilterPassesItsSideHalvesThePowerAtTheCutOffAndStopsTheOther) {
+  for (const std::uint32_t order : {2U, 4U, 6U, 8U}) {
+    for (const float cutoff_hz : {2.0F, 25.0F}) {
+      SCOPED_TRACE(std::to_string(order) + " " + std::to_string(cutoff_hz));
+      const double far_gain = 1 / std::sqrt(1 + std::pow(8.0, 2 * order));
+      const auto rms = [&](FilterKind kind, double hertz) {
+        return FilteredRms(Sine(hertz, 1, 60000), kind, cutoff_hz, order) * std::sqrt(2.0);
+      };
+      const double far = static_cast<double>(cutoff_hz) / 8;
+      EXPECT_NEAR(rms(FilterKind::kLowPass, far), 1, 0.01);
+      EXPECT_NEAR(rms(FilterKind::kLowPass, static_cast<double>(cutoff_hz)), std::sqrt(0.5), 0.01);
+      EXPECT_NEAR(rms(FilterKind::kHighPass, static_cast<double>(cutoff_hz)), std::sqrt(0.5), 0.01);
+      EXPECT_LT(rms(FilterKind::kHighPass, far), far_gain + 0.01);
+      EXPECT_NEAR(rms(FilterKind::kHighPass, 45), 1, 0.01);
+    }
+  }
+}
+
+TEST(Dsp, AFilterOfOrder0IsOfOrder6) {
+  const std::vector<float> window = RandomWindow(9, 300, 0, 1);
+  const auto features = [&](std::uint32_t order) {
+    return Features(ImpulseMessage(WindowMessage(300, 1),
+                                   {FilteredBlockMessage(32, FilterKind::kLowPass, 10, order)}),
+                    window);
+  };
+  EXPECT_EQ(features(0), features(6));
+  EXPECT_NE(features(0), features(4));
+}
+
+TEST(Dsp, AFilterKeepsItsPrecisionFarBelowTheRate) {
+  // One part in 50,000 of the rate: coefficients of a direct form would round to no filter at all.
+  const std::vector<float> step(60000, 1.0F);
+  std::vector<float> window = step;
+  for (std::size_t i = 0; i < 30000; ++i) window[i] = -1;
+  const double rms = FilteredRms(window, FilterKind::kLowPass, 0.002F, 2);
+  EXPECT_GT(rms, 0.1);
+  EXPECT_LT(rms, 1.5);
+}
+
+TEST(Dsp, BinsThatAFilterDoesNotPassAreLeftOut) {
+  // Bins of 16 at 100 Hz: 6.25, 12.5, 18.75, 25, 31.25, 37.5, 43.75, 50 Hz.
+  const auto count = [](FilterKind kind, float cutoff_hz) {
+    fl_dsp_t dsp;
+    EXPECT_EQ(Open(dsp, ImpulseMessage(WindowMessage(50, 2),
+                                       {FilteredBlockMessage(16, kind, cutoff_hz, 0)})
+                            .bytes()),
+              FL_OK);
+    return dsp.feature_count / 2 - 3;
+  };
+  EXPECT_EQ(count(FilterKind::kNone, 0), 8U);
+  EXPECT_EQ(count(FilterKind::kLowPass, 25), 4U);
+  EXPECT_EQ(count(FilterKind::kLowPass, 24.9F), 3U);
+  EXPECT_EQ(count(FilterKind::kLowPass, 1), 0U);
+  EXPECT_EQ(count(FilterKind::kHighPass, 25), 5U);
+  EXPECT_EQ(count(FilterKind::kHighPass, 25.1F), 4U);
+  EXPECT_EQ(count(FilterKind::kHighPass, 49), 1U);
+  // The bins that stay are the same ones, in order.
+  const std::vector<float> window = Sine(12.5, 1, 400);
+  const std::vector<float> features =
+      Features(ImpulseMessage(WindowMessage(400, 1),
+                              {FilteredBlockMessage(16, FilterKind::kLowPass, 30, 2)}),
+               window);
+  ASSERT_EQ(features.size(), 7U);
+  EXPECT_EQ(std::max_element(features.begin() + 3, features.end()) - features.begin(), 4);
+}
+
+TEST(Dsp, MfeOfSilenceIs0AndOfFullScaleIs1) {
+  const ProtoWriter impulse =
+      ImpulseMessage(WindowMessage(256, 1), {MfeBlockMessage({.noise_floor_db = -52})});
+  for (const float feature : Features(impulse, std::vector<float>(256, 0))) EXPECT_EQ(feature, 0);
+  std::vector<float> loud = RandomWindow(10, 256, 0, 1e4F);
+  for (const float feature : Features(impulse, loud)) EXPECT_EQ(feature, 1);
+}
+
+TEST(Dsp, MfeHoldsFrameAfterFrame) {
+  // Silence, then a click: frames of 32 start every 16 readings.
+  std::vector<float> window(128, 0);
+  window[100] = 1;
+  const std::vector<float> features =
+      Features(ImpulseMessage(WindowMessage(128, 1), {MfeBlockMessage({})}), window);
+  ASSERT_EQ(features.size(), 7U * 8U);
+  for (std::size_t i = 0; i < features.size(); ++i) {
+    const std::size_t start = 16 * (i / 8);
+    EXPECT_EQ(features[i] > 0, start <= 100 && 100 < start + 32) << i;
+  }
+}
+
+TEST(Dsp, MfeOfASineIsLargestInTheFilterThatHoldsIt) {
+  const MelParameters mel{
+      .frame_length = 256, .frame_stride = 256, .fft_length = 256, .filter_count = 10};
+  std::size_t last = 0;
+  for (const double hertz : {5.0, 20.0, 35.0, 45.0}) {
+    const std::vector<float> features = Features(
+        ImpulseMessage(WindowMessage(256, 1), {MfeBlockMessage(mel)}), Sine(hertz, 0.05, 256));
+    const auto largest = static_cast<std::size_t>(
+        std::max_element(features.begin(), features.end()) - features.begin());
+    // Up to 50 Hz the mel scale is all but straight: filters are 50 / 11 Hz apart.
+    EXPECT_NEAR(static_cast<double>(largest + 1) * 50 / 11, hertz, 5) << hertz;
+    EXPECT_GE(largest, last);
+    last = largest;
+  }
+}
+
+TEST(Dsp, PreEmphasisGoesOverTheWholeWindowNotFrameByFrame) {
+  const std::vector<float> window = RandomWindow(15, 128, 1, 0.01F);
+  std::vector<float> emphasised = window;
+  for (std::size_t i = 1; i < window.size(); ++i) {
+    emphasised[i] = window[i] - 0.75F * window[i - 1];
+  }
+  const auto features = [](float pre_emphasis, const std::vector<float>& values) {
+    return Features(
+        ImpulseMessage(WindowMessage(128, 1), {MfeBlockMessage({.pre_emphasis = pre_emphasis})}),
+        values);
+  };
+  EXPECT_EQ(features(0.75F, window), features(0, emphasised));
+}
+
+TEST(Dsp, AFrameMayBeTheWholeWindowAndShorterOrLongerThanTheTransform) {
+  for (const std::uint32_t fft_length : {8U, 64U, 256U}) {
+    const MelParameters mel{
+        .frame_length = 51, .frame_stride = 65535, .fft_length = fft_length, .filter_count = 3};
+    EXPECT_EQ(Features(ImpulseMessage(WindowMessage(51, 1), {MfeBlockMessage(mel)}),
+                       RandomWindow(11, 51, 0, 1))
+                  .size(),
+              3U);
+  }
+}
+
+TEST(Dsp, NoFilterIsEmptyHoweverManyThereAre) {
+  const MelParameters mel{.frame_length = 64,
+                          .frame_stride = 64,
+                          .fft_length = 8,
+                          .filter_count = 128,
+                          .noise_floor_db = -100};
+  const std::vector<float> features =
+      Features(ImpulseMessage(WindowMessage(64, 1), {MfeBlockMessage(mel)}),
+               RandomWindow(12, 64, 0.5F, 0.1F));
+  ASSERT_EQ(features.size(), 128U);
+  for (const float feature : features) EXPECT_GT(feature, 0);
+}
+
+TEST(Dsp, MfccOfEqualEnergiesHasOnlyTheFirstCoefficient) {
+  // All corners lie on bin 0, whose power is 64 * 2^2 = 256 for a constant 2.
+  const MelParameters mel{.frame_length = 64,
+                          .frame_stride = 64,
+                          .fft_length = 64,
+                          .filter_count = 4,
+                          .high_hz = 1e-3F,
+                          .coefficient_count = 4};
+  const std::vector<float> features = Features(
+      ImpulseMessage(WindowMessage(64, 1), {MfccBlockMessage(mel)}), std::vector<float>(64, 2));
+  ASSERT_EQ(features.size(), 4U);
+  EXPECT_NEAR(features[0], 2 * std::log(256.0), 1e-5);
+  for (std::size_t i = 1; i < 4; ++i) EXPECT_NEAR(features[i], 0, 1e-5);
+}
+
+TEST(Dsp, NormalisedCoefficientsOfSilenceAre0) {
+  const std::vector<float> features = Features(
+      ImpulseMessage(WindowMessage(256, 1), {MfccBlockMessage({.normalisation_frames = 101})}),
+      std::vector<float>(256, 0));
+  for (const float feature : features) EXPECT_EQ(feature, 0);
+}
+
+TEST(Dsp, NormalisationOverOneFrameLeavesNothing) {
+  const std::vector<float> features = Features(
+      ImpulseMessage(WindowMessage(256, 1), {MfccBlockMessage({.normalisation_frames = 1})}),
+      RandomWindow(13, 256, 0, 1));
+  for (const float feature : features) EXPECT_EQ(feature, 0);
+}
+
+TEST(Dsp, TheLoudnessOfASoundDoesNotChangeItsNormalisedCoefficients) {
+  const ProtoWriter impulse =
+      ImpulseMessage(WindowMessage(512, 1), {MfccBlockMessage({.normalisation_frames = 31})});
+  std::vector<float> window = RandomWindow(14, 512, 0, 1);
+  const std::vector<float> soft = Features(impulse, window);
+  for (float& value : window) value *= 16;
+  const std::vector<float> loud = Features(impulse, window);
+  for (std::size_t i = 0; i < soft.size(); ++i) EXPECT_NEAR(soft[i], loud[i], 1e-4);
+}
+
 TEST(Dsp, BlocksFollowEachOther) {
   const std::vector<float> window = RandomWindow(8, 64, 0, 1);
   const ProtoWriter window_message = WindowMessage(64, 1);
@@ -276,9 +480,38 @@ TEST(Dsp, FeaturesHaveKnownBits) {
   EXPECT_EQ(hash, 3914954903U);
 }
 
+TEST(Dsp, FeaturesOfSoundHaveKnownBits) {
+  std::vector<float> window(2000);
+  std::uint32_t state = 1;
+  for (float& value : window) {
+    state = state * 1664525U + 1013904223U;
+    value = static_cast<float>(static_cast<std::int32_t>(state) >> 16);
+  }
+  const MelParameters mel{.frame_length = 200,
+                          .frame_stride = 100,
+                          .fft_length = 256,
+                          .filter_count = 20,
+                          .low_hz = 1,
+                          .high_hz = 45,
+                          .pre_emphasis = 0.98F,
+                          .scale = 1.0F / 32768,
+                          .coefficient_count = 13,
+                          .normalisation_frames = 11};
+  const ProtoWriter impulse = ImpulseMessage(
+      WindowMessage(2000, 1), {MfeBlockMessage(mel), MfccBlockMessage(mel),
+                               FilteredBlockMessage(64, FilterKind::kHighPass, 5, 4)});
+  std::uint32_t hash = 2166136261U;  // FNV-1a.
+  for (const char byte : fieldloop::testing::FloatBytes(Features(impulse, window))) {
+    hash = (hash ^ static_cast<std::uint8_t>(byte)) * 16777619U;
+  }
+  EXPECT_EQ(hash, 3370204125U);
+}
+
 TEST(Dsp, AValueThatIsNoNumberOrTooLargeIsRefused) {
   const std::string metadata =
-      ImpulseMessage(WindowMessage(8, 1), {FlattenBlockMessage(1), SpectralBlockMessage(8, false)})
+      ImpulseMessage(WindowMessage(8, 1), {FlattenBlockMessage(1), SpectralBlockMessage(8, false),
+                                           MfeBlockMessage({.frame_length = 8, .fft_length = 8}),
+                                           MfccBlockMessage({.frame_length = 8, .fft_length = 8})})
           .bytes();
   fl_dsp_t dsp;
   ASSERT_EQ(Open(dsp, metadata), FL_OK);
@@ -369,6 +602,78 @@ TEST(Dsp, ARecipeOutOfItsRangeIsRefused) {
   for (std::size_t i = 0; i < refused.size(); ++i) {
     EXPECT_EQ(Open(dsp, refused[i]), FL_ERR_UNSUPPORTED) << i;
   }
+}
+
+TEST(Dsp, ASoundBlockOutOfItsRangeIsRefused) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const auto status = [](const ProtoWriter& block, std::uint32_t length = 256) {
+    fl_dsp_t dsp;
+    return Open(dsp, ImpulseMessage(WindowMessage(length, 1), {block}).bytes());
+  };
+  ASSERT_EQ(status(MfeBlockMessage({})), FL_OK);
+  ASSERT_EQ(status(MfccBlockMessage({})), FL_OK);
+  const std::vector<MelParameters> refused = {
+      {.frame_length = 1},
+      {.frame_length = 257},
+      {.frame_length = 0xffffffff},
+      {.frame_stride = 0},
+      {.frame_stride = 65536},
+      {.fft_length = 0},
+      {.fft_length = 4},
+      {.fft_length = 48},
+      {.fft_length = 4096},
+      {.filter_count = 1},
+      {.filter_count = 129},
+      {.low_hz = -1},
+      {.low_hz = 50},
+      {.low_hz = kNan},
+      {.high_hz = 50.1F},
+      {.high_hz = -1},
+      {.low_hz = 9, .high_hz = 9},
+      {.high_hz = kNan},
+      {.pre_emphasis = -0.1F},
+      {.pre_emphasis = 1},
+      {.pre_emphasis = kNan},
+      {.scale = kInfinity},
+  };
+  for (std::size_t i = 0; i < refused.size(); ++i) {
+    EXPECT_EQ(status(MfeBlockMessage(refused[i])), FL_ERR_UNSUPPORTED) << i;
+    EXPECT_EQ(status(MfccBlockMessage(refused[i])), FL_ERR_UNSUPPORTED) << i;
+  }
+  for (const float floor_db : {0.1F, -200.1F, kNan}) {
+    EXPECT_EQ(status(MfeBlockMessage({.noise_floor_db = floor_db})), FL_ERR_UNSUPPORTED);
+  }
+  for (const std::uint32_t count : {0U, 9U}) {
+    EXPECT_EQ(status(MfccBlockMessage({.coefficient_count = count})), FL_ERR_UNSUPPORTED);
+  }
+  for (const std::uint32_t frames : {2U, 1024U, 1025U}) {
+    EXPECT_EQ(status(MfccBlockMessage({.normalisation_frames = frames})), FL_ERR_UNSUPPORTED);
+  }
+  // 1024 frames are the most.
+  EXPECT_EQ(status(MfeBlockMessage({.frame_length = 2, .frame_stride = 1}), 1025), FL_OK);
+  EXPECT_EQ(status(MfeBlockMessage({.frame_length = 2, .frame_stride = 1}), 1026),
+            FL_ERR_UNSUPPORTED);
+}
+
+TEST(Dsp, AFilterOutOfItsRangeIsRefused) {
+  const auto status = [](int kind, float cutoff_hz, std::uint32_t order) {
+    fl_dsp_t dsp;
+    return Open(
+        dsp,
+        ImpulseMessage(WindowMessage(64, 1),
+                       {FilteredBlockMessage(16, static_cast<FilterKind>(kind), cutoff_hz, order)})
+            .bytes());
+  };
+  EXPECT_EQ(status(1, 49.9F, 8), FL_OK);
+  EXPECT_EQ(status(0, 0, 99), FL_OK);  // No filter.
+  EXPECT_EQ(status(3, 10, 2), FL_ERR_UNSUPPORTED);
+  EXPECT_EQ(status(1, 50, 2), FL_ERR_UNSUPPORTED);
+  EXPECT_EQ(status(1, 0, 2), FL_ERR_UNSUPPORTED);
+  EXPECT_EQ(status(2, -1, 2), FL_ERR_UNSUPPORTED);
+  EXPECT_EQ(status(2, std::numeric_limits<float>::quiet_NaN(), 2), FL_ERR_UNSUPPORTED);
+  EXPECT_EQ(status(2, 10, 3), FL_ERR_UNSUPPORTED);
+  EXPECT_EQ(status(2, 10, 10), FL_ERR_UNSUPPORTED);
 }
 
 TEST(Dsp, AStandardisationThatDoesNotFitIsRefused) {

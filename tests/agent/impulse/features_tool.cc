@@ -3,7 +3,9 @@
 
 // Computes features with the code of the devices, for tests in other languages:
 //   features_tool METADATA < windows > features
-// METADATA is a serialised Impulse; windows and features are little-endian float32.
+// METADATA is a serialised Impulse; windows and features are little-endian float32. The features
+// are standardised if METADATA says how, and followed by the score of the anomaly block if it has
+// one.
 
 #include <cstdint>
 #include <cstdio>
@@ -12,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/impulse/anomaly.h"
 #include "agent/impulse/dsp.h"
 
 int main(int argc, char** argv) {
@@ -23,9 +26,12 @@ int main(int argc, char** argv) {
   const std::string metadata((std::istreambuf_iterator<char>(file)),
                              std::istreambuf_iterator<char>());
   fl_dsp_t dsp;
-  const fl_status_t opened =
-      fl_dsp_open(&dsp, reinterpret_cast<const std::uint8_t*>(metadata.data()), metadata.size());
-  if (opened != FL_OK) {
+  fl_anomaly_t anomaly;
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(metadata.data());
+  fl_status_t opened = fl_dsp_open(&dsp, bytes, metadata.size());
+  if (opened == FL_OK) opened = fl_anomaly_open(&anomaly, &dsp, bytes, metadata.size());
+  const bool has_anomaly = opened == FL_OK;
+  if (opened != FL_OK && opened != FL_ERR_NOT_FOUND) {
     std::fprintf(stderr, "features_tool: %s: %s\n", argv[1], fl_status_text(opened));
     return 1;
   }
@@ -41,6 +47,10 @@ int main(int argc, char** argv) {
     }
     fl_dsp_standardise(&dsp, features.data());
     std::fwrite(features.data(), sizeof(float), features.size(), stdout);
+    if (has_anomaly) {
+      const float score = fl_anomaly_score(&anomaly, features.data());
+      std::fwrite(&score, sizeof score, 1, stdout);
+    }
   }
   return 0;
 }

@@ -21,6 +21,8 @@ using fieldloop::testing::ByteOption;
 using fieldloop::testing::FloatBytes;
 using fieldloop::testing::FloatOption;
 using fieldloop::testing::ImpulseMessage;
+using fieldloop::testing::KMeansMessage;
+using fieldloop::testing::MixtureMessage;
 using fieldloop::testing::ProtoWriter;
 using fieldloop::testing::RawBlockMessage;
 using fieldloop::testing::TfliteBuilder;
@@ -137,6 +139,52 @@ TEST(Impulse, ChannelsAreBinnedWithTheLowerEdgeInside) {
   EXPECT_EQ(result.channel_bin[4], 2);
 }
 
+// A cluster of radius 1.5 around z = 0 of the features 1 and 2.
+ProtoWriter Cluster(float threshold) { return KMeansMessage({1, 2}, {0, 0}, {1.5F}, threshold); }
+
+TEST(Impulse, TheAnomalyBlockScoresTheStandardisedFeatures) {
+  // z of the features 1 and 2: 2 and 1.5, a distance of 2.5.
+  const std::vector<float> window = {1, 2, 1.75F, 1};
+  for (const float threshold : {0.5F, 1.0F, 2.0F}) {
+    Recipe recipe;
+    recipe.channels = {Channel(4, 99, {0, 1, 2}), Channel(1, 0, {0.5F})};
+    recipe.extra.Message(11, Cluster(threshold));
+    OpenedImpulse impulse(Model(recipe));
+    ASSERT_EQ(impulse.status(), FL_OK);
+    fl_inference_t result;
+    ASSERT_EQ(fl_impulse_run(impulse.get(), window.data(), &result), FL_OK);
+    EXPECT_TRUE(result.has_anomaly);
+    EXPECT_EQ(result.anomaly, 1.0F);
+    EXPECT_EQ(result.anomalous, threshold < 1);
+    EXPECT_EQ(result.channel_value[0], 1.0F);
+    EXPECT_EQ(result.channel_bin[0], 2);
+    EXPECT_EQ(result.channel_value[1], result.confidence);
+  }
+}
+
+TEST(Impulse, WithoutAnAnomalyBlockNothingIsAnomalous) {
+  OpenedImpulse impulse(Model({}));
+  const std::vector<float> window = {1, 200, 1, 1};
+  fl_inference_t result;
+  ASSERT_EQ(fl_impulse_run(impulse.get(), window.data(), &result), FL_OK);
+  EXPECT_FALSE(result.has_anomaly);
+  EXPECT_FALSE(result.anomalous);
+  EXPECT_EQ(result.anomaly, 0.0F);
+}
+
+TEST(Impulse, AnAnomalyBlockThatDoesNotFitIsRefused) {
+  const auto status = [](const ProtoWriter& anomaly) {
+    Recipe recipe;
+    recipe.extra.Message(11, anomaly);
+    return StatusOf(recipe);
+  };
+  EXPECT_EQ(status(Cluster(0)), FL_OK);
+  EXPECT_EQ(status(MixtureMessage({3}, {0}, {0}, {1}, 0)), FL_OK);
+  EXPECT_EQ(status(KMeansMessage({4}, {0}, {1}, 0)), FL_ERR_UNSUPPORTED);
+  EXPECT_EQ(status(KMeansMessage({3}, {0, 0}, {1}, 0)), FL_ERR_CORRUPT);
+  EXPECT_EQ(status(ProtoWriter()), FL_ERR_CORRUPT);
+}
+
 TEST(Impulse, AWindowThatIsNoNumberIsRefused) {
   OpenedImpulse impulse(Model({}));
   const std::vector<float> window = {1, std::numeric_limits<float>::quiet_NaN(), 1, 1};
@@ -213,6 +261,7 @@ TEST(Impulse, AChannelOutOfRangeIsRefused) {
   EXPECT_EQ(status(Channel(3, 4, {1})), FL_ERR_CORRUPT);
   EXPECT_EQ(status(Channel(0, 0, {1})), FL_ERR_UNSUPPORTED);
   EXPECT_EQ(status(Channel(9, 0, {1})), FL_ERR_UNSUPPORTED);
+  EXPECT_EQ(status(Channel(4, 0, {1})), FL_ERR_CORRUPT);  // There is no anomaly block.
   EXPECT_EQ(status(Channel(1, 0, {})), FL_ERR_CORRUPT);
   EXPECT_EQ(status(Channel(1, 0, {1, 1})), FL_ERR_CORRUPT);
   EXPECT_EQ(status(Channel(1, 0, {2, 1})), FL_ERR_CORRUPT);
@@ -235,6 +284,7 @@ TEST(Impulse, ADamagedModelNeverReadsOutside) {
   Recipe recipe;
   recipe.channels = {Channel(1, 0, {0.5F}), Channel(3, 2, {0})};
   recipe.extra.Message(9, ProtoWriter().Floats(1, {1, 2, 1.5F, 1}).Bytes(2, "abc"));
+  recipe.extra.Message(11, MixtureMessage({0, 3}, {0, -1}, {0, 0, 1, 1}, {1, 1, 1, 1}, 2));
   const std::vector<std::uint8_t> whole = Model(recipe);
   const auto try_run = [](const std::vector<std::uint8_t>& model) {
     OpenedImpulse impulse(model);

@@ -73,6 +73,72 @@ inline ProtoWriter SpectralBlockMessage(std::uint32_t fft_length, bool average_f
       3, ProtoWriter().Varint(1, fft_length).Varint(2, average_frames ? 1 : 0));
 }
 
+// Parameters of an MfeBlock or MfccBlock.
+struct MelParameters {
+  std::uint32_t frame_length = 32;
+  std::uint32_t frame_stride = 16;
+  std::uint32_t fft_length = 32;
+  std::uint32_t filter_count = 8;
+  float low_hz = 0;
+  float high_hz = 0;
+  float noise_floor_db = -52;  // Mfe only.
+  float pre_emphasis = 0;
+  float scale = 1;
+  std::uint32_t coefficient_count = 6;     // Mfcc only.
+  std::uint32_t normalisation_frames = 0;  // Mfcc only.
+};
+inline ProtoWriter MelMessage(const MelParameters& mel) {
+  return ProtoWriter()
+      .Varint(1, mel.frame_length)
+      .Varint(2, mel.frame_stride)
+      .Varint(3, mel.fft_length)
+      .Varint(4, mel.filter_count)
+      .Float(5, mel.low_hz)
+      .Float(6, mel.high_hz);
+}
+inline ProtoWriter MfeBlockMessage(const MelParameters& mel) {
+  return ProtoWriter().Message(
+      4,
+      MelMessage(mel).Float(7, mel.noise_floor_db).Float(8, mel.pre_emphasis).Float(9, mel.scale));
+}
+inline ProtoWriter MfccBlockMessage(const MelParameters& mel) {
+  return ProtoWriter().Message(5, MelMessage(mel)
+                                      .Float(7, mel.pre_emphasis)
+                                      .Float(8, mel.scale)
+                                      .Varint(9, mel.coefficient_count)
+                                      .Varint(10, mel.normalisation_frames));
+}
+enum class FilterKind { kNone = 0, kLowPass = 1, kHighPass = 2 };
+inline ProtoWriter FilteredBlockMessage(std::uint32_t fft_length, FilterKind kind, float cutoff_hz,
+                                        std::uint32_t order) {
+  return ProtoWriter().Message(3, ProtoWriter()
+                                      .Varint(1, fft_length)
+                                      .Message(3, ProtoWriter()
+                                                      .Varint(1, static_cast<unsigned>(kind))
+                                                      .Float(2, cutoff_hz)
+                                                      .Varint(3, order)));
+}
+
+// An Anomaly.
+inline ProtoWriter KMeansMessage(const std::string& packed_features,
+                                 const std::vector<float>& centres, const std::vector<float>& radii,
+                                 float threshold) {
+  return ProtoWriter()
+      .Bytes(1, packed_features)
+      .Message(2, ProtoWriter().Floats(1, centres).Floats(2, radii))
+      .Float(4, threshold);
+}
+inline ProtoWriter MixtureMessage(const std::string& packed_features,
+                                  const std::vector<float>& log_weights,
+                                  const std::vector<float>& means,
+                                  const std::vector<float>& inverse_deviations, float threshold) {
+  return ProtoWriter()
+      .Bytes(1, packed_features)
+      .Message(3,
+               ProtoWriter().Floats(1, log_weights).Floats(2, means).Floats(3, inverse_deviations))
+      .Float(4, threshold);
+}
+
 // An Impulse without standardisation, classes, reference and self test.
 inline ProtoWriter ImpulseMessage(const ProtoWriter& window,
                                   const std::vector<ProtoWriter>& blocks) {

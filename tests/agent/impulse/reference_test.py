@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Copyright the Fieldloop authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The signal processing of the devices beside references in double precision: numpy and scipy.
+"""The signal processing and the anomaly scores of the devices beside references in double precision: numpy and scipy.
 
 The references follow the comments of proto/fieldloop/agent/v1/impulse.proto, not the C code.
 """
@@ -17,6 +17,8 @@ import unittest
 import numpy as np
 import scipy.fft
 import scipy.signal
+import scipy.spatial
+import scipy.special
 import scipy.stats
 
 TOOL = None  # Path of features_tool.
@@ -194,6 +196,43 @@ class SignalProcessing(unittest.TestCase):
                     got = features(impulse_of(block, len(x), rate), x)
                     self.check(got, spectral(block.spectral, x.astype("f4").astype(float), rate),
                                2e-4)
+
+
+class AnomalyScores(unittest.TestCase):
+    """Of raw windows: the features are the readings."""
+
+    def setUp(self):
+        random = np.random.default_rng(1)
+        self.centres = random.normal(0, 2, (5, 6))
+        self.features = [7, 0, 3, 4, 9, 2]
+        self.windows = random.normal(0, 3, (200, 10))
+        self.impulse = impulse_of(pb.DspBlock(raw=pb.RawBlock()), 10, 100)
+        self.impulse.anomaly.features.extend(self.features)
+        self.random = random
+
+    def scores(self):
+        return np.array([features(self.impulse, w)[-1] for w in self.windows])
+
+    def test_k_means(self):
+        radii = self.random.uniform(0, 4, 5)
+        self.impulse.anomaly.k_means.centres.extend(self.centres.ravel())
+        self.impulse.anomaly.k_means.radii.extend(radii)
+        distances = scipy.spatial.distance.cdist(self.windows[:, self.features], self.centres)
+        np.testing.assert_allclose(self.scores(), (distances - radii).min(axis=1), atol=1e-5)
+
+    def test_gaussian_mixture(self):
+        weights = np.array([0.5, 0.2, 0.2, 0.05, 0.05])
+        deviations = self.random.uniform(0.5, 3, (5, 6))
+        mixture = self.impulse.anomaly.gaussian_mixture
+        mixture.means.extend(self.centres.ravel())
+        mixture.inverse_deviations.extend(1 / deviations.ravel())
+        mixture.log_weights.extend(
+            np.log(weights) - np.log(deviations * np.sqrt(2 * np.pi)).sum(axis=1))
+        densities = np.stack([
+            scipy.stats.multivariate_normal(m, np.diag(d ** 2)).logpdf(self.windows[:, self.features])
+            for m, d in zip(self.centres, deviations)], axis=1)
+        want = -scipy.special.logsumexp(densities, b=weights, axis=1)
+        np.testing.assert_allclose(self.scores(), want, rtol=1e-5)
 
 
 def main():
