@@ -11,7 +11,11 @@
  *
  * Uncertain ones: taken as they come when the confidence is below the model's uncertain_below and
  * not above a threshold: the U-th lowest confidence of the period before. So about the U most
- * uncertain of a period are sent without keeping any back, and never more than U. */
+ * uncertain of a period are sent without keeping any back, and never more than U.
+ *
+ * Novel ones: the same with windows that the model's anomaly block calls anomalous, by the highest
+ * scores. A model without that block has none. */
+#include <float.h>
 #include <string.h>
 
 #include <pb_encode.h>
@@ -67,6 +71,17 @@ void fl_monitor_return_reserve(fl_agent_t *agent) {
     }
 }
 
+/* Begins a period. Without one before, every window that is offered may be taken up to `highest`.
+ */
+static void open_lowest(fl_lowest_t *lowest, uint32_t quota, float highest) {
+    lowest->quota = minimum(quota, FIELDLOOP_AGENT_CHOSEN_MAX);
+    lowest->left = lowest->quota;
+    lowest->threshold = lowest->quota > 0 && lowest->count >= lowest->quota
+                            ? lowest->values[lowest->quota - 1u]
+                            : highest;
+    lowest->count = 0;
+}
+
 static void open_period(fl_agent_t *agent, uint64_t start_ms, uint32_t stride_ms) {
     fl_monitor_t *monitor = &agent->monitor;
     const fl_settings_t *settings = &agent->state.settings;
@@ -98,16 +113,11 @@ static void open_period(fl_agent_t *agent, uint64_t start_ms, uint32_t stride_ms
     }
     monitor->random_quota = minimum(random, granted);
     monitor->random_left = monitor->random_quota;
-    monitor->uncertain_quota =
-        minimum(granted - monitor->random_quota, FIELDLOOP_AGENT_UNCERTAIN_MAX);
     monitor->granted = granted;
-    monitor->uncertain_left = monitor->uncertain_quota;
-    /* lowest holds the period before; without one, every uncertain window may be taken. */
-    monitor->threshold =
-        monitor->uncertain_quota > 0 && monitor->lowest_count >= monitor->uncertain_quota
-            ? monitor->lowest[monitor->uncertain_quota - 1u]
-            : info->uncertain_below;
-    monitor->lowest_count = 0;
+    const uint32_t chosen = granted - monitor->random_quota;
+    const uint32_t novel = info->has_anomaly ? chosen / 2u : 0;
+    open_lowest(&monitor->uncertain, chosen - novel, info->uncertain_below);
+    open_lowest(&monitor->novel, novel, FLT_MAX);
 }
 
 void fl_monitor_close(fl_agent_t *agent) {
@@ -167,21 +177,29 @@ static void count(fl_agent_t *agent, const fl_observation_t *observation) {
     }
 }
 
-/* Keeps the lowest confidences of the period. */
-static void note_confidence(fl_monitor_t *monitor, float confidence) {
-    uint32_t at = monitor->lowest_count;
-    if (at < FIELDLOOP_AGENT_UNCERTAIN_MAX) {
-        monitor->lowest_count++;
-    } else if (confidence < monitor->lowest[at - 1u]) {
+/* Keeps the lowest values of the period. */
+static void note_value(fl_lowest_t *lowest, float value) {
+    uint32_t at = lowest->count;
+    if (at < FIELDLOOP_AGENT_CHOSEN_MAX) {
+        lowest->count++;
+    } else if (value < lowest->values[at - 1u]) {
         at--;
     } else {
         return;
     }
-    while (at > 0 && monitor->lowest[at - 1u] > confidence) {
-        monitor->lowest[at] = monitor->lowest[at - 1u];
+    while (at > 0 && lowest->values[at - 1u] > value) {
+        lowest->values[at] = lowest->values[at - 1u];
         at--;
     }
-    monitor->lowest[at] = confidence;
+    lowest->values[at] = value;
+}
+
+static bool take_lowest(fl_lowest_t *lowest, float value) {
+    if (lowest->left == 0 || value > lowest->threshold) {
+        return false;
+    }
+    lowest->left--;
+    return true;
 }
 
 static bool chosen_at_random(fl_agent_t *agent) {
@@ -197,16 +215,6 @@ static bool chosen_at_random(fl_agent_t *agent) {
     return true;
 }
 
-static bool chosen_as_uncertain(fl_agent_t *agent, float confidence) {
-    fl_monitor_t *monitor = &agent->monitor;
-    if (monitor->uncertain_left == 0 || !(confidence < agent->running.info.uncertain_below) ||
-        confidence > monitor->threshold) {
-        return false;
-    }
-    monitor->uncertain_left--;
-    return true;
-}
-
 static void enqueue_sample(fl_agent_t *agent, const fl_observation_t *observation,
                            fl_reason_t reason, float probability) {
     const fl_port_t *port = agent->port;
@@ -218,8 +226,7 @@ static void enqueue_sample(fl_agent_t *agent, const fl_observation_t *observatio
         .frequency_hz = agent->running.info.frequency_hz,
         .axes = agent->running.info.axes,
         .encoding = FL_PB(SampleEncoding_SAMPLE_ENCODING_F32),
-        .reason = reason == FL_REASON_RANDOM ? FL_PB(SampleReason_SAMPLE_REASON_RANDOM)
-                                             : FL_PB(SampleReason_SAMPLE_REASON_UNCERTAIN),
+        .reason = (FL_PB(SampleReason))reason, /* The numbers are the same. */
         .probability = probability,
         .predicted_class = observation->predicted_class,
         .confidence = observation->confidence,
@@ -243,7 +250,7 @@ static void enqueue_sample(fl_agent_t *agent, const fl_observation_t *observatio
     const fl_part_t parts[] = {{.data = prefix, .size = sizeof prefix},
                                {.data = encoded, .size = stream.bytes_written},
                                {.data = observation->values, .size = payload_size}};
-    const fl_entry_kind_t kind = reason == FL_REASON_RANDOM ? FL_ENTRY_RANDOM : FL_ENTRY_UNCERTAIN;
+    const fl_entry_kind_t kind = reason == FL_REASON_RANDOM ? FL_ENTRY_RANDOM : FL_ENTRY_CHOSEN;
     if (fl_agent_enqueue(agent, kind, sequence, parts, sizeof parts / sizeof parts[0]) == FL_OK &&
         agent->app->sample_chosen != NULL) {
         agent->app->sample_chosen(agent->app->context, observation->start_ms, reason);
@@ -258,13 +265,19 @@ static void choose(fl_agent_t *agent, const fl_observation_t *observation) {
     if (!observation->classified) {
         return;
     }
+    const bool unsure = observation->confidence < agent->running.info.uncertain_below;
     if (random) {
         enqueue_sample(agent, observation, FL_REASON_RANDOM,
                        (float)monitor->random_quota / (float)monitor->windows_expected);
-    } else if (chosen_as_uncertain(agent, observation->confidence)) {
+    } else if (observation->anomalous && take_lowest(&monitor->novel, -observation->anomaly)) {
+        enqueue_sample(agent, observation, FL_REASON_NOVEL, 1.0f);
+    } else if (unsure && take_lowest(&monitor->uncertain, observation->confidence)) {
         enqueue_sample(agent, observation, FL_REASON_UNCERTAIN, 1.0f);
     }
-    note_confidence(monitor, observation->confidence);
+    note_value(&monitor->uncertain, observation->confidence);
+    if (observation->anomalous) {
+        note_value(&monitor->novel, -observation->anomaly);
+    }
 }
 
 void fl_monitor_observe(fl_agent_t *agent, const fl_observation_t *observation) {

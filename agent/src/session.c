@@ -360,7 +360,7 @@ static bool send_next(fl_agent_t *agent) {
         return send_certificate_request(agent);
     }
     const bool check_in_due = now >= session->next_check_in_ms && !session->check_in_waiting;
-    if (send_uplink(agent, check_in_due ? FL_ENTRY_REPORT : FL_ENTRY_UNCERTAIN)) {
+    if (send_uplink(agent, check_in_due ? FL_ENTRY_REPORT : FL_ENTRY_CHOSEN)) {
         return true;
     }
     if (check_in_due && session->uplink.sequence == 0) {

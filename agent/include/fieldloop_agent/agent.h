@@ -48,6 +48,8 @@ typedef struct fl_observation {
     bool classified;        /**< False if the model failed; the members below are then not read. */
     uint32_t predicted_class;
     float confidence;           /**< 0 to 1. */
+    bool anomalous;             /**< The model's anomaly block calls it so; else false. */
+    float anomaly;              /**< Its score; read if anomalous. */
     const uint8_t *channel_bin; /**< fl_model_info_t.channel_count bins. */
     const float *channel_value; /**< As many values. */
     const float *values;        /**< The window, axes within a reading. */
@@ -62,6 +64,15 @@ typedef struct fl_running {
     fl_model_info_t info;
 } fl_running_t;
 
+/* Chooses about the windows with the lowest values of a period, without keeping any back. */
+typedef struct fl_lowest {
+    uint32_t quota;  /* Windows wanted of this period, at most FIELDLOOP_AGENT_CHOSEN_MAX. */
+    uint32_t left;   /* Of them. */
+    float threshold; /* Value at or below which a window is taken. */
+    uint32_t count;
+    float values[FIELDLOOP_AGENT_CHOSEN_MAX]; /* The lowest of this period, ascending. */
+} fl_lowest_t;
+
 /* Counts of the period and the choice of recordings. */
 typedef struct fl_monitor {
     bool open;
@@ -75,11 +86,8 @@ typedef struct fl_monitor {
     uint32_t reserved; /* Counted in state.plan_used and not granted to a period. */
     uint32_t random_quota;
     uint32_t random_left;
-    uint32_t uncertain_quota;
-    uint32_t uncertain_left;
-    float threshold; /* Confidence at or below which a window is taken as uncertain. */
-    uint32_t lowest_count;
-    float lowest[FIELDLOOP_AGENT_UNCERTAIN_MAX]; /* Of this period, ascending. */
+    fl_lowest_t uncertain; /* By confidence. */
+    fl_lowest_t novel;     /* By the anomaly score, negated. */
 } fl_monitor_t;
 
 /* The download and what follows it. */

@@ -28,6 +28,7 @@ typedef struct fl_model_info {
     uint32_t channel_count; /**< Reference channels, up to 6. */
     uint32_t bin_count[6];  /**< Bins of each channel, 2 to 16. */
     float uncertain_below;  /**< Confidence below which a window counts as uncertain. */
+    bool has_anomaly;       /**< Its observations carry anomaly scores. */
     float frequency_hz;     /**< Readings a second. */
     uint32_t axes;          /**< Values in a reading. */
 } fl_model_info_t;
@@ -39,7 +40,11 @@ typedef enum fl_step {
 } fl_step_t;
 
 /** Why a recording was chosen; the numbers are those of SampleReason. */
-typedef enum fl_reason { FL_REASON_RANDOM = 1, FL_REASON_UNCERTAIN = 2 } fl_reason_t;
+typedef enum fl_reason {
+    FL_REASON_RANDOM = 1,
+    FL_REASON_UNCERTAIN = 2,
+    FL_REASON_NOVEL = 3,
+} fl_reason_t;
 
 /** Hooks of the application. Called from fl_agent_init(), fl_agent_poll() and fl_agent_observe().
  */

@@ -82,9 +82,9 @@
 #define FIELDLOOP_AGENT_REFUSED_MAX 8
 #endif
 
-/** Most uncertain recordings chosen in one period. */
-#ifndef FIELDLOOP_AGENT_UNCERTAIN_MAX
-#define FIELDLOOP_AGENT_UNCERTAIN_MAX 8
+/** Most uncertain, and most novel, recordings chosen in one period. */
+#ifndef FIELDLOOP_AGENT_CHOSEN_MAX
+#define FIELDLOOP_AGENT_CHOSEN_MAX 8
 #endif
 
 /** Bytes of the port's SHA-256 state; see fl_sha256_t. */

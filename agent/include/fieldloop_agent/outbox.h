@@ -27,10 +27,10 @@ extern "C" {
 
 /** Kinds, the most important first. */
 typedef enum fl_entry_kind {
-    FL_ENTRY_REPORT = 1,    /**< An encoded DeviceMessage with an UpdateReport. */
-    FL_ENTRY_SKETCH = 2,    /**< An encoded DeviceMessage with a SketchReport. */
-    FL_ENTRY_RANDOM = 3,    /**< A recording: see fl_outbox_append(). */
-    FL_ENTRY_UNCERTAIN = 4, /**< A recording. */
+    FL_ENTRY_REPORT = 1, /**< An encoded DeviceMessage with an UpdateReport. */
+    FL_ENTRY_SKETCH = 2, /**< An encoded DeviceMessage with a SketchReport. */
+    FL_ENTRY_RANDOM = 3, /**< A recording chosen at random: see fl_outbox_append(). */
+    FL_ENTRY_CHOSEN = 4, /**< A recording chosen because it is uncertain or novel. */
 } fl_entry_kind_t;
 
 /** An entry that waits. */

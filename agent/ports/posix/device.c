@@ -160,6 +160,7 @@ static void describe_model(const fl_device_t *device, fl_model_info_t *info) {
         info->bin_count[i] = (uint32_t)config->reference.channels[i].edges_count + 1u;
     }
     info->uncertain_below = config->uncertain_below;
+    info->has_anomaly = device->impulse.has_anomaly;
     info->frequency_hz = config->window.frequency_hz;
     info->axes = config->window.axes_count;
 }
@@ -259,6 +260,8 @@ static void classify(fl_device_t *device, const fl_sensor_window_t *window) {
         .classified = classified,
         .predicted_class = result.predicted_class,
         .confidence = result.confidence,
+        .anomalous = result.anomalous,
+        .anomaly = result.anomaly,
         .channel_bin = result.channel_bin,
         .channel_value = result.channel_value,
         .values = window->values,

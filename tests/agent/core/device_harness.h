@@ -340,6 +340,8 @@ class Device {
   std::vector<std::pair<uint64_t, uint32_t>> periods;
   std::vector<uint64_t> chosen;
   bool classifies = true;
+  bool has_anomaly = false;  // Of the models that are started from now on.
+  float anomaly = 0;         // Score of the windows; anomalous above 0.
   uint64_t signal_ms = kNowMs;
 
   fl_agent_config_t& config() { return config_; }
@@ -382,6 +384,8 @@ class Device {
     observation.classified = classifies;
     observation.predicted_class = predicted_class;
     observation.confidence = confidence;
+    observation.anomalous = has_anomaly && anomaly > 0;
+    observation.anomaly = anomaly;
     observation.channel_bin = &bin;
     observation.channel_value = &confidence;
     observation.values = values;
@@ -510,6 +514,7 @@ class Device {
       info->channel_count = 1;
       info->bin_count[0] = 3;
       info->uncertain_below = 0.6F;
+      info->has_anomaly = Self(context)->has_anomaly;
       info->frequency_hz = 4;
       info->axes = 2;
       return FL_OK;

@@ -172,6 +172,55 @@ TEST_F(MonitorTest, AtLeastTheShareIsRandomAndTheRestAreAboutTheMostUncertain) {
   EXPECT_LT(uncertain.back(), 0.6F);
 }
 
+TEST_F(MonitorTest, WithAnAnomalyBlockHalfOfTheChosenOnesAreAboutTheMostAnomalous) {
+  device_.has_anomaly = true;
+  InstallModel(ModelBytes("with an anomaly block"), 4);
+  UsePlan(8, 0.5F);
+  std::mt19937 random(4);
+  std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
+  const uint64_t start = device_.signal_ms;
+  std::vector<float> scores;
+  for (int i = 0; i < 60 * 100; ++i) {
+    device_.anomaly = uniform(random);
+    scores.push_back(device_.anomaly);
+    // Sure of all that is anomalous, so that what is chosen for the one is not for the other.
+    device_.Observe(0, device_.anomaly > 0 ? 0.9F : 0.5F);
+    if (i % 50 == 49) device_.RunUntil([&] { return device_.agent->outbox.live == 0; }, 10'000);
+  }
+  size_t uncertain = 0;
+  std::vector<float> novel;
+  for (const auto& header : server_.sample_headers) {
+    const float score = scores[(header.start_ms() - start) / 1000];
+    if (header.reason() == v1::SAMPLE_REASON_NOVEL) {
+      EXPECT_EQ(header.probability(), 1.0F);
+      novel.push_back(score);
+    } else if (header.reason() == v1::SAMPLE_REASON_UNCERTAIN) {
+      EXPECT_LE(score, 0);
+      ++uncertain;
+    }
+  }
+  EXPECT_LE(novel.size(), 60u * 2u);
+  EXPECT_GE(novel.size(), 60u);
+  EXPECT_EQ(uncertain, 60u * 2u);
+  // Half of the windows are above 0; the 2 highest of 100 are above about 0.96.
+  std::sort(novel.begin(), novel.end());
+  EXPECT_GT(novel.front(), 0);
+  EXPECT_GT(novel[novel.size() / 2], 0.94F);
+}
+
+TEST_F(MonitorTest, WithoutAnAnomalyBlockNoneIsNovel) {
+  UsePlan(8, 0.5F);
+  device_.anomaly = 5;
+  for (int i = 0; i < 500; ++i) {
+    device_.Observe(0, 0.5F);
+    if (i % 50 == 49) device_.Run(2000);
+  }
+  EXPECT_EQ(server_.sample_headers.size(), 40u);
+  for (const auto& header : server_.sample_headers) {
+    EXPECT_NE(header.reason(), v1::SAMPLE_REASON_NOVEL);
+  }
+}
+
 TEST_F(MonitorTest, AModelThatIsSureOfAllSendsRandomOnesOnly) {
   UsePlan(8, 0.5F);
   for (int i = 0; i < 500; ++i) {

@@ -44,7 +44,7 @@ class OutboxTest : public ::testing::TestWithParam<Geometry> {
   std::vector<uint64_t> Drain() {
     std::vector<uint64_t> order;
     fl_entry_t entry;
-    while (fl_outbox_next(&outbox_, FL_ENTRY_UNCERTAIN, &entry) == FL_OK) {
+    while (fl_outbox_next(&outbox_, FL_ENTRY_CHOSEN, &entry) == FL_OK) {
       EXPECT_EQ(Read(entry), Content(entry.sequence, entry.size));
       order.push_back(entry.sequence);
       EXPECT_EQ(fl_outbox_done(&outbox_, entry.sequence), FL_OK);
@@ -59,7 +59,7 @@ class OutboxTest : public ::testing::TestWithParam<Geometry> {
 };
 
 TEST_P(OutboxTest, GivesTheMostImportantKindFirstAndOfItTheOldest) {
-  ASSERT_EQ(Append(FL_ENTRY_UNCERTAIN, 1), FL_OK);
+  ASSERT_EQ(Append(FL_ENTRY_CHOSEN, 1), FL_OK);
   ASSERT_EQ(Append(FL_ENTRY_RANDOM, 2), FL_OK);
   ASSERT_EQ(Append(FL_ENTRY_SKETCH, 3), FL_OK);
   ASSERT_EQ(Append(FL_ENTRY_SKETCH, 4), FL_OK);
@@ -86,7 +86,7 @@ TEST_P(OutboxTest, LosesNothingWhileDoneEntriesMakeRoom) {
     waiting.insert(sequence++);
     if (waiting.size() > 4) {
       fl_entry_t entry;
-      ASSERT_EQ(fl_outbox_next(&outbox_, FL_ENTRY_UNCERTAIN, &entry), FL_OK);
+      ASSERT_EQ(fl_outbox_next(&outbox_, FL_ENTRY_CHOSEN, &entry), FL_OK);
       ASSERT_EQ(fl_outbox_done(&outbox_, entry.sequence), FL_OK);
       waiting.erase(entry.sequence);
     }
@@ -103,7 +103,7 @@ TEST_P(OutboxTest, DropsUncertainSamplesFirstThenRandomThenSketchesAndNeverRepor
   ASSERT_EQ(Append(FL_ENTRY_RANDOM, 3), FL_OK);
   uint64_t sequence = 4;
   // Uncertain ones fill it until they drop each other.
-  while (outbox_.dropped == 0) ASSERT_EQ(Append(FL_ENTRY_UNCERTAIN, sequence++), FL_OK);
+  while (outbox_.dropped == 0) ASSERT_EQ(Append(FL_ENTRY_CHOSEN, sequence++), FL_OK);
   EXPECT_EQ(fl_outbox_find(&outbox_, 4), FL_ERR_NOT_FOUND) << "the oldest goes first";
   EXPECT_EQ(fl_outbox_find(&outbox_, 1), FL_OK);
   EXPECT_EQ(fl_outbox_find(&outbox_, 2), FL_OK);
@@ -115,8 +115,8 @@ TEST_P(OutboxTest, DropsUncertainSamplesFirstThenRandomThenSketchesAndNeverRepor
   fl_entry_t entry;
   for (uint64_t s = 4; s < sequence; ++s) {
     if (fl_outbox_find(&outbox_, s) == FL_OK) {
-      ASSERT_EQ(fl_outbox_next(&outbox_, FL_ENTRY_UNCERTAIN, &entry), FL_OK);
-      EXPECT_LT(entry.kind, FL_ENTRY_UNCERTAIN);
+      ASSERT_EQ(fl_outbox_next(&outbox_, FL_ENTRY_CHOSEN, &entry), FL_OK);
+      EXPECT_LT(entry.kind, FL_ENTRY_CHOSEN);
     }
   }
   // Sketches drop the random ones, then each other, but not the report.
