@@ -165,9 +165,13 @@ static fl_status_t build_softmax(fl_builder_t *builder, const fl_node_t *node, f
     }
     fl_rows_t *shape = &op->shape.rows;
     *shape = (fl_rows_t){.rows = node->input.elements / depth, .depth = depth};
-    double real = (double)beta * (double)node->input.scale * (1 << (31 - FL_SOFTMAX_INTEGER_BITS));
-    if (real > 2147483647.0) {
-        real = 2147483647.0;
+    /* So steep that all but the largest input give 0: the factor and what is below do not matter.
+     */
+    const double steepest = (double)((int32_t)1 << FL_FACTOR_MAX_SHIFT);
+    const double real =
+        (double)beta * (double)node->input.scale * (1 << (31 - FL_SOFTMAX_INTEGER_BITS));
+    if (real >= steepest) {
+        return FL_OK;
     }
     /* Smaller than 1 would take another formula; no trained model comes near it. */
     if (!(real > 1.0) || !fl_factor_of(real, &shape->factor)) {
