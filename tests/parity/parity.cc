@@ -17,7 +17,6 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -83,7 +82,7 @@ class Library {
   void* handle_;
 };
 
-// A model in TensorFlow Lite; nullopt output if it does not take the model.
+// A model in TensorFlow Lite.
 class Theirs {
  public:
   Theirs(const Library& library, const std::vector<std::uint8_t>& model) : library_(library) {
@@ -100,8 +99,9 @@ class Theirs {
 
   [[nodiscard]] bool ready() const { return ready_; }
 
-  // Takes the int8 values that our network takes, and gives the ones that it gives.
-  std::optional<std::vector<int>> Run(const fl_network_t& ours, const std::vector<int>& values) {
+  // Takes the int8 values that our network takes, and gives the ones that it gives; none on an
+  // error.
+  std::vector<int> Run(const fl_network_t& ours, const std::vector<int>& values) {
     void* input = library_.input(interpreter_, 0);
     if (library_.type(input) == kFloat32) {
       auto* to = static_cast<float*>(library_.data(input));
@@ -111,7 +111,7 @@ class Theirs {
     } else {
       std::copy(values.begin(), values.end(), static_cast<std::int8_t*>(library_.data(input)));
     }
-    if (library_.invoke(interpreter_) != 0) return std::nullopt;
+    if (library_.invoke(interpreter_) != 0) return {};
     const void* output = library_.output(interpreter_, 0);
     std::vector<int> result;
     if (library_.type(output) == kFloat32) {
@@ -170,9 +170,9 @@ void Compare(const Library& library, const std::string& name,
     for (int& value : values) value = random.Int(-128, 127);
     std::copy(values.begin(), values.end(), network.input);
     fl_network_run(&network);
-    const std::optional<std::vector<int>> want = theirs.Run(network, values);
-    if (!want || want->size() != network.output_size) Fail(name + ": TensorFlow Lite does not run");
-    count->Add({network.output, network.output + network.output_size}, *want);
+    const std::vector<int> want = theirs.Run(network, values);
+    if (want.size() != network.output_size) Fail(name + ": TensorFlow Lite does not run");
+    count->Add({network.output, network.output + network.output_size}, want);
   }
   ++count->models;
 }
