@@ -27,7 +27,7 @@ const char fl_options_help[] =
     "  --hardware-id TEXT    what the device is (default posix-<machine>)\n"
     "  --server-name NAME    name or address in the server's certificate (default HOST)\n"
     "sensor\n"
-    "  --replay PATH         recording, or directory of *.csv; may be repeated\n"
+    "  --replay PATH         recording (.csv, .wav), or directory of them; may be repeated\n"
     "  --speed FACTOR        signal time over real time (default 1)\n"
     "  --seed NUMBER         where in the recordings to begin (default 1)\n"
     "  --truth-column NAME   column of the true label (default label)\n"

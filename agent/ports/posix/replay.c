@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "posix_file.h"
+#include "wav.h"
 
 enum { MAX_COLUMNS = 64, MAX_AXES = 12 };
 
@@ -151,6 +153,12 @@ static bool reserve_row(rows_t *rows, size_t axis_count) {
     return true;
 }
 
+static void free_rows(rows_t *rows) {
+    free(rows->times);
+    free(rows->values);
+    free(rows->labels);
+}
+
 /* Resamples rows to a segment: reading i is at the first row's time + i / frequency. */
 static fl_status_t add_segment(load_t *load, const rows_t *rows) {
     fl_replay_t *replay = load->replay;
@@ -240,6 +248,74 @@ static fl_status_t read_rows(load_t *load, char *text, rows_t *rows) {
     return add_segment(load, rows);
 }
 
+static fl_status_t load_csv(load_t *load, uint8_t *data) {
+    char *text = (char *)data;
+    char *header = next_line(&text);
+    if (header == NULL) {
+        return complain(load, FL_ERR_CORRUPT, "no header line");
+    }
+    FL_RETURN_IF_ERROR(read_header(load, header));
+    rows_t rows = {0};
+    const fl_status_t status = read_rows(load, text, &rows);
+    free_rows(&rows);
+    return status;
+}
+
+/* Finds the channels by the names that uploaded WAV files get: "audio", or "audio0" and so on. */
+static fl_status_t find_channels(load_t *load, const fl_wav_t *wav) {
+    for (size_t i = 0; i < load->axis_count; i++) {
+        load->axis_columns[i] = -1;
+        for (uint32_t channel = 0; channel < wav->channels; channel++) {
+            char name[32] = "audio";
+            if (wav->channels > 1) {
+                (void)snprintf(name, sizeof name, "audio%" PRIu32, channel);
+            }
+            if (strcmp(name, load->axes[i]) == 0) {
+                load->axis_columns[i] = (int)channel;
+            }
+        }
+        if (load->axis_columns[i] < 0) {
+            return complain_about(load, FL_ERR_NOT_FOUND, "no channel", load->axes[i]);
+        }
+    }
+    return FL_OK;
+}
+
+static fl_status_t load_wav(load_t *load, const uint8_t *data, size_t size) {
+    fl_wav_t wav;
+    const fl_status_t read = fl_wav_read(&wav, data, size);
+    if (read != FL_OK) {
+        return complain(load, read, "no WAV file of PCM with 16 bits");
+    }
+    FL_RETURN_IF_ERROR(find_channels(load, &wav));
+    rows_t rows = {0};
+    fl_status_t status = FL_OK;
+    for (size_t i = 0; i < wav.readings && status == FL_OK; i++) {
+        if (!reserve_row(&rows, load->axis_count)) {
+            status = complain(load, FL_ERR_IO, "out of memory");
+            break;
+        }
+        for (size_t a = 0; a < load->axis_count; a++) {
+            rows.values[i * load->axis_count + a] =
+                fl_wav_value(&wav, i, (uint32_t)load->axis_columns[a]);
+        }
+        rows.times[i] = (double)i * 1000.0 / wav.frequency_hz;
+        rows.labels[i] = -1;
+        rows.count++;
+    }
+    if (status == FL_OK) {
+        status = add_segment(load, &rows);
+    }
+    free_rows(&rows);
+    return status;
+}
+
+static bool has_ending(const char *name, const char *ending) {
+    const size_t length = strlen(name);
+    const size_t tail = strlen(ending);
+    return length > tail && strcmp(name + length - tail, ending) == 0;
+}
+
 static fl_status_t load_file(load_t *load, const char *path) {
     uint8_t *data = NULL;
     size_t size = 0;
@@ -249,34 +325,24 @@ static fl_status_t load_file(load_t *load, const char *path) {
         return complain(load, status,
                         status == FL_ERR_NOT_FOUND ? "no such file" : strerror(errno));
     }
-    char *text = (char *)data;
-    char *header = next_line(&text);
-    rows_t rows = {0};
-    status = header == NULL ? complain(load, FL_ERR_CORRUPT, "no header line")
-                            : read_header(load, header);
-    if (status == FL_OK) {
-        status = read_rows(load, text, &rows);
-    }
-    free(rows.times);
-    free(rows.values);
-    free(rows.labels);
+    status = has_ending(path, ".wav") ? load_wav(load, data, size) : load_csv(load, data);
     free(data);
     return status;
 }
 
-static int is_csv(const struct dirent *entry) {
-    const size_t length = strlen(entry->d_name);
-    return length > 4 && strcmp(entry->d_name + length - 4, ".csv") == 0;
+static int is_recording(const struct dirent *entry) {
+    return has_ending(entry->d_name, ".csv") || has_ending(entry->d_name, ".wav");
 }
 
 static fl_status_t load_directory(load_t *load, const char *directory) {
     struct dirent **entries = NULL;
     load->path = directory;
-    const int count = scandir(directory, &entries, is_csv, alphasort);
+    const int count = scandir(directory, &entries, is_recording, alphasort);
     if (count < 0) {
         return complain(load, FL_ERR_IO, strerror(errno));
     }
-    fl_status_t status = count == 0 ? complain(load, FL_ERR_NOT_FOUND, "no *.csv files") : FL_OK;
+    fl_status_t status =
+        count == 0 ? complain(load, FL_ERR_NOT_FOUND, "no *.csv or *.wav files") : FL_OK;
     for (int i = 0; i < count; i++) {
         if (status == FL_OK) {
             char path[4096];
@@ -342,7 +408,7 @@ const char *fl_replay_label(const fl_replay_t *replay, size_t segment, size_t fi
     int32_t best = -1;
     size_t best_count = 0;
     for (size_t i = 0; i < count; i++) {
-        if (labels[i] < 0 || labels[i] == best) {
+        if (labels[i] < 0 || labels[i] == best || (i > 0 && labels[i] == labels[i - 1u])) {
             continue;
         }
         size_t same = 0;

@@ -4,11 +4,13 @@
  */
 /**
  * @file
- * @brief Recordings in CSV files, resampled to a model's rate, in place of a sensor.
+ * @brief Recordings in CSV and WAV files, resampled to a model's rate, in place of a sensor.
  *
- * The header names the columns. "timestamp" is in milliseconds, of any origin, and may be
- * irregular: values are interpolated linearly. A row whose timestamp does not increase is left out;
- * a gap of more than a second begins a new segment. Windows never span two files or segments.
+ * The header of a CSV file names the columns. "timestamp" is in milliseconds, of any origin, and
+ * may be irregular: values are interpolated linearly. A row whose timestamp does not increase is
+ * left out; a gap of more than a second begins a new segment. A WAV file (PCM, 16 bits) has the
+ * axis "audio", or "audio0" and so on when it has several channels, the integers as values, and no
+ * labels. Windows never span two files or segments.
  */
 #ifndef FIELDLOOP_AGENT_PORTS_POSIX_REPLAY_H
 #define FIELDLOOP_AGENT_PORTS_POSIX_REPLAY_H
@@ -42,7 +44,7 @@ typedef struct fl_replay {
 } fl_replay_t;
 
 /**
- * @brief Reads files, and the *.csv of directories in the order of their names.
+ * @brief Reads files, and the *.csv and *.wav of directories in the order of their names.
  *
  * @param axes          Names of the columns that are the axes, in order.
  * @param label_column  Column of the label; a file may lack it.

@@ -5,8 +5,10 @@
 // recordings and reports, against a server in this process.
 
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <fcntl.h>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <poll.h>
@@ -29,12 +31,14 @@
 #include "tests/agent/impulse/tflite_builder.h"
 #include "tests/agent/posix/temporary_directory.h"
 #include "tests/agent/posix/tls_server.h"
+#include "tests/services/ingestion/formats/wav_file.h"
 
 extern char** environ;
 
 namespace fieldloop::agent {
 namespace {
 
+using ::fieldloop::ingestion::WavFile;
 using ::fieldloop::testing::ByteOption;
 using ::fieldloop::testing::FloatBytes;
 using ::fieldloop::testing::FloatOption;
@@ -86,10 +90,10 @@ std::string TfliteOf(const v1::Impulse& impulse) {
   return {model.begin(), model.end()};
 }
 
-// A model whose self-test passes; name is its third class, so that models differ.
-std::string Model(const std::string& name) {
-  v1::Impulse impulse = ImpulseOf(name);
-  const std::string without = TfliteOf(impulse);
+// The impulse with what the network that `tflite_of` makes says of a window as its self-test.
+std::string WithSelfTest(v1::Impulse impulse, const std::vector<float>& window,
+                         const std::function<std::string(const v1::Impulse&)>& tflite_of) {
+  const std::string without = tflite_of(impulse);
   std::vector<uint64_t> model((without.size() + 7) / 8);
   std::memcpy(model.data(), without.data(), without.size());
   const auto* bytes = reinterpret_cast<const uint8_t*>(model.data());
@@ -99,10 +103,81 @@ std::string Model(const std::string& name) {
   fl_impulse_t opened;
   fl_inference_t result;
   EXPECT_EQ(fl_impulse_open(&opened, bytes, without.size(), arena.data(), arena_size), FL_OK);
-  EXPECT_EQ(fl_impulse_run(&opened, kSelfTestWindow.data(), &result), FL_OK);
-  impulse.mutable_self_test()->set_window(FloatBytes(kSelfTestWindow));
-  impulse.mutable_self_test()->set_output(std::string(result.output, result.output + 3));
-  return TfliteOf(impulse);
+  EXPECT_EQ(fl_impulse_run(&opened, window.data(), &result), FL_OK);
+  impulse.mutable_self_test()->set_window(FloatBytes(window));
+  impulse.mutable_self_test()->set_output(
+      std::string(result.output, result.output + impulse.classes_size()));
+  return tflite_of(impulse);
+}
+
+// A model whose self-test passes; name is its third class, so that models differ.
+std::string Model(const std::string& name) {
+  return WithSelfTest(ImpulseOf(name), kSelfTestWindow, TfliteOf);
+}
+
+constexpr int kAudioHz = 16000;
+
+// A second of sound at 16 kHz as 49 frames of 10 mel bands, and an anomaly block for which a
+// window is anomalous whose loudest band is not the tone's. Low tones are "low", others "high".
+std::string AudioModel() {
+  v1::Impulse impulse;
+  impulse.set_format(1);
+  impulse.mutable_window()->set_length(kAudioHz);
+  impulse.mutable_window()->set_stride(kAudioHz / 2);
+  impulse.mutable_window()->set_frequency_hz(kAudioHz);
+  impulse.mutable_window()->add_axes("audio");
+  v1::MfeBlock* mfe = impulse.add_blocks()->mutable_mfe();
+  mfe->set_frame_length(480);
+  mfe->set_frame_stride(320);
+  mfe->set_fft_length(512);
+  mfe->set_filter_count(10);
+  mfe->set_noise_floor_db(-52);
+  mfe->set_scale(1.0F / 32768);
+  const int frames = 1 + (kAudioHz - 480) / 320;
+  for (const char* label : {"low", "high"}) impulse.add_classes(label);
+  impulse.mutable_reference()->set_id(78);
+  v1::ReferenceChannel* channel = impulse.mutable_reference()->add_channels();
+  channel->set_kind(v1::CHANNEL_KIND_ANOMALY);
+  channel->add_edges(0);
+  // The first frame's lowest band in a cluster of loud ones.
+  impulse.mutable_anomaly()->add_features(0);
+  impulse.mutable_anomaly()->mutable_k_means()->add_centres(1);
+  impulse.mutable_anomaly()->mutable_k_means()->add_radii(0.3F);
+  impulse.set_uncertain_below(0.5F);
+
+  const auto tflite_of = [frames](const v1::Impulse& content) {
+    TfliteBuilder builder;
+    const auto input = builder.AddActivation({1, frames * 10}, 1.0F / 255, -128);
+    std::vector<int8_t> weights;
+    for (int output = 0; output < 2; ++output) {
+      for (int i = 0; i < frames * 10; ++i) {
+        weights.push_back((i % 10 < 3) == (output == 0) ? 10 : -10);
+      }
+    }
+    const auto table = builder.AddWeights({2, frames * 10}, weights, {0.01F}, 0);
+    const auto logits = builder.AddActivation({1, 2}, 0.125F, 0);
+    const auto output = builder.AddActivation({1, 2}, 1.0F / 256, -128);
+    builder.AddOperator({9, {input, table, -1}, {logits}, 8, {ByteOption(0, 0)}});
+    builder.AddOperator({25, {logits}, {output}, 9, {FloatOption(0, 1)}});
+    builder.AddMetadata("fieldloop.impulse", content.SerializeAsString());
+    const std::vector<uint8_t> model = builder.Build(input, output);
+    return std::string(model.begin(), model.end());
+  };
+  std::vector<float> window(kAudioHz);
+  for (size_t i = 0; i < window.size(); ++i) {
+    window[i] = static_cast<float>(static_cast<int>(i * i % 2001) - 1000);
+  }
+  return WithSelfTest(impulse, window, tflite_of);
+}
+
+// Four seconds of a tone as a WAV file.
+std::string Tone(double hertz) {
+  std::vector<int16_t> samples(4 * kAudioHz);
+  for (size_t i = 0; i < samples.size(); ++i) {
+    samples[i] = static_cast<int16_t>(std::lround(
+        9000 * std::sin(2 * 3.141592653589793 * hertz * static_cast<double>(i) / kAudioHz)));
+  }
+  return WavFile(1, kAudioHz, samples);
 }
 
 // Rows of 10 ms: half of them idle, half of them walk, as the model sees it.
@@ -205,7 +280,7 @@ class FieldloopAgentTest : public ::testing::Test {
                                       "--hardware-id",
                                       "posix-test",
                                       "--replay",
-                                      directory_.path() + "/walk.csv",
+                                      directory_.path() + "/" + replay_,
                                       "--speed",
                                       "20",
                                       "--truth-log",
@@ -266,6 +341,7 @@ class FieldloopAgentTest : public ::testing::Test {
   }
 
   TemporaryDirectory directory_;
+  std::string replay_ = "walk.csv";
   const TestAuthority authority_{"service authority"};
   const TestAuthority devices_{"device authority"};
   TrustFixture trust_;
@@ -335,6 +411,44 @@ TEST_F(FieldloopAgentTest, EnrolsInstallsAModelRestartsIntoItAndReports) {
     EXPECT_EQ(header.axes(), 2u);
   }
   for (const auto& [sequence, payload] : scripted_.sample_payloads) EXPECT_EQ(payload.size(), 16u);
+}
+
+TEST_F(FieldloopAgentTest, RunsAKeywordModelOnSoundAndSendsWholeSeconds) {
+  const std::string model = AudioModel();
+  scripted_.settings->set_sketch_period_ms(4000);
+  scripted_.OfferModel(model, 3);
+  directory_.Write("low.wav", Tone(150));
+  directory_.Write("high.wav", Tone(3000));
+  replay_ = "low.wav";
+  Start();
+  ASSERT_TRUE(WaitUntil([&] {
+    return Confirmed(model) && scripted_.sketches.size() >= 2 && !scripted_.sample_payloads.empty();
+  })) << directory_.Read("log");
+  size_t before = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const v1::SketchReport& sketch : scripted_.sketches) {
+      EXPECT_EQ(sketch.failures(), 0u);
+      EXPECT_GT(sketch.windows(), 0u);
+      EXPECT_EQ(sketch.class_counts(0), sketch.windows()) << "all low";
+      EXPECT_EQ(sketch.channels(0).bins(0), sketch.windows()) << "nothing anomalous";
+    }
+    EXPECT_EQ(scripted_.sketches[0].period_ms(), 4000u);
+    EXPECT_GE(scripted_.sketches[0].windows(), 6u) << "every half second, but where the file ends";
+    for (const auto& [sequence, payload] : scripted_.sample_payloads) {
+      EXPECT_EQ(payload.size(), size_t{kAudioHz} * sizeof(float));
+    }
+    EXPECT_EQ(scripted_.sample_headers[0].frequency_hz(), static_cast<float>(kAudioHz));
+    before = scripted_.sketches.size();
+  }
+  Control("replay " + directory_.path() + "/high.wav\n");
+  // The period that is under way still holds windows of both.
+  ASSERT_TRUE(WaitUntil([&] { return scripted_.sketches.size() >= before + 3; }));
+  Control("quit\n");
+  EXPECT_EQ(Wait(), 0);
+  const v1::SketchReport& last = scripted_.sketches.back();
+  EXPECT_EQ(last.class_counts(1), last.windows()) << "all high";
+  EXPECT_EQ(last.channels(0).bins(1), last.windows()) << "and all anomalous";
 }
 
 TEST_F(FieldloopAgentTest, TakesOtherRecordingsWithoutARestartAndKeepsThemAcrossAnUpdate) {

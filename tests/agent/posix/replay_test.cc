@@ -13,10 +13,12 @@
 
 #include "agent/ports/posix/sensor.h"
 #include "tests/agent/posix/temporary_directory.h"
+#include "tests/services/ingestion/formats/wav_file.h"
 
 namespace fieldloop::agent {
 namespace {
 
+using ingestion::WavFile;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -88,7 +90,46 @@ TEST_F(ReplayTest, AGapOfMoreThanASecondBeginsANewSegment) {
   EXPECT_THAT(Values(1), ElementsAre(2, 3));
 }
 
-TEST_F(ReplayTest, ReadsTheCsvFilesOfADirectoryInTheirOrder) {
+TEST_F(ReplayTest, ReadsAWavFileAsTheAxisAudio) {
+  const std::string path = directory_.Write("a.wav", WavFile(1, 8000, {0, 1, -1, 32767, -32768}));
+  ASSERT_EQ(Load({path}, 8000, {"audio"}), FL_OK);
+  ASSERT_EQ(replay_.segment_count, 1u);
+  EXPECT_THAT(Values(0), ElementsAre(0, 1, -1, 32767, -32768));
+  EXPECT_THAT(Labels(0), ElementsAre("-", "-", "-", "-", "-"));
+  // At half the rate every second value stays.
+  ASSERT_EQ(Load({path}, 4000, {"audio"}), FL_OK);
+  EXPECT_THAT(Values(0), ElementsAre(0, -1, -32768));
+}
+
+TEST_F(ReplayTest, TheChannelsOfAWavFileAreNumbered) {
+  const std::string path = directory_.Write("a.wav", WavFile(2, 100, {1, 2, 3, 4}));
+  ASSERT_EQ(Load({path}, 100, {"audio1"}), FL_OK);
+  EXPECT_THAT(Values(0), ElementsAre(2, 4));
+  EXPECT_EQ(Load({path}, 100, {"audio"}), FL_ERR_NOT_FOUND);
+  EXPECT_THAT(replay_.error, HasSubstr("no channel 'audio'"));
+}
+
+TEST_F(ReplayTest, ABrokenWavFileIsRefused) {
+  const std::string whole = WavFile(1, 8000, std::vector<std::int16_t>(20, 7));
+  for (size_t size = 0; size < whole.size(); ++size) {
+    EXPECT_EQ(Load({directory_.Write("a.wav", whole.substr(0, size))}, 8000, {"audio"}),
+              FL_ERR_CORRUPT)
+        << size;
+  }
+  EXPECT_THAT(replay_.error, HasSubstr("a.wav: no WAV file"));
+  const auto changed = [&](size_t at, char value) {
+    std::string file = whole;
+    file[at] = value;
+    return Load({directory_.Write("a.wav", file)}, 8000, {"audio"});
+  };
+  EXPECT_EQ(changed(20, 3), FL_ERR_UNSUPPORTED);  // Floats.
+  EXPECT_EQ(changed(34, 8), FL_ERR_UNSUPPORTED);  // 8 bits.
+  EXPECT_EQ(changed(22, 0), FL_ERR_CORRUPT);      // No channel.
+  EXPECT_EQ(changed(32, 4), FL_ERR_CORRUPT);      // Another block.
+  EXPECT_EQ(changed(43, 1), FL_ERR_CORRUPT);      // More data than there is.
+}
+
+TEST_F(ReplayTest, ReadsTheRecordingsOfADirectoryInTheirOrder) {
   std::filesystem::create_directory(directory_.path() + "/d");
   directory_.Write("d/2.csv", "timestamp,x\n0,2\n10,2\n");
   directory_.Write("d/1.csv", "timestamp,x\n0,1\n10,1\n");
@@ -96,6 +137,12 @@ TEST_F(ReplayTest, ReadsTheCsvFilesOfADirectoryInTheirOrder) {
   ASSERT_EQ(Load({directory_.path() + "/d"}), FL_OK);
   ASSERT_EQ(replay_.segment_count, 2u);
   EXPECT_THAT(Values(0), ElementsAre(1, 1));
+  std::filesystem::create_directory(directory_.path() + "/w");
+  directory_.Write("w/2.wav", WavFile(1, 100, {2, 2}));
+  directory_.Write("w/1.csv", "timestamp,audio\n0,1\n10,1\n");
+  ASSERT_EQ(Load({directory_.path() + "/w"}, 100, {"audio"}), FL_OK);
+  ASSERT_EQ(replay_.segment_count, 2u);
+  EXPECT_THAT(Values(1), ElementsAre(2, 2));
 }
 
 TEST_F(ReplayTest, SaysWhatIsWrong) {
