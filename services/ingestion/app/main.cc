@@ -6,7 +6,6 @@
 
 #include <cstdlib>
 #include <exception>
-#include <map>
 #include <memory>
 #include <string>
 
@@ -27,12 +26,13 @@
 #include "services/common/status/status_macros.h"
 #include "services/ingestion/domain/dataset_service.h"
 #include "services/ingestion/domain/sample_service.h"
+#include "services/ingestion/domain/settings_service.h"
 #include "services/ingestion/formats/recording_formats.h"
 #include "services/ingestion/storage/sql_dataset_store.h"
 #include "services/ingestion/storage/sql_sample_store.h"
+#include "services/ingestion/storage/sql_settings_store.h"
 #include "services/ingestion/transport/http_upload_server.h"
 #include "services/ingestion/transport/ingestion_handler.h"
-#include "services/ingestion/transport/signature_keys.h"
 #include "services/ingestion/transport/upload_metrics.h"
 
 namespace {
@@ -44,7 +44,6 @@ constexpr char kService[] = "ingestion";
 struct Options {
   fieldloop::ServiceOptions service;
   ingestion::HttpUploadOptions http;
-  std::string signature_keys;
 };
 
 absl::Status Run(const Options& options) {
@@ -52,11 +51,6 @@ absl::Status Run(const Options& options) {
   fieldloop::StartLog(kService, options.service.log_format);
   fieldloop::ServiceServer server(kService, options.service);
 
-  std::map<std::string, std::string> signature_keys;
-  if (!options.signature_keys.empty()) {
-    FIELDLOOP_ASSIGN_OR_RETURN(signature_keys,
-                               ingestion::ReadSignatureKeys(options.signature_keys));
-  }
   FIELDLOOP_ASSIGN_OR_RETURN(
       const std::unique_ptr<fieldloop::BlobStore> blobs,
       fieldloop::OpenFolderBlobStore(absl::StrCat(options.service.data_dir, "/ingestion-blobs")));
@@ -73,11 +67,13 @@ absl::Status Run(const Options& options) {
 
   ingestion::SqlSampleStore sample_store(*database);
   ingestion::SqlDatasetStore dataset_store(*database);
+  ingestion::SqlSettingsStore settings_store(*database);
   const ingestion::RecordingFormats formats;
   ingestion::UploadMetrics metrics(server.registry());
-  ingestion::SampleService samples(sample_store, *blobs, formats, clock, metrics, signature_keys);
+  ingestion::SampleService samples(sample_store, settings_store, *blobs, formats, clock, metrics);
   ingestion::DatasetService datasets(dataset_store, *blobs, clock);
-  ingestion::IngestionHandler handler(*access, samples, datasets);
+  ingestion::SettingsService settings(settings_store);
+  ingestion::IngestionHandler handler(*access, samples, datasets, settings);
   server.Register(handler);
   FIELDLOOP_RETURN_IF_ERROR(server.Start());
 
@@ -99,9 +95,6 @@ int main(int argc, char** argv) try {
   app.add_flag("--http-insecure", options.http.insecure,
                "plain HTTP for uploads, on a loopback address only")
       ->envname("FIELDLOOP_HTTP_INSECURE");
-  app.add_option("--signature-keys", options.signature_keys,
-                 "file of lines \"PROJECT KEY\": keys that signed uploads are checked with")
-      ->envname("FIELDLOOP_SIGNATURE_KEYS");
   CLI11_PARSE(app, argc, argv);
   options.http.cert_file = options.service.tls.cert;
   options.http.key_file = options.service.tls.key;

@@ -17,11 +17,21 @@ namespace {
 constexpr std::size_t kIdLength = 32;
 constexpr std::size_t kMaxFilterTerms = 1000;
 constexpr std::size_t kMaxDeviceNameBytes = 200;
+// "clipping:" and the name of an axis is the longest flag.
+constexpr std::size_t kMaxFlagBytes = 9 + kMaxAxisBytes;
 
 absl::Status ValidateTermCount(absl::string_view field, std::size_t count) {
   if (count > kMaxFilterTerms) {
     return absl::InvalidArgumentError(
         absl::StrCat(field, ": got ", count, " entries, want at most ", kMaxFilterTerms));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateFlags(const std::string& field, const std::vector<std::string>& flags) {
+  FIELDLOOP_RETURN_IF_ERROR(ValidateTermCount(field, flags.size()));
+  for (const std::string& flag : flags) {
+    FIELDLOOP_RETURN_IF_ERROR(ValidateText(field, flag, 1, kMaxFlagBytes));
   }
   return absl::OkStatus();
 }
@@ -33,17 +43,23 @@ std::string SampleIdOf(absl::string_view digest) {
 }
 
 absl::StatusOr<SampleFormat> FormatOfFileName(absl::string_view file_name) {
-  if (absl::EndsWithIgnoreCase(file_name, ".csv")) {
-    return SampleFormat::kCsv;
+  struct Ending {
+    absl::string_view text;
+    SampleFormat format;
+  };
+  constexpr Ending kEndings[] = {{".csv", SampleFormat::kCsv},
+                                 {".txt", SampleFormat::kCsv},
+                                 {".json", SampleFormat::kJson},
+                                 {".cbor", SampleFormat::kCbor},
+                                 {".wav", SampleFormat::kWav}};
+  for (const Ending& ending : kEndings) {
+    if (absl::EndsWithIgnoreCase(file_name, ending.text)) {
+      return ending.format;
+    }
   }
-  if (absl::EndsWithIgnoreCase(file_name, ".json")) {
-    return SampleFormat::kJson;
-  }
-  if (absl::EndsWithIgnoreCase(file_name, ".wav")) {
-    return SampleFormat::kWav;
-  }
-  return absl::InvalidArgumentError(absl::StrCat("file_name: got ", Quoted(file_name),
-                                                 ", want a name that ends in .csv, .json or .wav"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("file_name: got ", Quoted(file_name),
+                   ", want a name that ends in .csv, .txt, .json, .cbor or .wav"));
 }
 
 absl::Status ValidateAxes(absl::string_view field, const std::vector<std::string>& axes) {
@@ -75,16 +91,10 @@ absl::Status ValidateFilter(absl::string_view field, const SampleFilter& filter)
     FIELDLOOP_RETURN_IF_ERROR(
         ValidateText(absl::StrCat(field, ".devices"), device, 1, kMaxDeviceNameBytes));
   }
+  FIELDLOOP_RETURN_IF_ERROR(ValidateFlags(absl::StrCat(field, ".flags"), filter.flags));
+  FIELDLOOP_RETURN_IF_ERROR(
+      ValidateFlags(absl::StrCat(field, ".without_flags"), filter.without_flags));
   return ValidateMetadata(absl::StrCat(field, ".metadata"), filter.metadata);
-}
-
-bool IsFlat(const std::vector<float>& values, std::size_t axes) {
-  for (std::size_t i = axes; i < values.size(); ++i) {
-    if (values[i] != values[i - axes]) {
-      return false;
-    }
-  }
-  return values.size() > axes;
 }
 
 }  // namespace fieldloop::ingestion

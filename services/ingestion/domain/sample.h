@@ -4,7 +4,6 @@
 #ifndef FIELDLOOP_SERVICES_INGESTION_DOMAIN_SAMPLE_H_
 #define FIELDLOOP_SERVICES_INGESTION_DOMAIN_SAMPLE_H_
 
-#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -26,7 +25,8 @@ enum class SampleFormat : std::uint8_t {
   kCsv = 1,
   kJson = 2,
   kWav = 3,
-  kF32 = 4
+  kF32 = 4,
+  kCbor = 5
 };
 enum class SampleSource : std::uint8_t { kUnspecified = 0, kUpload = 1, kDevice = 2 };
 enum class LabelState : std::uint8_t { kUnspecified = 0, kLabelled = 1, kUnlabelled = 2 };
@@ -66,10 +66,12 @@ struct Sample {
   std::int64_t size_bytes = 0;   // Of the bytes as they came.
   std::string canonical_digest;  // Of the canonical form, hex.
   std::vector<std::string> axes;
+  std::vector<std::string> units;  // One for each axis, or empty when the file gives none.
   std::int64_t readings = 0;
   double frequency_hz = 0;  // 0 for a single reading without a rate.
   std::string resampling;
   Split split = Split::kUnspecified;
+  std::string split_group;  // "person=s01": by which the server chose its side; empty: by itself.
   SampleSource source = SampleSource::kUnspecified;
   std::optional<DeviceProvenance> device;
   std::map<std::string, std::string> metadata;
@@ -88,7 +90,10 @@ struct SampleFilter {
   SampleSource source = SampleSource::kUnspecified;
   std::vector<std::string> devices;
   std::map<std::string, std::string> metadata;
-  std::optional<absl::Time> created_after;
+  std::optional<absl::Time> created_after;   // At or after.
+  std::optional<absl::Time> created_before;  // Before.
+  std::vector<std::string> flags;            // Has one of them.
+  std::vector<std::string> without_flags;    // Has none of them.
 
   friend bool operator==(const SampleFilter&, const SampleFilter&) = default;
 };
@@ -99,15 +104,14 @@ std::string SampleIdOf(absl::string_view digest);
 // Reads the format from the ending of a file's name. INVALID_ARGUMENT, "file_name: ...".
 absl::StatusOr<SampleFormat> FormatOfFileName(absl::string_view file_name);
 
+// "CSV, JSON, CBOR or WAV": what people and programs may upload.
+inline constexpr char kUploadFormats[] = "CSV, JSON, CBOR or WAV";
+
 // Names, number and uniqueness of axes. INVALID_ARGUMENT naming `field`.
 absl::Status ValidateAxes(absl::string_view field, const std::vector<std::string>& axes);
 
 // Limits of a filter's lists and texts. INVALID_ARGUMENT naming `field`.
 absl::Status ValidateFilter(absl::string_view field, const SampleFilter& filter);
-
-// True if no axis ever changes, over at least two readings: a sensor that is stuck or not
-// connected.
-bool IsFlat(const std::vector<float>& values, std::size_t axes);
 
 }  // namespace fieldloop::ingestion
 

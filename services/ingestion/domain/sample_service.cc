@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstring>
 #include <optional>
@@ -18,6 +17,7 @@
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
+#include "services/ingestion/domain/quality.h"
 #include "services/ingestion/domain/text_rules.h"
 
 namespace fieldloop::ingestion {
@@ -39,10 +39,46 @@ absl::string_view CanonicalBytes(const std::vector<float>& values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
 }
 
-void AddFlag(std::vector<std::string>& flags, const char* flag) {
-  flags.emplace_back(flag);
-  std::sort(flags.begin(), flags.end());
-  flags.erase(std::unique(flags.begin(), flags.end()), flags.end());
+// Adds what a project's settings say of a sample to its flags, and sorts them.
+void FinishFlags(const Settings& settings, Sample& sample) {
+  for (std::size_t i = 0; i < sample.units.size(); ++i) {
+    auto wanted = settings.units.find(sample.axes[i]);
+    if (wanted == settings.units.end()) {
+      wanted = settings.units.find("*");
+    }
+    if (wanted != settings.units.end() && !sample.units[i].empty() &&
+        sample.units[i] != wanted->second) {
+      AddAxisFlag(kUnits, sample.axes[i], sample.flags);
+    }
+  }
+  if (sample.frequency_hz > 0) {
+    const double seconds = static_cast<double>(sample.readings) / sample.frequency_hz;
+    if (seconds < settings.min_seconds) {
+      sample.flags.emplace_back(kShort);
+    }
+    if (settings.max_seconds > 0 && seconds > settings.max_seconds) {
+      sample.flags.emplace_back(kLong);
+    }
+  }
+  SortFlags(sample.flags);
+}
+
+// Refuses a file for its signature, where the project wants that.
+absl::Status CheckSignature(const Settings& settings, const ParsedRecording& recording) {
+  const auto has = [&](absl::string_view flag) {
+    return std::find(recording.flags.begin(), recording.flags.end(), flag) != recording.flags.end();
+  };
+  if (settings.strict_signatures && has(kSignatureInvalid)) {
+    return absl::InvalidArgumentError(
+        "signature: got one that the project's key does not give, want a valid one: the project's "
+        "settings are strict");
+  }
+  if (settings.strict_signatures && has(kSignatureMissing)) {
+    return absl::InvalidArgumentError(
+        "protected.alg: got \"none\", want \"HS256\" and a valid signature: the project's settings "
+        "are strict");
+  }
+  return absl::OkStatus();
 }
 
 RefusalReason ReasonFor(const absl::Status& status) {
@@ -95,7 +131,7 @@ absl::Status ValidateProvenance(absl::string_view project, const DeviceProvenanc
   return absl::OkStatus();
 }
 
-// Reads a device's payload, which is its own canonical form.
+// Reads a device's payload. Its values need not be finite.
 absl::StatusOr<std::vector<float>> DeviceValues(const DeviceRecording& recording) {
   FIELDLOOP_RETURN_IF_ERROR(ValidateAxes("axes", recording.axes));
   if (!(recording.frequency_hz > 0 && recording.frequency_hz <= kMaxFrequencyHz)) {
@@ -113,27 +149,20 @@ absl::StatusOr<std::vector<float>> DeviceValues(const DeviceRecording& recording
   }
   std::vector<float> values(size / sizeof(float));
   std::memcpy(values.data(), recording.payload.data(), size);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "payload: got ", values[i], " in reading ", i / recording.axes.size(), ", axis ",
-          Quoted(recording.axes[i % recording.axes.size()]), ", want a finite number"));
-    }
-  }
   return values;
 }
 
 }  // namespace
 
-SampleService::SampleService(SampleStore& store, BlobStore& blobs, const RecordingParser& parser,
-                             const Clock& clock, UploadObserver& observer,
-                             std::map<std::string, std::string> signature_keys, SampleLimits limits)
+SampleService::SampleService(SampleStore& store, SettingsStore& settings, BlobStore& blobs,
+                             const RecordingParser& parser, const Clock& clock,
+                             UploadObserver& observer, SampleLimits limits)
     : store_(store),
+      settings_(settings),
       blobs_(blobs),
       parser_(parser),
       clock_(clock),
       observer_(observer),
-      signature_keys_(std::move(signature_keys)),
       limits_(limits),
       memory_(limits.memory_bytes) {}
 
@@ -150,11 +179,14 @@ absl::Status SampleService::ValidateSpec(UploadSpec& spec) const {
     FIELDLOOP_ASSIGN_OR_RETURN(spec.format, FormatOfFileName(spec.file_name));
   }
   if (spec.format == SampleFormat::kF32) {
-    return absl::InvalidArgumentError(
-        "format: got SAMPLE_FORMAT_F32, want CSV, JSON or WAV: only devices send F32");
+    return absl::InvalidArgumentError(absl::StrCat("format: got SAMPLE_FORMAT_F32, want ",
+                                                   kUploadFormats, ": only devices send F32"));
   }
   FIELDLOOP_RETURN_IF_ERROR(ValidateMetadata("metadata", spec.metadata));
   FIELDLOOP_RETURN_IF_ERROR(ValidateText("split_key", spec.split_key, 0, kMaxSplitKeyBytes));
+  if (!spec.fallback_label.empty()) {
+    FIELDLOOP_RETURN_IF_ERROR(ValidateLabelText("labels", spec.fallback_label));
+  }
   return ValidateRanges("labels", spec.labels);
 }
 
@@ -195,6 +227,23 @@ absl::StatusOr<StoredSample> SampleService::Upload::Finish() {
   return stored;
 }
 
+absl::StatusOr<ParsedRecording> SampleService::Upload::Parse(const Settings& settings) const {
+  ParseOptions options{.signature_key = std::nullopt, .frequency_hz = settings.frequency_hz};
+  if (!settings.signature_key.empty()) {
+    options.signature_key = settings.signature_key;
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(ParsedRecording recording,
+                             service_.parser_.Parse(spec_.format, bytes_, options));
+  FIELDLOOP_RETURN_IF_ERROR(CheckSignature(settings, recording));
+  if (!spec_.labels.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(recording.labels,
+                               ResolveRanges("labels", spec_.labels, recording.readings));
+  } else if (recording.labels.empty() && !spec_.fallback_label.empty()) {
+    recording.labels = {{.start = 0, .end = recording.readings - 1, .label = spec_.fallback_label}};
+  }
+  return recording;
+}
+
 absl::StatusOr<StoredSample> SampleService::Upload::Store() {
   const std::string digest = ToHex(Sha256Of(bytes_));
   const auto known = [this](const Sample& sample) -> absl::StatusOr<StoredSample> {
@@ -213,29 +262,25 @@ absl::StatusOr<StoredSample> SampleService::Upload::Store() {
     return before.status();
   }
 
-  std::optional<std::string> key;
-  if (const auto found = service_.signature_keys_.find(spec_.project);
-      found != service_.signature_keys_.end()) {
-    key = found->second;
-  }
-  FIELDLOOP_ASSIGN_OR_RETURN(ParsedRecording recording,
-                             service_.parser_.Parse(spec_.format, bytes_, key));
+  FIELDLOOP_ASSIGN_OR_RETURN(const Settings settings, service_.settings_.Get(spec_.project));
+  FIELDLOOP_ASSIGN_OR_RETURN(ParsedRecording recording, Parse(settings));
   NewSample fresh;
   Sample& sample = fresh.sample;
-  FIELDLOOP_ASSIGN_OR_RETURN(sample.labels,
-                             ResolveRanges("labels", spec_.labels, recording.readings));
+  sample.labels = std::move(recording.labels);
   sample.metadata = std::move(recording.metadata);
   for (const auto& [name, value] : spec_.metadata) {  // What the caller says wins.
     sample.metadata[name] = value;
   }
   FIELDLOOP_RETURN_IF_ERROR(ValidateMetadata("metadata", sample.metadata));
-  if (!spec_.split_key.empty() && spec_.split == Split::kUnspecified) {
-    const auto value = sample.metadata.find(spec_.split_key);
-    if (value == sample.metadata.end()) {
+  if (spec_.split == Split::kUnspecified) {
+    const std::string& name = spec_.split_key.empty() ? settings.split_key : spec_.split_key;
+    const auto value = sample.metadata.find(name);
+    if (value != sample.metadata.end()) {
+      fresh.split_key = SplitKey{.name = name, .value = value->second};
+    } else if (!spec_.split_key.empty()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("split_key: got ", Quoted(spec_.split_key), ", want a key of the metadata"));
+          absl::StrCat("split_key: got ", Quoted(name), ", want a key of the metadata"));
     }
-    fresh.split_key = SplitKey{.name = spec_.split_key, .value = value->second};
   }
   sample.project = spec_.project;
   sample.id = SampleIdOf(digest);
@@ -244,16 +289,14 @@ absl::StatusOr<StoredSample> SampleService::Upload::Store() {
   sample.digest = digest;
   sample.size_bytes = static_cast<std::int64_t>(bytes_.size());
   sample.axes = std::move(recording.axes);
+  sample.units = std::move(recording.units);
   sample.readings = recording.readings;
   sample.frequency_hz = recording.frequency_hz;
   sample.resampling = std::move(recording.resampling);
   sample.split = spec_.split;
   sample.source = SampleSource::kUpload;
   sample.flags = std::move(recording.flags);
-  std::sort(sample.flags.begin(), sample.flags.end());
-  if (IsFlat(recording.values, sample.axes.size())) {
-    AddFlag(sample.flags, kFlat);
-  }
+  FinishFlags(settings, sample);
   fresh.label_author = spec_.author;
   fresh.label_source = "import";
 
@@ -296,12 +339,19 @@ absl::StatusOr<Sample> SampleService::StoreDeviceSample(const DeviceRecording& r
   if (before.has_value()) {
     return *before;
   }
-  FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<float> values, DeviceValues(recording));
+  FIELDLOOP_ASSIGN_OR_RETURN(std::vector<float> values, DeviceValues(recording));
   FIELDLOOP_RETURN_IF_ERROR(ValidateMetadata("metadata", recording.metadata));
-  FIELDLOOP_ASSIGN_OR_RETURN(const BlobInfo payload, blobs_.Put(recording.payload));
+  FIELDLOOP_ASSIGN_OR_RETURN(const Settings settings, settings_.Get(recording.project));
 
   NewSample fresh;
   Sample& sample = fresh.sample;
+  CheckReadings(recording.axes, std::nullopt, values, sample.flags);
+  FIELDLOOP_ASSIGN_OR_RETURN(const BlobInfo payload, blobs_.Put(recording.payload));
+  std::string canonical_digest = payload.digest;
+  if (CanonicalBytes(values) != recording.payload) {  // Values were missing.
+    FIELDLOOP_ASSIGN_OR_RETURN(const BlobInfo canonical, blobs_.Put(CanonicalBytes(values)));
+    canonical_digest = canonical.digest;
+  }
   sample.project = recording.project;
   sample.id = SampleIdOf(payload.digest);
   sample.file_name =
@@ -310,16 +360,14 @@ absl::StatusOr<Sample> SampleService::StoreDeviceSample(const DeviceRecording& r
   sample.format = SampleFormat::kF32;
   sample.digest = payload.digest;
   sample.size_bytes = payload.size_bytes;
-  sample.canonical_digest = payload.digest;
+  sample.canonical_digest = std::move(canonical_digest);
   sample.axes = recording.axes;
   sample.readings = static_cast<std::int64_t>(values.size() / recording.axes.size());
   sample.frequency_hz = recording.frequency_hz;
   sample.source = SampleSource::kDevice;
   sample.device = recording.device;
   sample.metadata = recording.metadata;
-  if (IsFlat(values, recording.axes.size())) {
-    AddFlag(sample.flags, kFlat);
-  }
+  FinishFlags(settings, sample);
   sample.create_time = clock_.Now();
   fresh.split_key = SplitKey{.name = kDeviceSplitKey, .value = recording.device.device};
   fresh.uplink = uplink;

@@ -21,6 +21,7 @@
 #include "services/ingestion/domain/recording_parser.h"
 #include "services/ingestion/domain/sample.h"
 #include "services/ingestion/domain/sample_store.h"
+#include "services/ingestion/domain/settings_store.h"
 #include "services/ingestion/domain/upload_observer.h"
 
 namespace fieldloop::ingestion {
@@ -31,9 +32,10 @@ struct UploadSpec {
   std::string file_name;
   SampleFormat format = SampleFormat::kUnspecified;  // Unspecified: by the file's name.
   Split split = Split::kUnspecified;                 // Unspecified: the server chooses.
-  std::vector<LabelRange> labels;
+  std::vector<LabelRange> labels;                    // Empty: those of the file, if it has some.
+  std::string fallback_label;  // Of the whole, when there are none in either place.
   std::map<std::string, std::string> metadata;
-  std::string split_key;
+  std::string split_key;  // Empty: that of the project's settings, where the metadata has it.
   bool disallow_duplicates = false;
   std::string author;
 };
@@ -74,11 +76,10 @@ struct LabelsResult {
 // Thread-safe.
 class SampleService {
  public:
-  // Everything given must outlive this object. `signature_keys` maps a project to the key that its
-  // signed files are checked with.
-  SampleService(SampleStore& store, BlobStore& blobs, const RecordingParser& parser,
-                const Clock& clock, UploadObserver& observer,
-                std::map<std::string, std::string> signature_keys, SampleLimits limits = {});
+  // Everything given must outlive this object.
+  SampleService(SampleStore& store, SettingsStore& settings, BlobStore& blobs,
+                const RecordingParser& parser, const Clock& clock, UploadObserver& observer,
+                SampleLimits limits = {});
 
   // One upload. Used by one thread; destroyed before Finish, it leaves nothing behind.
   class Upload {
@@ -95,6 +96,7 @@ class SampleService {
     friend class SampleService;
     Upload(SampleService& service, UploadSpec spec);
     absl::StatusOr<StoredSample> Store();
+    absl::StatusOr<ParsedRecording> Parse(const Settings& settings) const;
 
     SampleService& service_;
     UploadSpec spec_;
@@ -136,11 +138,11 @@ class SampleService {
   absl::Status Refused(absl::Status status);
 
   SampleStore& store_;
+  SettingsStore& settings_;
   BlobStore& blobs_;
   const RecordingParser& parser_;
   const Clock& clock_;
   UploadObserver& observer_;
-  const std::map<std::string, std::string> signature_keys_;
   const SampleLimits limits_;
   MemoryBudget memory_;
 };

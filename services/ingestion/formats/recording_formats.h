@@ -4,9 +4,6 @@
 #ifndef FIELDLOOP_SERVICES_INGESTION_FORMATS_RECORDING_FORMATS_H_
 #define FIELDLOOP_SERVICES_INGESTION_FORMATS_RECORDING_FORMATS_H_
 
-#include <optional>
-#include <string>
-
 #include "services/ingestion/domain/recording_parser.h"
 
 namespace fieldloop::ingestion {
@@ -14,9 +11,8 @@ namespace fieldloop::ingestion {
 // The formats of uploads. A new format is a pair of files beside this one and a case in Parse.
 class RecordingFormats final : public RecordingParser {
  public:
-  absl::StatusOr<ParsedRecording> Parse(
-      SampleFormat format, absl::string_view bytes,
-      const std::optional<std::string>& signature_key) const override;
+  absl::StatusOr<ParsedRecording> Parse(SampleFormat format, absl::string_view bytes,
+                                        const ParseOptions& options) const override;
 };
 
 }  // namespace fieldloop::ingestion

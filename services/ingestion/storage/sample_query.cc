@@ -42,6 +42,17 @@ std::string SampleQuery::Number(std::int64_t value) {
   return absl::StrCat(":", numbers_.back().name);
 }
 
+std::string SampleQuery::HasFlag(absl::string_view flag) {
+  // Lists are joined by line feeds. Unlike LIKE, REPLACE minds the case in every database.
+  const std::string line = absl::StrCat("\n", flag, "\n");
+  const std::string feed = Text("\n");
+  const std::string list =
+      absl::StrCat("(CAST(", feed, " AS TEXT) || s.flags || CAST(", Text("\n"), " AS TEXT))");
+  const std::string same =
+      absl::StrCat("(CAST(", Text("\n"), " AS TEXT) || s.flags || CAST(", Text("\n"), " AS TEXT))");
+  return absl::StrCat("REPLACE(", list, ", ", Text(line), ", '') <> ", same);
+}
+
 void SampleQuery::Where(const SampleFilter& filter) {
   const auto list = [this](const std::vector<std::string>& values) {
     return absl::StrJoin(values, ", ", [this](std::string* out, const std::string& value) {
@@ -78,6 +89,20 @@ void SampleQuery::Where(const SampleFilter& filter) {
   if (filter.created_after.has_value()) {
     And(absl::StrCat("s.create_micros >= ", Number(absl::ToUnixMicros(*filter.created_after))));
   }
+  if (filter.created_before.has_value()) {
+    And(absl::StrCat("s.create_micros < ", Number(absl::ToUnixMicros(*filter.created_before))));
+  }
+  if (!filter.flags.empty()) {
+    And(absl::StrCat("(",
+                     absl::StrJoin(filter.flags, " OR ",
+                                   [this](std::string* out, const std::string& flag) {
+                                     absl::StrAppend(out, HasFlag(flag));
+                                   }),
+                     ")"));
+  }
+  for (const std::string& flag : filter.without_flags) {
+    And(absl::StrCat("NOT ", HasFlag(flag)));
+  }
 }
 
 void SampleQuery::BindTo(soci::statement& statement) {
@@ -99,10 +124,12 @@ void SampleRow::BindTo(soci::statement& statement) {
   into(size_bytes);
   into(canonical_digest);
   into(axes);
+  into(units);
   into(readings);
   into(frequency_hz);
   into(resampling);
   into(split);
+  into(split_group);
   into(source);
   into(device);
   into(model_digest);
@@ -126,10 +153,12 @@ Sample SampleRow::ToSample() const {
                 .size_bytes = size_bytes,
                 .canonical_digest = canonical_digest,
                 .axes = SplitList(axes),
+                .units = SplitList(units),
                 .readings = readings,
                 .frequency_hz = frequency_hz,
                 .resampling = resampling,
                 .split = static_cast<Split>(split),
+                .split_group = split_group,
                 .source = static_cast<SampleSource>(source),
                 .device = {},
                 .metadata = {},

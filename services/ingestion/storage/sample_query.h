@@ -48,6 +48,9 @@ class SampleQuery {
     long long value;
   };
 
+  // The condition that a sample has `flag`.
+  std::string HasFlag(absl::string_view flag);
+
   std::string text_;
   int next_ = 0;
   std::deque<TextValue> texts_;  // Deques: SOCI keeps addresses.
@@ -56,8 +59,8 @@ class SampleQuery {
 
 // One row of "samples", bound to a statement that selects kSampleColumns.
 struct SampleRow {
-  std::string project, id, file_name, digest, canonical_digest, axes, resampling, device,
-      model_digest, reason, predicted_label, flags;
+  std::string project, id, file_name, digest, canonical_digest, axes, units, resampling,
+      split_group, device, model_digest, reason, predicted_label, flags;
   int format = 0, split = 0, source = 0, labelled = 0;
   long long size_bytes = 0, readings = 0, start_micros = 0, create_micros = 0, label_number = 0;
   double frequency_hz = 0, probability = 0, confidence = 0;
@@ -69,7 +72,8 @@ struct SampleRow {
 
 inline constexpr char kSampleColumns[] =
     "s.project, s.sample_id, s.file_name, s.format, s.digest, s.size_bytes, s.canonical_digest, "
-    "s.axes, s.readings, s.frequency_hz, s.resampling, s.split, s.source, s.device, "
+    "s.axes, s.units, s.readings, s.frequency_hz, s.resampling, s.split, s.split_group, s.source, "
+    "s.device, "
     "s.model_digest, s.reason, s.probability, s.predicted_label, s.confidence, s.start_micros, "
     "s.flags, s.create_micros, s.label_number, s.labelled";
 

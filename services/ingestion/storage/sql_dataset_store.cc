@@ -28,6 +28,8 @@ namespace {
 constexpr char kLabelTerm[] = "label";
 constexpr char kDeviceTerm[] = "device";
 constexpr char kMetadataTerm[] = "metadata";
+constexpr char kFlagTerm[] = "flag";
+constexpr char kWithoutFlagTerm[] = "without flag";
 
 std::string VersionName(absl::string_view project, absl::string_view dataset_id,
                         std::int64_t number) {
@@ -46,18 +48,18 @@ void InsertTerms(soci::session& session, const Dataset& dataset) {
        soci::use(dataset.project, "project"), soci::use(dataset.id, "dataset"),
        soci::use(kind, "kind"), soci::use(position, "position"), soci::use(key, "key"),
        soci::use(value, "value"));
-  kind = kLabelTerm;
-  for (const std::string& label : dataset.filter.labels) {
-    value = label;
-    insert.execute(true);
-    ++position;
-  }
-  kind = kDeviceTerm;
-  for (const std::string& device : dataset.filter.devices) {
-    value = device;
-    insert.execute(true);
-    ++position;
-  }
+  const auto insert_all = [&](const char* kind_of_all, const std::vector<std::string>& values) {
+    kind = kind_of_all;
+    for (const std::string& one : values) {
+      value = one;
+      insert.execute(true);
+      ++position;
+    }
+  };
+  insert_all(kLabelTerm, dataset.filter.labels);
+  insert_all(kDeviceTerm, dataset.filter.devices);
+  insert_all(kFlagTerm, dataset.filter.flags);
+  insert_all(kWithoutFlagTerm, dataset.filter.without_flags);
   kind = kMetadataTerm;
   for (const auto& [meta_key, meta_value] : dataset.filter.metadata) {
     key = meta_key;
@@ -82,6 +84,10 @@ void ReadTerms(soci::session& session, Dataset& dataset) {
       dataset.filter.labels.push_back(value);
     } else if (kind == kDeviceTerm) {
       dataset.filter.devices.push_back(value);
+    } else if (kind == kFlagTerm) {
+      dataset.filter.flags.push_back(value);
+    } else if (kind == kWithoutFlagTerm) {
+      dataset.filter.without_flags.push_back(value);
     } else if (kind == kMetadataTerm) {
       dataset.filter.metadata[key] = value;
     }
@@ -98,15 +104,20 @@ std::vector<Dataset> SelectDatasets(soci::session& session, const std::string& p
   int source = 0;
   int has_created_after = 0;
   long long created_after_micros = 0;
+  int has_created_before = 0;
+  long long created_before_micros = 0;
   long long create_micros = 0;
   soci::statement select =
       (session.prepare << "SELECT dataset_id, label_state, split, source, has_created_after,"
-                          " created_after_micros, create_micros FROM datasets"
+                          " created_after_micros, has_created_before, created_before_micros,"
+                          " create_micros FROM datasets"
                           " WHERE project = :project AND dataset_id >= :first"
                           " ORDER BY dataset_id LIMIT :limit",
        soci::use(project, "project"), soci::use(first, "first"), soci::use(limit, "limit"),
        soci::into(id), soci::into(label_state), soci::into(split), soci::into(source),
-       soci::into(has_created_after), soci::into(created_after_micros), soci::into(create_micros));
+       soci::into(has_created_after), soci::into(created_after_micros),
+       soci::into(has_created_before), soci::into(created_before_micros),
+       soci::into(create_micros));
   select.execute();
   while (select.fetch()) {
     Dataset dataset{.project = project,
@@ -118,6 +129,9 @@ std::vector<Dataset> SelectDatasets(soci::session& session, const std::string& p
     dataset.filter.source = static_cast<SampleSource>(source);
     if (has_created_after != 0) {
       dataset.filter.created_after = absl::FromUnixMicros(created_after_micros);
+    }
+    if (has_created_before != 0) {
+      dataset.filter.created_before = absl::FromUnixMicros(created_before_micros);
     }
     datasets.push_back(std::move(dataset));
   }
@@ -288,15 +302,22 @@ absl::Status SqlDatasetStore::Insert(const Dataset& dataset) {
     const int has_created_after = dataset.filter.created_after.has_value() ? 1 : 0;
     const long long created_after_micros =
         absl::ToUnixMicros(dataset.filter.created_after.value_or(absl::UnixEpoch()));
+    const int has_created_before = dataset.filter.created_before.has_value() ? 1 : 0;
+    const long long created_before_micros =
+        absl::ToUnixMicros(dataset.filter.created_before.value_or(absl::UnixEpoch()));
     const long long create_micros = absl::ToUnixMicros(dataset.create_time);
     session << "INSERT INTO datasets (project, dataset_id, label_state, split, source,"
-               " has_created_after, created_after_micros, create_micros)"
+               " has_created_after, created_after_micros, has_created_before,"
+               " created_before_micros, create_micros)"
                " VALUES (:project, :dataset, :label_state, :split, :source,"
-               " :has_created_after, :created_after, :created)",
+               " :has_created_after, :created_after, :has_created_before, :created_before,"
+               " :created)",
         soci::use(dataset.project, "project"), soci::use(dataset.id, "dataset"),
         soci::use(label_state, "label_state"), soci::use(split, "split"),
         soci::use(source, "source"), soci::use(has_created_after, "has_created_after"),
-        soci::use(created_after_micros, "created_after"), soci::use(create_micros, "created");
+        soci::use(created_after_micros, "created_after"),
+        soci::use(has_created_before, "has_created_before"),
+        soci::use(created_before_micros, "created_before"), soci::use(create_micros, "created");
     InsertTerms(session, dataset);
     return absl::OkStatus();
   });

@@ -122,6 +122,7 @@ void InsertLabel(soci::session& session, const Label& label) {
 void InsertSampleRow(soci::session& session, const Sample& sample) {
   const DeviceProvenance device = sample.device.value_or(DeviceProvenance{});
   const std::string axes = absl::StrJoin(sample.axes, "\n");
+  const std::string units = absl::StrJoin(sample.units, "\n");
   const std::string flags = absl::StrJoin(sample.flags, "\n");
   const int format = static_cast<int>(sample.format);
   const int split = static_cast<int>(sample.split);
@@ -133,19 +134,22 @@ void InsertSampleRow(soci::session& session, const Sample& sample) {
   const long long label_number = sample.labels.empty() ? 0 : 1;
   const int labelled = sample.labels.empty() ? 0 : 1;
   session << "INSERT INTO samples (project, sample_id, file_name, format, digest, size_bytes,"
-             " canonical_digest, axes, readings, frequency_hz, resampling, split, source, device,"
+             " canonical_digest, axes, units, readings, frequency_hz, resampling, split,"
+             " split_group, source, device,"
              " model_digest, reason, probability, predicted_label, confidence, start_micros, flags,"
              " create_micros, label_number, labelled)"
              " VALUES (:project, :id, :file_name, :format, :digest, :size_bytes,"
-             " :canonical_digest, :axes, :readings, :frequency_hz, :resampling, :split, :source,"
+             " :canonical_digest, :axes, :units, :readings, :frequency_hz, :resampling, :split,"
+             " :split_group, :source,"
              " :device, :model_digest, :reason, :probability, :predicted_label, :confidence,"
              " :start_micros, :flags, :create_micros, :label_number, :labelled)",
       soci::use(sample.project, "project"), soci::use(sample.id, "id"),
       soci::use(sample.file_name, "file_name"), soci::use(format, "format"),
       soci::use(sample.digest, "digest"), soci::use(size_bytes, "size_bytes"),
       soci::use(sample.canonical_digest, "canonical_digest"), soci::use(axes, "axes"),
-      soci::use(readings, "readings"), soci::use(sample.frequency_hz, "frequency_hz"),
-      soci::use(sample.resampling, "resampling"), soci::use(split, "split"),
+      soci::use(units, "units"), soci::use(readings, "readings"),
+      soci::use(sample.frequency_hz, "frequency_hz"), soci::use(sample.resampling, "resampling"),
+      soci::use(split, "split"), soci::use(sample.split_group, "split_group"),
       soci::use(source, "source"), soci::use(device.device, "device"),
       soci::use(device.model_digest, "model_digest"), soci::use(device.reason, "reason"),
       soci::use(device.probability, "probability"),
@@ -207,10 +211,11 @@ absl::StatusOr<StoredSample> SqlSampleStore::Insert(const NewSample& fresh) {
       return absl::OkStatus();
     }
     stored.sample = fresh.sample;
-    if (stored.sample.split == Split::kUnspecified) {
-      stored.sample.split = fresh.split_key.has_value()
-                                ? SplitOfKey(session, project, *fresh.split_key)
-                                : SplitOfDigest(fresh.sample.digest);
+    if (stored.sample.split == Split::kUnspecified && fresh.split_key.has_value()) {
+      stored.sample.split = SplitOfKey(session, project, *fresh.split_key);
+      stored.sample.split_group = absl::StrCat(fresh.split_key->name, "=", fresh.split_key->value);
+    } else if (stored.sample.split == Split::kUnspecified) {
+      stored.sample.split = SplitOfDigest(fresh.sample.digest);
     }
     InsertSampleRow(session, stored.sample);
     if (!fresh.sample.labels.empty()) {

@@ -240,7 +240,8 @@ class RequestSettings {
       spec.labels = {{.start = 0, .end = -1, .label = label_}};
     } else if (!no_label_ && label_from_name_) {
       // Without x-label the name up to its first dot is the label: "idle.01.csv" is "idle".
-      spec.labels = {{.start = 0, .end = -1, .label = file_name.substr(0, file_name.find('.'))}};
+      // Labels in the file say more than that.
+      spec.fallback_label = file_name.substr(0, file_name.find('.'));
     }
     return spec;
   }

@@ -33,8 +33,9 @@ absl::Status ClientGone() { return absl::CancelledError("the client is gone"); }
 
 }  // namespace
 
-IngestionHandler::IngestionHandler(Access& access, SampleService& samples, DatasetService& datasets)
-    : access_(access), samples_(samples), datasets_(datasets) {}
+IngestionHandler::IngestionHandler(Access& access, SampleService& samples, DatasetService& datasets,
+                                   SettingsService& settings)
+    : access_(access), samples_(samples), datasets_(datasets), settings_(settings) {}
 
 grpc::Status IngestionHandler::UploadSample(grpc::ServerContext* context,
                                             grpc::ServerReader<v1::UploadSampleRequest>* reader,
@@ -298,6 +299,35 @@ grpc::Status IngestionHandler::ListDatasetVersions(grpc::ServerContext* context,
       *response->add_dataset_versions() = ToProto(version);
     }
     response->set_next_page_token(std::move(page.next_page_token));
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status IngestionHandler::GetSettings(grpc::ServerContext* context,
+                                           const v1::GetSettingsRequest* request,
+                                           v1::GetSettingsResponse* response) {
+  return Respond([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(access_, *context, request->name(), Role::kViewer).status());
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string project,
+                               ProjectOfSettings("name", request->name()));
+    FIELDLOOP_ASSIGN_OR_RETURN(const Settings settings, settings_.Get(project));
+    *response->mutable_settings() = ToProto(settings);
+    return absl::OkStatus();
+  });
+}
+
+// Retention deletes and a key decides what is believed: for who administers the project.
+grpc::Status IngestionHandler::UpdateSettings(grpc::ServerContext* context,
+                                              const v1::UpdateSettingsRequest* request,
+                                              v1::UpdateSettingsResponse* response) {
+  return Respond([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(access_, *context, request->settings().name(), Role::kAdmin).status());
+    FIELDLOOP_ASSIGN_OR_RETURN(const Settings wanted, FromProto(request->settings()));
+    FIELDLOOP_ASSIGN_OR_RETURN(const Settings settings,
+                               settings_.Update(wanted, request->clear_signature_key()));
+    *response->mutable_settings() = ToProto(settings);
     return absl::OkStatus();
   });
 }

@@ -9,6 +9,7 @@
 #include "services/common/access/access.h"
 #include "services/ingestion/domain/dataset_service.h"
 #include "services/ingestion/domain/sample_service.h"
+#include "services/ingestion/domain/settings_service.h"
 
 namespace fieldloop::ingestion {
 
@@ -16,7 +17,8 @@ namespace fieldloop::ingestion {
 class IngestionHandler final : public v1::IngestionService::Service {
  public:
   // Everything given must outlive this object.
-  IngestionHandler(Access& access, SampleService& samples, DatasetService& datasets);
+  IngestionHandler(Access& access, SampleService& samples, DatasetService& datasets,
+                   SettingsService& settings);
 
   grpc::Status UploadSample(grpc::ServerContext* context,
                             grpc::ServerReader<v1::UploadSampleRequest>* reader,
@@ -52,6 +54,11 @@ class IngestionHandler final : public v1::IngestionService::Service {
   grpc::Status ListDatasetVersions(grpc::ServerContext* context,
                                    const v1::ListDatasetVersionsRequest* request,
                                    v1::ListDatasetVersionsResponse* response) override;
+  grpc::Status GetSettings(grpc::ServerContext* context, const v1::GetSettingsRequest* request,
+                           v1::GetSettingsResponse* response) override;
+  grpc::Status UpdateSettings(grpc::ServerContext* context,
+                              const v1::UpdateSettingsRequest* request,
+                              v1::UpdateSettingsResponse* response) override;
   grpc::Status ExportDatasetVersion(
       grpc::ServerContext* context, const v1::ExportDatasetVersionRequest* request,
       grpc::ServerWriter<v1::ExportDatasetVersionResponse>* writer) override;
@@ -60,6 +67,7 @@ class IngestionHandler final : public v1::IngestionService::Service {
   Access& access_;
   SampleService& samples_;
   DatasetService& datasets_;
+  SettingsService& settings_;
 };
 
 }  // namespace fieldloop::ingestion

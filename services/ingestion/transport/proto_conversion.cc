@@ -3,6 +3,9 @@
 
 #include "services/ingestion/transport/proto_conversion.h"
 
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -34,6 +37,26 @@ absl::StatusOr<absl::Time> FromProto(absl::string_view field,
                                                    " ns, want a time in the years 1 to 9999"));
   }
   return absl::FromUnixSeconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
+}
+
+google::protobuf::Duration ToProto(absl::Duration duration) {
+  return google::protobuf::util::TimeUtil::MicrosecondsToDuration(
+      absl::ToInt64Microseconds(duration));
+}
+
+// An age; 0 is the same as none.
+absl::StatusOr<std::optional<absl::Duration>> AgeFromProto(
+    absl::string_view field, const google::protobuf::Duration& proto) {
+  // As google.protobuf.Duration says.
+  constexpr std::int64_t kMaxSeconds = 315576000000;
+  if (proto.seconds() < 0 || proto.seconds() > kMaxSeconds || proto.nanos() < 0 ||
+      proto.nanos() > 999'999'999) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ": got ", proto.seconds(), " s and ",
+                                                   proto.nanos(), " ns, want 0 to ", kMaxSeconds,
+                                                   " s"));
+  }
+  const absl::Duration age = absl::Seconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
+  return age == absl::ZeroDuration() ? std::nullopt : std::make_optional(age);
 }
 
 template <typename Enum>
@@ -72,6 +95,15 @@ absl::StatusOr<std::string> ProjectIdOf(absl::string_view field, absl::string_vi
   FIELDLOOP_ASSIGN_OR_RETURN(std::vector<std::string> ids,
                              ParseResourceName(field, "projects/*", name));
   return std::move(ids[0]);
+}
+
+absl::StatusOr<std::string> ProjectOfSettings(absl::string_view field, absl::string_view name) {
+  const std::size_t end = name.rfind("/settings");
+  if (end == absl::string_view::npos || name.substr(end) != "/settings") {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, ": got \"", name, "\", want projects/*/settings"));
+  }
+  return ProjectIdOf(field, name.substr(0, end));
 }
 
 absl::StatusOr<SampleName> ParseSampleName(absl::string_view field, absl::string_view name) {
@@ -117,6 +149,13 @@ absl::StatusOr<SampleFilter> FromProto(absl::string_view field, const v1::Sample
         filter.created_after,
         FromProto(absl::StrCat(field, ".created_after"), proto.created_after()));
   }
+  if (proto.has_created_before()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        filter.created_before,
+        FromProto(absl::StrCat(field, ".created_before"), proto.created_before()));
+  }
+  filter.flags.assign(proto.flags().begin(), proto.flags().end());
+  filter.without_flags.assign(proto.without_flags().begin(), proto.without_flags().end());
   return filter;
 }
 
@@ -125,7 +164,7 @@ absl::StatusOr<UploadSpec> FromProto(const v1::UploadSpec& proto) {
   FIELDLOOP_ASSIGN_OR_RETURN(spec.project, ProjectIdOf("upload.parent", proto.parent()));
   FIELDLOOP_ASSIGN_OR_RETURN(
       spec.format,
-      FromProtoEnum<SampleFormat>("upload.format", proto.format(), v1::SAMPLE_FORMAT_F32));
+      FromProtoEnum<SampleFormat>("upload.format", proto.format(), v1::SAMPLE_FORMAT_CBOR));
   FIELDLOOP_ASSIGN_OR_RETURN(
       spec.split, FromProtoEnum<Split>("upload.split", proto.split(), v1::SPLIT_TESTING));
   spec.file_name = proto.file_name();
@@ -165,6 +204,26 @@ absl::StatusOr<Dataset> FromProto(const v1::Dataset& proto) {
                  .create_time = {}};
 }
 
+absl::StatusOr<Settings> FromProto(const v1::Settings& proto) {
+  Settings settings;
+  FIELDLOOP_ASSIGN_OR_RETURN(settings.project, ProjectOfSettings("settings.name", proto.name()));
+  settings.frequency_hz = proto.frequency_hz();
+  settings.strict_signatures = proto.strict_signatures();
+  settings.signature_key = proto.signature_key();
+  settings.units.insert(proto.units().begin(), proto.units().end());
+  settings.min_seconds = proto.min_seconds();
+  settings.max_seconds = proto.max_seconds();
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      settings.retention.unlabelled,
+      AgeFromProto("settings.retention.unlabelled", proto.retention().unlabelled()));
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      settings.retention.labelled,
+      AgeFromProto("settings.retention.labelled", proto.retention().labelled()));
+  settings.retention.max_bytes = proto.retention().max_bytes();
+  settings.split_key = proto.split_key();
+  return settings;
+}
+
 absl::StatusOr<Label> FromProto(const v1::Label& proto) {
   FIELDLOOP_ASSIGN_OR_RETURN(SampleName sample, ParseSampleName("sample", proto.sample()));
   Label label;
@@ -183,10 +242,12 @@ v1::Sample ToProto(const Sample& sample) {
   proto.set_digest(sample.digest);
   proto.set_size_bytes(sample.size_bytes);
   proto.mutable_axes()->Assign(sample.axes.begin(), sample.axes.end());
+  proto.mutable_units()->Assign(sample.units.begin(), sample.units.end());
   proto.set_readings(sample.readings);
   proto.set_frequency_hz(sample.frequency_hz);
   proto.set_resampling(sample.resampling);
   proto.set_split(static_cast<v1::Split>(sample.split));
+  proto.set_split_group(sample.split_group);
   proto.set_source(static_cast<v1::SampleSource>(sample.source));
   if (sample.device.has_value()) {
     v1::DeviceProvenance& device = *proto.mutable_device();
@@ -202,6 +263,27 @@ v1::Sample ToProto(const Sample& sample) {
   AddRanges(sample.labels, *proto.mutable_labels());
   *proto.mutable_create_time() = ToProto(sample.create_time);
   proto.mutable_flags()->Assign(sample.flags.begin(), sample.flags.end());
+  return proto;
+}
+
+v1::Settings ToProto(const Settings& settings) {
+  v1::Settings proto;
+  proto.set_name(absl::StrCat(ProjectName(settings.project), "/settings"));
+  proto.set_frequency_hz(settings.frequency_hz);
+  proto.set_strict_signatures(settings.strict_signatures);
+  proto.set_has_signature_key(!settings.signature_key.empty());
+  proto.mutable_units()->insert(settings.units.begin(), settings.units.end());
+  proto.set_min_seconds(settings.min_seconds);
+  proto.set_max_seconds(settings.max_seconds);
+  v1::Retention& retention = *proto.mutable_retention();
+  if (settings.retention.unlabelled.has_value()) {
+    *retention.mutable_unlabelled() = ToProto(*settings.retention.unlabelled);
+  }
+  if (settings.retention.labelled.has_value()) {
+    *retention.mutable_labelled() = ToProto(*settings.retention.labelled);
+  }
+  retention.set_max_bytes(settings.retention.max_bytes);
+  proto.set_split_key(settings.split_key);
   return proto;
 }
 
@@ -231,6 +313,12 @@ v1::Dataset ToProto(const Dataset& dataset) {
   if (filter.created_after.has_value()) {
     *filter_proto.mutable_created_after() = ToProto(*filter.created_after);
   }
+  if (filter.created_before.has_value()) {
+    *filter_proto.mutable_created_before() = ToProto(*filter.created_before);
+  }
+  filter_proto.mutable_flags()->Assign(filter.flags.begin(), filter.flags.end());
+  filter_proto.mutable_without_flags()->Assign(filter.without_flags.begin(),
+                                               filter.without_flags.end());
   *proto.mutable_create_time() = ToProto(dataset.create_time);
   return proto;
 }

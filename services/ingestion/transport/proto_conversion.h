@@ -15,11 +15,15 @@
 #include "services/ingestion/domain/sample.h"
 #include "services/ingestion/domain/sample_service.h"
 #include "services/ingestion/domain/sample_store.h"
+#include "services/ingestion/domain/settings.h"
 
 namespace fieldloop::ingestion {
 
 // Names of the API and the ids in them. INVALID_ARGUMENT naming `field`.
 absl::StatusOr<std::string> ProjectIdOf(absl::string_view field, absl::string_view name);
+
+// The project of "projects/{p}/settings".
+absl::StatusOr<std::string> ProjectOfSettings(absl::string_view field, absl::string_view name);
 
 struct SampleName {
   std::string project;
@@ -46,11 +50,14 @@ absl::StatusOr<SampleFilter> FromProto(absl::string_view field, const v1::Sample
 absl::StatusOr<UploadSpec> FromProto(const v1::UploadSpec& proto);
 absl::StatusOr<DeviceRecording> FromProto(const v1::RecordDeviceSampleRequest& proto);
 absl::StatusOr<Dataset> FromProto(const v1::Dataset& proto);
+absl::StatusOr<Settings> FromProto(const v1::Settings& proto);
 // Without author and time.
 absl::StatusOr<Label> FromProto(const v1::Label& proto);
 
 v1::Sample ToProto(const Sample& sample);
 v1::Label ToProto(const Label& label);
+// Without the signature key.
+v1::Settings ToProto(const Settings& settings);
 v1::Dataset ToProto(const Dataset& dataset);
 v1::DatasetVersion ToProto(const DatasetVersion& version);
 

@@ -21,8 +21,10 @@ struct ReasonName {
 
 constexpr SourceName kSourceNames[] = {{SampleSource::kUpload, "upload"},
                                        {SampleSource::kDevice, "device"}};
-constexpr FormatName kUploadFormats[] = {
-    {SampleFormat::kCsv, "csv"}, {SampleFormat::kJson, "json"}, {SampleFormat::kWav, "wav"}};
+constexpr FormatName kFormatNames[] = {{SampleFormat::kCsv, "csv"},
+                                       {SampleFormat::kJson, "json"},
+                                       {SampleFormat::kCbor, "cbor"},
+                                       {SampleFormat::kWav, "wav"}};
 constexpr ReasonName kReasonNames[] = {
     {RefusalReason::kMalformed, "malformed"},      {RefusalReason::kTooLarge, "too_large"},
     {RefusalReason::kDuplicate, "duplicate"},      {RefusalReason::kBusy, "busy"},
@@ -48,7 +50,7 @@ UploadMetrics::UploadMetrics(prometheus::Registry& registry) {
                       .Name("fieldloop_ingestion_refused_uploads_total")
                       .Help("Recordings that were not stored.")
                       .Register(registry);
-  for (const FormatName& format : kUploadFormats) {
+  for (const FormatName& format : kFormatNames) {
     samples_[Index(SampleSource::kUpload)][Index(format.format)] =
         &samples.Add({{"source", "upload"}, {"format", format.name}});
   }

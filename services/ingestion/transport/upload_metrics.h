@@ -31,7 +31,7 @@ class UploadMetrics final : public UploadObserver {
 
  private:
   static constexpr std::size_t kSources = 3;
-  static constexpr std::size_t kFormats = 5;
+  static constexpr std::size_t kFormats = 6;
   static constexpr std::size_t kReasons = 6;
 
   std::array<std::array<prometheus::Counter*, kFormats>, kSources> samples_{};

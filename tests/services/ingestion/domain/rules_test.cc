@@ -109,15 +109,11 @@ TEST(SampleRulesTest, TheEndingOfTheNameTellsTheFormat) {
   EXPECT_EQ(*FormatOfFileName("a.01.csv"), SampleFormat::kCsv);
   EXPECT_EQ(*FormatOfFileName("a.JSON"), SampleFormat::kJson);
   EXPECT_EQ(*FormatOfFileName("a.wav"), SampleFormat::kWav);
-  const auto cbor = FormatOfFileName("a.cbor");
-  EXPECT_THAT(cbor, StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(std::string(cbor.status().message()), HasSubstr("got \"a.cbor\", want"));
-}
-
-TEST(SampleRulesTest, AStuckSensorIsFlatAndASingleReadingIsNot) {
-  EXPECT_TRUE(IsFlat({1, 2, 1, 2, 1, 2}, 2));
-  EXPECT_FALSE(IsFlat({1, 2, 1, 2, 1, 3}, 2));
-  EXPECT_FALSE(IsFlat({1, 2}, 2));
+  EXPECT_EQ(*FormatOfFileName("a.txt"), SampleFormat::kCsv);
+  EXPECT_EQ(*FormatOfFileName("a.cbor"), SampleFormat::kCbor);
+  const auto image = FormatOfFileName("a.png");
+  EXPECT_THAT(image, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(image.status().message()), HasSubstr("got \"a.png\", want"));
 }
 
 TEST(TextRulesTest, OnlyWellFormedUtf8Passes) {

@@ -8,11 +8,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "services/common/crypto/digest.h"
 #include "services/common/status/error_reason.h"
 #include "services/ingestion/domain/dataset_service.h"
+#include "services/ingestion/domain/settings_service.h"
 #include "services/ingestion/formats/recording_formats.h"
 #include "services/ingestion/storage/sql_dataset_store.h"
 #include "services/ingestion/storage/sql_sample_store.h"
+#include "services/ingestion/storage/sql_settings_store.h"
 #include "tests/services/ingestion/support/ingestion_fakes.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
@@ -49,6 +52,10 @@ class SampleServiceTest : public ::testing::Test {
     return recording;
   }
 
+  void Set(const Settings& settings) {
+    EXPECT_THAT(SettingsService(settings_).Update(settings, false), IsOk());
+  }
+
   absl::StatusOr<StoredSample> Upload(UploadSpec spec, const std::string& bytes) {
     auto upload = samples_.BeginUpload(std::move(spec));
     if (!upload.ok()) {
@@ -77,12 +84,13 @@ class SampleServiceTest : public ::testing::Test {
   RecordingFormats formats_;
   ::fieldloop::testing::FakeClock clock_;
   CountingObserver observer_;
+  SqlSettingsStore settings_{database_.get()};
   SampleService samples_{store_,
+                         settings_,
                          blobs_,
                          formats_,
                          clock_,
                          observer_,
-                         {{"motor", "secret"}},
                          {.max_file_bytes = 10'000, .memory_bytes = 100'000}};
   DatasetService datasets_{dataset_store_, blobs_, clock_};
 };
@@ -187,7 +195,7 @@ TEST_F(SampleServiceTest, WhatIsWrongWithASpecIsSaidBeforeAnyByte) {
   };
   EXPECT_THAT(refusal(Spec("")), HasSubstr("file_name: got 0 bytes"));
   EXPECT_THAT(refusal(Spec(std::string(197, 'a') + ".csv")), HasSubstr("file_name: got 201"));
-  EXPECT_THAT(refusal(Spec("a.txt")), HasSubstr("file_name: got \"a.txt\""));
+  EXPECT_THAT(refusal(Spec("a.png")), HasSubstr("file_name: got \"a.png\""));
   UploadSpec spec = Spec();
   spec.format = SampleFormat::kF32;
   EXPECT_THAT(refusal(spec), HasSubstr("format"));
@@ -238,6 +246,7 @@ TEST_F(SampleServiceTest, ASignedFileIsCheckedWithTheKeyOfItsProject) {
                            R"("sensors":[{"name":"x"}],"values":[1,2]}})";
   UploadSpec spec = Spec("a.json");
   spec.split_key = "device_name";
+  Set({.project = "motor", .signature_key = "secret"});
   EXPECT_THAT(Upload(spec, json)->sample.flags, ElementsAre("signature-invalid"));
   spec.project = "pump";
   const auto other = Upload(spec, json);
@@ -247,8 +256,90 @@ TEST_F(SampleServiceTest, ASignedFileIsCheckedWithTheKeyOfItsProject) {
               ElementsAre(Pair("device_name", "n1"), Pair("device_type", "T")));
 }
 
+TEST_F(SampleServiceTest, AStrictProjectRefusesWhatIsNotSignedWithItsKey) {
+  Set({.project = "motor", .strict_signatures = true, .signature_key = "secret"});
+  const auto document = [](absl::string_view algorithm) {
+    return absl::StrCat(R"({"protected":{"ver":"v1","alg":")", algorithm, R"("},"signature":")",
+                        std::string(64, '0'),
+                        R"(","payload":{"device_type":"T","interval_ms":10,)"
+                        R"("sensors":[{"name":"x"}],"values":[1,2]}})");
+  };
+  const auto invalid = Upload(Spec("a.json"), document("HS256"));
+  EXPECT_THAT(invalid, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(invalid.status().message()), HasSubstr("signature: got one that"));
+  const auto missing = Upload(Spec("a.json"), document("none"));
+  EXPECT_THAT(missing, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(missing.status().message()), HasSubstr("protected.alg: got \"none\""));
+  std::string good = document("HS256");
+  good.replace(good.find(std::string(64, '0')), 64, ToHex(HmacSha256("secret", good)));
+  EXPECT_THAT(Upload(Spec("a.json"), good), IsOk());
+  EXPECT_THAT(Upload(Spec("a.csv"), CsvFile(3)), IsOk());  // Only that format has signatures.
+  EXPECT_EQ(observer_.refused()[RefusalReason::kMalformed], 2);
+}
+
+TEST_F(SampleServiceTest, TheProjectsSettingsDecideUnitsLengthAndRate) {
+  Set({.project = "motor",
+       .frequency_hz = 50,
+       .units = {{"*", "m/s2"}, {"y", "rad/s"}},
+       .min_seconds = 0.1,
+       .max_seconds = 0.2});
+  const auto document = [](int readings) {
+    std::string values;
+    for (int i = 0; i < readings; ++i) {
+      absl::StrAppend(&values, i == 0 ? "" : ",", "[", i, ",", i, ",", i, "]");
+    }
+    return absl::StrCat(
+        R"({"protected":{"ver":"v1","alg":"none"},"signature":"00","payload":{)",
+        R"("device_type":"T","interval_ms":10,"sensors":[{"name":"x","units":"g"},)",
+        R"({"name":"y","units":"rad/s"},{"name":"z"}],"values":[)", values, "]}}");
+  };
+  const auto small = Upload(Spec("a.json"), document(9));
+  ASSERT_THAT(small, IsOk());
+  EXPECT_THAT(small->sample.flags, ElementsAre("short", "units", "units:x"));
+  EXPECT_THAT(small->sample.units, ElementsAre("g", "rad/s", ""));
+  EXPECT_EQ(small->sample.frequency_hz, 100);
+  EXPECT_THAT(Upload(Spec("a.json"), document(20))->sample.flags, ElementsAre("units", "units:x"));
+  EXPECT_THAT(Upload(Spec("a.json"), document(21))->sample.flags,
+              ElementsAre("long", "units", "units:x"));
+  const auto uneven = Upload(Spec("a.csv"), "timestamp,x\n0,0\n10,1\n20,2\n30,3\n60,6\n100,10\n");
+  ASSERT_THAT(uneven, IsOk());
+  EXPECT_EQ(uneven->sample.frequency_hz, 50);
+  EXPECT_EQ(uneven->sample.resampling, "linear from irregular timestamps, median 10 ms, to 50 Hz");
+}
+
+TEST_F(SampleServiceTest, TheProjectsSplitKeyHoldsWhereTheMetadataHasIt) {
+  Set({.project = "motor", .split_key = "person"});
+  UploadSpec spec = Spec();
+  spec.metadata = {{"person", "s01"}};
+  EXPECT_EQ(Upload(spec, CsvFile(3))->sample.split_group, "person=s01");
+  EXPECT_EQ(Upload(Spec(), CsvFile(4))->sample.split_group, "");
+  spec.split = Split::kTesting;
+  EXPECT_EQ(Upload(spec, CsvFile(5))->sample.split_group, "");
+}
+
+TEST_F(SampleServiceTest, LabelsOfTheCallerWinOverThoseOfTheFileAndThoseOverTheFallback) {
+  const std::string labelled = "timestamp,x,label\n0,1,up\n10,2,up\n20,3,\n";
+  UploadSpec spec = Spec();
+  spec.fallback_label = "name";
+  EXPECT_THAT(Upload(spec, labelled)->sample.labels, ElementsAre(LabelRange{0, 1, "up"}));
+  EXPECT_THAT(Upload(spec, CsvFile(3))->sample.labels, ElementsAre(LabelRange{0, 2, "name"}));
+  spec.labels = {{0, -1, "mine"}};
+  EXPECT_THAT(Upload(spec, labelled + "30,4,\n")->sample.labels,
+              ElementsAre(LabelRange{0, 3, "mine"}));
+}
+
 TEST_F(SampleServiceTest, AStuckSensorIsFlagged) {
-  EXPECT_THAT(Upload(Spec(), "timestamp,x\n0,5\n10,5\n20,5\n")->sample.flags, ElementsAre("flat"));
+  EXPECT_THAT(Upload(Spec(), "timestamp,x\n0,5\n10,5\n20,5\n")->sample.flags,
+              ElementsAre("flat", "flat:x"));
+}
+
+TEST_F(SampleServiceTest, MissingValuesOfADeviceAreFlaggedAndFilledInTheCanonicalForm) {
+  const DeviceRecording recording = FromDevice({1, 2, std::nanf(""), 4, 5, 6}, 1);
+  const auto sample = samples_.RecordDeviceSample(recording);
+  ASSERT_THAT(sample, IsOk());
+  EXPECT_THAT(sample->flags, ElementsAre("nan", "nan:x"));
+  EXPECT_EQ(Download(sample->id, false), recording.payload);
+  EXPECT_THAT(FloatsOf(Download(sample->id, true)), ElementsAre(1, 2, 3, 4, 5, 6));
 }
 
 TEST_F(SampleServiceTest, ADevicesRecordingIsItsOwnCanonicalForm) {
@@ -297,8 +388,6 @@ TEST_F(SampleServiceTest, WhatIsWrongWithADevicesRecordingIsNamed) {
   bad = good;
   bad.payload.clear();
   EXPECT_THAT(refusal(bad), HasSubstr("payload: got 0 bytes"));
-  bad = FromDevice({1, 2, std::nanf(""), 4}, 1);
-  EXPECT_THAT(refusal(bad), HasSubstr("in reading 1, axis \"x\""));
   bad = good;
   bad.frequency_hz = 0;
   EXPECT_THAT(refusal(bad), HasSubstr("frequency_hz: got 0"));

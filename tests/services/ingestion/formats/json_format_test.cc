@@ -22,7 +22,8 @@ using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::StartsWith;
 
-constexpr char kKey[] = "fed53116f20684c067774ebf9e7bcbdc";
+constexpr char kKeyText[] = "fed53116f20684c067774ebf9e7bcbdc";
+const ParseOptions kKey{.signature_key = kKeyText, .frequency_hz = 0};
 
 // A document with `values`, unsigned.
 std::string Document(const std::string& values, const std::string& sensors = R"([{"name":"x"}])",
@@ -43,13 +44,13 @@ std::string Signed(absl::string_view key) {
 }
 
 std::string ErrorOf(absl::string_view text) {
-  const auto recording = ParseAcquisitionJson(text, std::nullopt);
+  const auto recording = ParseAcquisitionJson(text, {});
   EXPECT_THAT(recording, StatusIs(absl::StatusCode::kInvalidArgument));
   return std::string(recording.status().message());
 }
 
 TEST(JsonFormatTest, ReadingsAndWhatTheFileSaysAboutItsDeviceAreRead) {
-  const auto recording = ParseAcquisitionJson(Signed(kKey), kKey);
+  const auto recording = ParseAcquisitionJson(Signed(kKeyText), kKey);
   ASSERT_THAT(recording, IsOk());
   EXPECT_THAT(recording->axes, ElementsAre("x"));
   EXPECT_THAT(recording->values, ElementsAre(1, 2));
@@ -60,7 +61,7 @@ TEST(JsonFormatTest, ReadingsAndWhatTheFileSaysAboutItsDeviceAreRead) {
 }
 
 TEST(JsonFormatTest, ASignatureByTheProjectsKeySetsNoFlag) {
-  EXPECT_THAT(ParseAcquisitionJson(Signed(kKey), kKey)->flags, IsEmpty());
+  EXPECT_THAT(ParseAcquisitionJson(Signed(kKeyText), kKey)->flags, IsEmpty());
 }
 
 TEST(JsonFormatTest, ASignatureByAnotherKeyIsKeptAndFlagged) {
@@ -68,7 +69,7 @@ TEST(JsonFormatTest, ASignatureByAnotherKeyIsKeptAndFlagged) {
 }
 
 TEST(JsonFormatTest, OneChangedByteMakesTheSignatureInvalid) {
-  std::string text = Signed(kKey);
+  std::string text = Signed(kKeyText);
   text[text.find("[[1]") + 2] = '7';
   const auto recording = ParseAcquisitionJson(text, kKey);
   ASSERT_THAT(recording, IsOk());
@@ -76,18 +77,18 @@ TEST(JsonFormatTest, OneChangedByteMakesTheSignatureInvalid) {
 }
 
 TEST(JsonFormatTest, WithoutAKeyASignatureIsFlaggedAsUnchecked) {
-  EXPECT_THAT(ParseAcquisitionJson(Signed(kKey), std::nullopt)->flags,
+  EXPECT_THAT(ParseAcquisitionJson(Signed(kKeyText), {})->flags,
               ElementsAre("signature-unchecked"));
 }
 
 TEST(JsonFormatTest, AnUnsignedFileIsFlaggedOnlyInAProjectWithAKey) {
-  EXPECT_THAT(ParseAcquisitionJson(Document("[[1]]"), std::nullopt)->flags, IsEmpty());
+  EXPECT_THAT(ParseAcquisitionJson(Document("[[1]]"), {})->flags, IsEmpty());
   EXPECT_THAT(ParseAcquisitionJson(Document("[[1]]"), kKey)->flags,
               ElementsAre("signature-missing"));
 }
 
 TEST(JsonFormatTest, FlatValuesAreReadingsOfOneAxis) {
-  const auto recording = ParseAcquisitionJson(Document("[1,-2.5,3e2]"), std::nullopt);
+  const auto recording = ParseAcquisitionJson(Document("[1,-2.5,3e2]"), {});
   ASSERT_THAT(recording, IsOk());
   EXPECT_THAT(recording->values, ElementsAre(1, -2.5, 300));
   EXPECT_EQ(recording->readings, 3);
@@ -97,12 +98,11 @@ TEST(JsonFormatTest, UnknownKeysAreSkippedHoweverDeep) {
   std::string deep = R"({"more":{"a":[1,{"values":"no"},[[]]],"b":null},)";
   deep += std::string(R"("x":)") + std::string(5000, '[') + std::string(5000, ']') + ",";
   const std::string text = deep + Document("[[1]]").substr(1);
-  ASSERT_THAT(ParseAcquisitionJson(text, std::nullopt), IsOk());
+  ASSERT_THAT(ParseAcquisitionJson(text, {}), IsOk());
 }
 
 TEST(JsonFormatTest, ASingleReadingMayHaveNoInterval) {
-  const auto recording =
-      ParseAcquisitionJson(Document("[[1]]", R"([{"name":"x"}])", "0"), std::nullopt);
+  const auto recording = ParseAcquisitionJson(Document("[[1]]", R"([{"name":"x"}])", "0"), {});
   ASSERT_THAT(recording, IsOk());
   EXPECT_EQ(recording->frequency_hz, 0);
   EXPECT_THAT(ErrorOf(Document("[[1],[2]]", R"([{"name":"x"}])", "0")),
@@ -122,7 +122,8 @@ TEST(JsonFormatTest, EveryErrorNamesItsField) {
   EXPECT_THAT(ErrorOf(Document("[]")), StartsWith("payload.values: got nothing"));
   EXPECT_THAT(ErrorOf(Document("3")), StartsWith("payload.values: got 3, want an array"));
   EXPECT_THAT(ErrorOf(Document("{}")), StartsWith("payload.values: got an object, want an array"));
-  EXPECT_THAT(ErrorOf(Document("[[null]]")), StartsWith("payload.values[0][0]: got null"));
+  EXPECT_THAT(ErrorOf(Document("[[true]]")), StartsWith("payload.values[0][0]: got true"));
+  EXPECT_THAT(ErrorOf(Document("[[1]]") + " x"), StartsWith("document: got 2 bytes behind it"));
   EXPECT_THAT(ErrorOf(Document("[[1e39]]")), StartsWith("payload.values[0][0]: got 1e+39"));
   EXPECT_THAT(ErrorOf(Document("[[1e999]]")), HasSubstr("want a number that a double holds"));
   EXPECT_THAT(ErrorOf(Document("[[1]]", R"([{"units":"g"}])")),
@@ -147,18 +148,31 @@ TEST(JsonFormatTest, EveryErrorNamesItsField) {
   EXPECT_THAT(ErrorOf(""), StartsWith("line 1: got"));
 }
 
-TEST(JsonFormatTest, TheRealFileIsReadAndItsSignatureDoesNotVerify) {
-  const std::string text = SharedData("edge-impulse/samples/wave.01.json");
-  if (text.empty()) {
-    GTEST_SKIP() << "no shared data";
-  }
-  const auto recording = ParseAcquisitionJson(text, kKey);
+TEST(JsonFormatTest, UnitsAreKeptAndNullIsAMissingValue) {
+  const auto recording = ParseAcquisitionJson(
+      Document("[[1,2],[null,3],[3,4]]", R"([{"units":"m/s2","name":"x"},{"name":"y"}])"), {});
   ASSERT_THAT(recording, IsOk());
-  EXPECT_THAT(recording->axes, ElementsAre("accX", "accY", "accZ"));
-  EXPECT_EQ(recording->readings, 4);
-  EXPECT_DOUBLE_EQ(recording->frequency_hz, 100);
-  EXPECT_FLOAT_EQ(recording->values[0], -9.81F);
-  EXPECT_THAT(recording->flags, ElementsAre("signature-invalid"));
+  EXPECT_THAT(recording->units, ElementsAre("m/s2", ""));
+  EXPECT_THAT(recording->values, ElementsAre(1, 2, 2, 3, 3, 4));
+  EXPECT_THAT(recording->flags, ElementsAre("nan", "nan:x"));
+  EXPECT_THAT(ParseAcquisitionJson(Document("[[1]]"), {})->units, IsEmpty());
+}
+
+TEST(JsonFormatTest, BinaryDataBeginsBehindTheBrace) {
+  const auto recording = ParseAcquisitionJson(Document(R"(["Ref-BINARY-u8 "])") + "\n {", {});
+  ASSERT_THAT(recording, IsOk());
+  EXPECT_THAT(recording->values, ElementsAre('\n', ' ', '{'));
+}
+
+TEST(JsonFormatTest, ASignatureElsewhereInTheFileIsNotTakenForIt) {
+  const std::string zeros(64, '0');
+  std::string text = absl::StrCat(
+      R"({"a":")", zeros, R"(","protected":{"alg":"HS256","ver":"v1"},)", R"("signature":")", zeros,
+      R"(","payload":{"device_type":"T","interval_ms":1,"sensors":[)",
+      R"({"name":"x"}],"values":[1]}})");
+  const std::string signature = ToHex(HmacSha256(kKeyText, text));
+  text.replace(text.rfind(zeros), 64, signature);
+  EXPECT_THAT(ParseAcquisitionJson(text, kKey)->flags, IsEmpty());
 }
 
 }  // namespace

@@ -42,7 +42,10 @@ TEST_P(DatasetStoreContract, GetReturnsWhatInsertStored) {
                     .source = SampleSource::kDevice,
                     .devices = {"projects/motor/devices/d2", "projects/motor/devices/d1"},
                     .metadata = {{"site", "hall 3"}, {"arm", "left"}},
-                    .created_after = absl::FromUnixSeconds(-7)};
+                    .created_after = absl::FromUnixSeconds(-7),
+                    .created_before = absl::FromUnixSeconds(2),
+                    .flags = {"short", "long"},
+                    .without_flags = {"clipping"}};
   ASSERT_THAT(store_.Insert(dataset), ::fieldloop::testing::IsOk());
   const absl::StatusOr<Dataset> got = store_.Get("motor", "gestures");
   ASSERT_THAT(got, ::fieldloop::testing::IsOk());

@@ -47,6 +47,7 @@ TEST_P(SampleStoreContract, GetReturnsWhatInsertStored) {
   NewSample fresh = LabelledSampleOf("a", "idle");
   fresh.sample.flags = {"flat", "gap"};
   fresh.sample.resampling = "linear";
+  fresh.sample.units = {"m/s2", ""};
   const Sample stored = Insert(fresh);
   EXPECT_EQ(stored, fresh.sample);
   const absl::StatusOr<Sample> got = store_.Get("motor", fresh.sample.id);
@@ -237,8 +238,53 @@ TEST_P(SampleStoreContract, EachPartOfAFilterSelects) {
   filter.source = SampleSource::kDevice;
   EXPECT_THAT(Listed(filter), ElementsAre());
   filter = {};
+  filter.created_before = absl::FromUnixSeconds(30);
+  EXPECT_THAT(Listed(filter), ElementsAre("wave.csv", "idle.csv"));
+  filter = {};
   filter.labels = {"'); DROP TABLE samples; --"};
   EXPECT_THAT(Listed(filter), ElementsAre());
+}
+
+TEST_P(SampleStoreContract, FlagsSelectByTheirWholeNameInTheirCase) {
+  NewSample flat = SampleOf("flat", 10);
+  flat.sample.flags = {"flat", "flat:accX", "short"};
+  Insert(flat);
+  NewSample other = SampleOf("other", 20);
+  other.sample.flags = {"clipping", "flat:accx", "short"};
+  Insert(other);
+  Insert(SampleOf("plain", 30));
+
+  using ::testing::ElementsAre;
+  SampleFilter filter;
+  filter.flags = {"flat"};
+  EXPECT_THAT(Listed(filter), ElementsAre("flat.csv"));
+  filter.flags = {"flat:accX"};
+  EXPECT_THAT(Listed(filter), ElementsAre("flat.csv"));
+  filter.flags = {"clipping", "flat"};
+  EXPECT_THAT(Listed(filter), ElementsAre("other.csv", "flat.csv"));
+  filter.without_flags = {"flat"};
+  EXPECT_THAT(Listed(filter), ElementsAre("other.csv"));
+  filter.flags = {};
+  EXPECT_THAT(Listed(filter), ElementsAre("plain.csv", "other.csv"));
+  filter.without_flags = {"clipping", "short"};
+  EXPECT_THAT(Listed(filter), ElementsAre("plain.csv"));
+  filter = {};
+  filter.flags = {"fla%"};
+  EXPECT_THAT(Listed(filter), ElementsAre());
+  filter = {};
+  filter.without_flags = {"flat"};
+  EXPECT_EQ(store_.Count("motor", filter)->total, 2);
+}
+
+TEST_P(SampleStoreContract, AKeyThatChoseTheSideComesBackWithTheSample) {
+  NewSample fresh = SampleOf("a");
+  fresh.sample.split = Split::kUnspecified;
+  fresh.split_key = SplitKey{.name = "person", .value = "s01"};
+  EXPECT_EQ(Insert(fresh).split_group, "person=s01");
+  EXPECT_EQ(store_.Get("motor", fresh.sample.id)->split_group, "person=s01");
+  NewSample given = SampleOf("b");
+  given.split_key = SplitKey{.name = "person", .value = "s01"};
+  EXPECT_EQ(Insert(given).split_group, "");
 }
 
 TEST_P(SampleStoreContract, TheNewestLabelStandsAndNoneIsErased) {

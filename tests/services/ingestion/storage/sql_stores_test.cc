@@ -3,8 +3,10 @@
 
 #include "services/ingestion/storage/sql_dataset_store.h"
 #include "services/ingestion/storage/sql_sample_store.h"
+#include "services/ingestion/storage/sql_settings_store.h"
 #include "tests/services/ingestion/storage/dataset_store_contract.h"
 #include "tests/services/ingestion/storage/sample_store_contract.h"
+#include "tests/services/ingestion/storage/settings_store_contract.h"
 #include "tests/services/ingestion/support/ingestion_fakes.h"
 
 namespace fieldloop::ingestion {
@@ -14,11 +16,13 @@ class SqliteBackend final : public Backend {
  public:
   SampleStore& samples() override { return samples_; }
   DatasetStore& datasets() override { return datasets_; }
+  SettingsStore& settings() override { return settings_; }
 
  private:
   SqliteDatabase database_;
   SqlSampleStore samples_{database_.get()};
   SqlDatasetStore datasets_{database_.get()};
+  SqlSettingsStore settings_{database_.get()};
 };
 
 StoreUnderTest Sqlite() {
@@ -30,6 +34,7 @@ std::string NameOf(const ::testing::TestParamInfo<StoreUnderTest>& store) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, SampleStoreContract, ::testing::Values(Sqlite()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Stores, SettingsStoreContract, ::testing::Values(Sqlite()), NameOf);
 INSTANTIATE_TEST_SUITE_P(Stores, DatasetStoreContract, ::testing::Values(Sqlite()), NameOf);
 
 }  // namespace

@@ -14,10 +14,11 @@
 #include "services/common/crypto/digest.h"
 #include "services/ingestion/domain/dataset_store.h"
 #include "services/ingestion/domain/sample_store.h"
+#include "services/ingestion/domain/settings_store.h"
 
 namespace fieldloop::ingestion {
 
-// Both stores over one backend, which lives as long as they.
+// The stores over one backend, which lives as long as they.
 class Backend {
  public:
   Backend() = default;
@@ -26,6 +27,7 @@ class Backend {
   virtual ~Backend() = default;
   virtual SampleStore& samples() = 0;
   virtual DatasetStore& datasets() = 0;
+  virtual SettingsStore& settings() = 0;
 };
 
 // A backend that the contract suites run against; each call of `make` gives an empty one.
@@ -49,10 +51,12 @@ inline NewSample SampleOf(const std::string& content, int second = 10) {
                   .size_bytes = 1000,
                   .canonical_digest = ToHex(Sha256Of("canonical " + content)),
                   .axes = {"x", "y"},
+                  .units = {},
                   .readings = 100,
                   .frequency_hz = 62.5,
                   .resampling = "",
                   .split = Split::kTraining,
+                  .split_group = "",
                   .source = SampleSource::kUpload,
                   .device = {},
                   .metadata = {{"site", "hall 3"}},

@@ -14,6 +14,7 @@
 #include "services/ingestion/formats/recording_formats.h"
 #include "services/ingestion/storage/sql_dataset_store.h"
 #include "services/ingestion/storage/sql_sample_store.h"
+#include "services/ingestion/storage/sql_settings_store.h"
 #include "tests/services/ingestion/support/ingestion_fakes.h"
 #include "tests/support/fake_clock.h"
 
@@ -99,9 +100,11 @@ class IngestionHandlerTest : public ::testing::Test {
   ::fieldloop::testing::FakeClock clock_;
   CountingObserver observer_;
   FakeAccess access_;
-  SampleService samples_{store_, blobs_, formats_, clock_, observer_, {}};
+  SqlSettingsStore settings_store_{database_.get()};
+  SampleService samples_{store_, settings_store_, blobs_, formats_, clock_, observer_};
+  SettingsService settings_{settings_store_};
   DatasetService datasets_{dataset_store_, blobs_, clock_};
-  IngestionHandler handler_{access_, samples_, datasets_};
+  IngestionHandler handler_{access_, samples_, datasets_, settings_};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::IngestionService::Stub> stub_;
 };
@@ -391,6 +394,59 @@ TEST_F(IngestionHandlerTest, ADatasetVersionIsFrozenAndExported) {
               ElementsAre(std::min(a.digest(), b.digest()), std::max(a.digest(), b.digest())));
   EXPECT_THAT(sizes, ElementsAre(400'000U, 400'000U));
   EXPECT_EQ(pieces, 4);
+}
+
+TEST_F(IngestionHandlerTest, SettingsAreReadByViewersAndChangedByAdmins) {
+  v1::UpdateSettingsRequest update;
+  v1::Settings& wanted = *update.mutable_settings();
+  wanted.set_name("projects/motor/settings");
+  wanted.set_frequency_hz(100);
+  wanted.set_strict_signatures(true);
+  wanted.set_signature_key("secret");
+  (*wanted.mutable_units())["*"] = "m/s2";
+  wanted.set_min_seconds(0.5);
+  wanted.set_max_seconds(60);
+  wanted.mutable_retention()->mutable_unlabelled()->set_seconds(3600);
+  wanted.mutable_retention()->set_max_bytes(1 << 30);
+  wanted.set_split_key("person");
+  v1::UpdateSettingsResponse updated;
+  using Stub = v1::IngestionService::Stub;
+  EXPECT_TRUE(
+      absl::IsPermissionDenied(Call(&Stub::UpdateSettings, update, updated, "operator:motor")));
+  ASSERT_TRUE(Call(&Stub::UpdateSettings, update, updated, "admin:motor").ok());
+
+  wanted.clear_signature_key();
+  wanted.set_has_signature_key(true);
+  v1::GetSettingsRequest get;
+  get.set_name("projects/motor/settings");
+  v1::GetSettingsResponse got;
+  ASSERT_TRUE(Call(&Stub::GetSettings, get, got, "viewer:motor").ok());
+  EXPECT_EQ(got.settings().SerializeAsString().size(), wanted.SerializeAsString().size());
+  EXPECT_EQ(got.settings().DebugString(), wanted.DebugString());
+  EXPECT_EQ(updated.settings().DebugString(), wanted.DebugString());
+  EXPECT_TRUE(absl::IsPermissionDenied(Call(&Stub::GetSettings, get, got, "viewer:pump")));
+  get.set_name("projects/motor/setting");
+  EXPECT_TRUE(absl::IsInvalidArgument(Call(&Stub::GetSettings, get, got, "viewer:motor")));
+}
+
+TEST_F(IngestionHandlerTest, SamplesAreFilteredByFlagAndTime) {
+  MustUpload(SpecOf("flat.csv"), "timestamp,x,y\n0,1,2\n10,1,3\n");
+  MustUpload(SpecOf("good.csv"), CsvFile(3));
+  v1::ListSamplesRequest list;
+  list.set_parent("projects/motor");
+  list.mutable_filter()->add_flags("flat:x");
+  list.mutable_filter()->mutable_created_before()->set_seconds(253402300799);
+  v1::ListSamplesResponse listed;
+  using Stub = v1::IngestionService::Stub;
+  ASSERT_TRUE(Call(&Stub::ListSamples, list, listed, "viewer:motor").ok());
+  ASSERT_EQ(listed.samples_size(), 1);
+  EXPECT_EQ(listed.samples(0).file_name(), "flat.csv");
+  EXPECT_THAT(listed.samples(0).flags(), ::testing::ElementsAre("flat", "flat:x"));
+  list.mutable_filter()->clear_flags();
+  list.mutable_filter()->add_without_flags("flat");
+  ASSERT_TRUE(Call(&Stub::ListSamples, list, listed, "viewer:motor").ok());
+  ASSERT_EQ(listed.samples_size(), 1);
+  EXPECT_EQ(listed.samples(0).file_name(), "good.csv");
 }
 
 TEST_F(IngestionHandlerTest, ANameOfAnotherKindIsInvalid) {

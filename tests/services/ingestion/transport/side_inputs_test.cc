@@ -2,13 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include <algorithm>
-#include <fstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
 
-#include "services/ingestion/transport/signature_keys.h"
 #include "services/ingestion/transport/structured_labels.h"
 #include "services/ingestion/transport/upload_metrics.h"
 #include "tests/services/ingestion/support/ingestion_fakes.h"
@@ -21,8 +19,6 @@ using ::fieldloop::testing::IsOk;
 using ::fieldloop::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::Not;
-using ::testing::Pair;
 
 TEST(StructuredLabelsTest, RangesAreReadByFile) {
   const auto labels = ParseStructuredLabels(
@@ -56,28 +52,6 @@ TEST(StructuredLabelsTest, WhatIsWrongIsNamed) {
   EXPECT_THAT(with(R"([{"startIndex":0,"endIndex":1,"label":3}])"), HasSubstr("[0].label"));
 }
 
-TEST(SignatureKeysTest, EachLineIsAProjectAndItsKey) {
-  const TempFolder folder;
-  const std::string path = folder.path() + "/keys";
-  std::ofstream(path) << "# keys\n\nmotor  abc\npump def\n";
-  const auto keys = ReadSignatureKeys(path);
-  ASSERT_THAT(keys, IsOk());
-  EXPECT_THAT(*keys, ElementsAre(Pair("motor", "abc"), Pair("pump", "def")));
-}
-
-TEST(SignatureKeysTest, ABadLineIsNamedAndItsKeyIsNot) {
-  const TempFolder folder;
-  const std::string path = folder.path() + "/keys";
-  std::ofstream(path) << "motor abc\nsecret-without-project\n";
-  const auto bad = ReadSignatureKeys(path);
-  EXPECT_THAT(bad, StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(std::string(bad.status().message()), HasSubstr("line 2"));
-  EXPECT_THAT(std::string(bad.status().message()), Not(HasSubstr("secret")));
-  std::ofstream(path) << "motor abc\nmotor def\n";
-  EXPECT_THAT(ReadSignatureKeys(path), StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(ReadSignatureKeys(folder.path() + "/none"), StatusIs(absl::StatusCode::kNotFound));
-}
-
 TEST(UploadMetricsTest, EverySeriesExistsFromTheStartAndCounts) {
   prometheus::Registry registry;
   UploadMetrics metrics(registry);
@@ -99,9 +73,11 @@ TEST(UploadMetricsTest, EverySeriesExistsFromTheStartAndCounts) {
     EXPECT_EQ(value("fieldloop_ingestion_refused_uploads_total", reason), 0) << reason;
   }
   metrics.SampleStored(SampleSource::kUpload, SampleFormat::kWav, 100);
+  metrics.SampleStored(SampleSource::kUpload, SampleFormat::kCbor, 0);
   metrics.SampleStored(SampleSource::kDevice, SampleFormat::kF32, 7);
   metrics.UploadRefused(RefusalReason::kBusy);
   EXPECT_EQ(value("fieldloop_ingestion_samples_total", "wav"), 1);
+  EXPECT_EQ(value("fieldloop_ingestion_samples_total", "cbor"), 1);
   EXPECT_EQ(value("fieldloop_ingestion_samples_total", "f32"), 1);
   EXPECT_EQ(value("fieldloop_ingestion_samples_total", "csv"), 0);
   EXPECT_EQ(value("fieldloop_ingestion_sample_bytes_total", "upload"), 100);
