@@ -33,7 +33,7 @@ static inline int16x2_t fl_even(int8x4_t four, int16x2_t offset) {
     return __sxtab16(offset, four);
 }
 static inline int16x2_t fl_odd(int8x4_t four, int16x2_t offset) {
-    return __sxtab16(offset, (int8x4_t)__ror((uint32_t)four, 8));
+    return __sxtab16(offset, (int8x4_t)((uint32_t)four >> 8 | (uint32_t)four << 24));
 }
 static inline int8x4_t fl_four(const int8_t *values) {
     int8x4_t four;
