@@ -39,8 +39,38 @@ std::string Name(absl::string_view axis, absl::string_view what) {
   return absl::StrCat(axis.substr(0, room), " ", what);
 }
 
+bool Passes(const fieldloop::agent::v1::Filter& filter, double hertz) {
+  const auto cutoff = static_cast<double>(filter.cutoff_hz());
+  switch (filter.kind()) {
+    case fieldloop::agent::v1::Filter::KIND_LOW_PASS:
+      return hertz <= cutoff;
+    case fieldloop::agent::v1::Filter::KIND_HIGH_PASS:
+      return hertz >= cutoff;
+    default:
+      return true;
+  }
+}
+
+// Frames of a mel filter bank: "x_acc frame 3 filter 12", from 0.
+void AddFrameNames(const DspBlock& block, const Impulse& impulse,
+                   const std::vector<std::string>& axes, std::vector<std::string>& names) {
+  const std::size_t width =
+      block.has_mfe() ? block.mfe().filter_count() : block.mfcc().coefficient_count();
+  const std::size_t count = CountFeatures(impulse, block) / axes.size();
+  for (const std::string& axis : axes) {
+    for (std::size_t i = 0; i < count; ++i) {
+      names.push_back(Name(axis, absl::StrCat("frame ", i / width,
+                                              block.has_mfe() ? " filter " : " coef ", i % width)));
+    }
+  }
+}
+
 void AddNames(const DspBlock& block, const Impulse& impulse, const std::vector<std::string>& axes,
               std::vector<std::string>& names) {
+  if (block.has_mfe() || block.has_mfcc()) {
+    AddFrameNames(block, impulse, axes, names);
+    return;
+  }
   if (block.has_raw()) {
     for (std::uint32_t reading = 0; reading < impulse.window().length(); ++reading) {
       for (const std::string& axis : axes) {
@@ -63,6 +93,9 @@ void AddNames(const DspBlock& block, const Impulse& impulse, const std::vector<s
       const std::uint32_t length = block.spectral().fft_length();
       for (std::uint32_t bin = 1; bin <= length / 2; ++bin) {
         const double hertz = static_cast<double>(impulse.window().frequency_hz()) * bin / length;
+        if (!Passes(block.spectral().filter(), hertz)) {
+          continue;
+        }
         names.push_back(Name(axis, absl::StrCat(std::round(hertz * 100) / 100, " Hz")));
       }
     }
@@ -94,6 +127,14 @@ absl::Status FeatureExtractor::Compute(const float* window, float* features) {
   return finite
              ? absl::OkStatus()
              : absl::InvalidArgumentError("got a feature that is not finite, want smaller values");
+}
+
+std::size_t CountFeatures(const Impulse& impulse, const DspBlock& block) {
+  Impulse alone = impulse;
+  alone.clear_blocks();
+  *alone.add_blocks() = block;
+  const auto extractor = FeatureExtractor::Open(alone);
+  return extractor.ok() ? (*extractor)->feature_count() : 0;
 }
 
 std::vector<std::string> FeatureNames(const Impulse& impulse) {

@@ -40,6 +40,10 @@ class FeatureExtractor {
   std::vector<std::uint64_t> scratch_;  // Of 8 bytes each, for the alignment.
 };
 
+// Features that one of the blocks of `impulse` makes; 0 if the device could not run it.
+std::size_t CountFeatures(const fieldloop::agent::v1::Impulse& impulse,
+                          const fieldloop::agent::v1::DspBlock& block);
+
 // Names of the features of `impulse` in their order, such as "x_acc rms"; each at most 31 bytes.
 std::vector<std::string> FeatureNames(const fieldloop::agent::v1::Impulse& impulse);
 

@@ -4,6 +4,7 @@
 #ifndef FIELDLOOP_SERVICES_BUILD_PACKAGING_FEATURE_TABLE_H_
 #define FIELDLOOP_SERVICES_BUILD_PACKAGING_FEATURE_TABLE_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -22,6 +23,15 @@ struct FeatureTable {
   std::size_t columns = 0;
   std::vector<float> values;
 };
+
+// The rows `rows` of a table.
+inline FeatureTable TakeRows(const FeatureTable& table, const std::vector<std::size_t>& rows) {
+  FeatureTable taken(rows.size(), table.columns);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::copy(table.row(rows[i]), table.row(rows[i]) + table.columns, taken.row(i));
+  }
+  return taken;
+}
 
 }  // namespace fieldloop::build
 

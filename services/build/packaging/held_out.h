@@ -15,6 +15,7 @@ struct HeldOutPrediction {
   int predicted = 0;
   float confidence = 0;
   float novelty = 0;
+  float anomaly = 0;  // 0 without an anomaly block.
 };
 
 // Deals groups out to at most `max_folds` folds of about the same number of windows: the largest

@@ -11,6 +11,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "agent/impulse/cost.h"
 
 namespace fieldloop::build {
 
@@ -45,6 +46,17 @@ absl::Status Int8Model::SelfTest() {
   return status == FL_OK ? absl::OkStatus()
                          : absl::InternalError(absl::StrCat("model.tflite: self-test failed (",
                                                             fl_status_text(status), ")"));
+}
+
+absl::StatusOr<std::uint64_t> Int8Model::CountInstructions() const {
+  std::uint64_t instructions = 0;
+  const fl_status_t status = fl_impulse_instructions(
+      reinterpret_cast<const std::uint8_t*>(file_.data()), file_.size(), &instructions);
+  if (status != FL_OK) {
+    return absl::InternalError(absl::StrCat("model.tflite: its instructions cannot be estimated (",
+                                            fl_status_text(status), ")"));
+  }
+  return instructions;
 }
 
 }  // namespace fieldloop::build

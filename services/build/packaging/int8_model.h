@@ -30,6 +30,9 @@ class Int8Model {
   // INTERNAL unless the file carries a self-test and passes it.
   absl::Status SelfTest();
 
+  // Instructions of one inference on a Cortex-M4, estimated. INTERNAL.
+  absl::StatusOr<std::uint64_t> CountInstructions() const;
+
   const std::string& file() const { return file_; }
   std::size_t arena_bytes() const { return arena_bytes_; }
 

@@ -191,7 +191,8 @@ std::size_t BinOf(const std::vector<float>& edges, float value) {
 }
 
 std::vector<std::size_t> ChooseFeatures(const FeatureTable& features,
-                                        const std::vector<int>& labels, std::size_t classes) {
+                                        const std::vector<int>& labels, std::size_t classes,
+                                        std::size_t most) {
   std::vector<double> score;
   for (std::size_t i = 0; i < features.columns; ++i) {
     score.push_back(FStatistic(Column(features, i), labels, classes));
@@ -202,7 +203,7 @@ std::vector<std::size_t> ChooseFeatures(const FeatureTable& features,
                    [&score](std::size_t a, std::size_t b) { return score[a] > score[b]; });
   std::vector<std::size_t> chosen;
   for (const std::size_t candidate : order) {
-    if (chosen.size() == kMaxFeatureChannels || score[candidate] <= 0) {
+    if (chosen.size() == most || score[candidate] <= 0) {
       break;
     }
     const std::vector<float> values = Column(features, candidate);
@@ -239,16 +240,21 @@ void DescribeReference(const std::vector<HeldOutPrediction>& predictions,
                        const std::vector<std::string>& names, Impulse& impulse) {
   std::vector<float> confidence;
   std::vector<float> novelty;
+  std::vector<float> anomaly;
   std::vector<double> class_counts(static_cast<std::size_t>(impulse.classes_size()), 0.0);
   for (const HeldOutPrediction& prediction : predictions) {
     confidence.push_back(prediction.confidence);
     novelty.push_back(prediction.novelty);
+    anomaly.push_back(prediction.anomaly);
     class_counts[static_cast<std::size_t>(prediction.predicted)] += 1;
   }
   Reference& reference = *impulse.mutable_reference();
   reference.Clear();
   AddChannel(fieldloop::agent::v1::CHANNEL_KIND_CONFIDENCE, 0, "confidence", confidence, reference);
   AddChannel(fieldloop::agent::v1::CHANNEL_KIND_NOVELTY, 0, "novelty", novelty, reference);
+  if (impulse.has_anomaly()) {
+    AddChannel(fieldloop::agent::v1::CHANNEL_KIND_ANOMALY, 0, "anomaly", anomaly, reference);
+  }
   for (const std::size_t feature : chosen) {
     AddChannel(fieldloop::agent::v1::CHANNEL_KIND_FEATURE, feature, names[feature],
                Column(features, feature), reference);

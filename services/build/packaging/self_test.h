@@ -14,7 +14,7 @@
 
 namespace fieldloop::build {
 
-// Puts one of `windows`, of which there is at least one, and the output of `model` for it into
+// Puts one of some `windows`, of which there is at least one, and the output of `model` for it into
 // `impulse`: of the windows that are predicted as `labels` (from 0) says, else of all, the one
 // whose two largest outputs are nearest to half of the outputs' range apart. A wider margin is an
 // output at its limits, which many wrong computations give as well. Errors as Int8Model::Run.

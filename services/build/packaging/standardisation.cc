@@ -60,6 +60,12 @@ FeatureTable Standardise(const Standardisation& standardisation, const FeatureTa
   return result;
 }
 
+Standardisation FromProto(const fieldloop::agent::v1::Standardisation& proto) {
+  return {.mean = {proto.mean().begin(), proto.mean().end()},
+          .inverse_deviation = {proto.inverse_deviation().begin(), proto.inverse_deviation().end()},
+          .clip = proto.clip()};
+}
+
 void ToProto(const Standardisation& standardisation, fieldloop::agent::v1::Standardisation& proto) {
   proto.Clear();
   proto.mutable_mean()->Add(standardisation.mean.begin(), standardisation.mean.end());

@@ -30,6 +30,9 @@ Standardisation FitStandardisation(const FeatureTable& features,
 FeatureTable Standardise(const Standardisation& standardisation, const FeatureTable& features,
                          const std::vector<std::size_t>& rows);
 
+// Reads what ToProto has written.
+Standardisation FromProto(const fieldloop::agent::v1::Standardisation& proto);
+
 // Writes it for the device.
 void ToProto(const Standardisation& standardisation, fieldloop::agent::v1::Standardisation& proto);
 

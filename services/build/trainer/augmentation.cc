@@ -3,11 +3,16 @@
 
 #include "services/build/trainer/augmentation.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <numbers>
+#include <utility>
 #include <vector>
+
+#include "services/build/packaging/feature_extractor.h"
 
 namespace fieldloop::build::trainer {
 namespace {
@@ -62,6 +67,19 @@ Augmenter::Augmenter(const AugmentationOptions& options, std::size_t axes,
 }
 
 void Augmenter::MakeCopy(const float* window, Random& random, float* copy) const {
+  std::vector<float> shifted;
+  if (options_.time_shift > 0) {
+    const auto most = static_cast<std::ptrdiff_t>(
+        std::min(static_cast<std::size_t>(options_.time_shift), length_));
+    const std::ptrdiff_t shift =
+        static_cast<std::ptrdiff_t>(random.Below(static_cast<std::size_t>(2 * most + 1))) - most;
+    const auto values = static_cast<std::ptrdiff_t>(axes_) * std::abs(shift);
+    const auto all = static_cast<std::ptrdiff_t>(axes_ * length_);
+    shifted.assign(axes_ * length_, 0.0F);
+    std::copy(window + (shift < 0 ? values : 0), window + all - (shift > 0 ? values : 0),
+              shifted.begin() + (shift > 0 ? values : 0));
+    window = shifted.data();
+  }
   const Vector3 direction = RandomDirection(random);
   const double angle = random.Normal() * options_.rotation_degrees * std::numbers::pi / 180.0;
   Matrix3 turn = RotationAbout(direction, angle);
@@ -94,6 +112,46 @@ void Augmenter::MakeCopy(const float* window, Random& random, float* copy) const
     for (std::size_t i = 0; i < length_ * axes_; ++i) {
       const double noise = random.Normal() * options_.noise * deviation_[i % axes_];
       copy[i] = static_cast<float>(static_cast<double>(copy[i]) + noise);
+    }
+  }
+}
+
+FeatureMasker::FeatureMasker(const AugmentationOptions& options,
+                             const fieldloop::agent::v1::Impulse& impulse)
+    : options_(options) {
+  const auto axes =
+      static_cast<std::size_t>(impulse.window().axes_size() + impulse.magnitudes_size());
+  std::size_t first = 0;
+  for (const auto& block : impulse.blocks()) {
+    const std::size_t count = CountFeatures(impulse, block);
+    if (block.has_mfe() || block.has_mfcc()) {
+      const std::size_t width =
+          block.has_mfe() ? block.mfe().filter_count() : block.mfcc().coefficient_count();
+      blocks_.push_back(
+          {.first = first, .axes = axes, .steps = count / axes / width, .width = width});
+    }
+    first += count;
+  }
+}
+
+void FeatureMasker::Mask(Random& random, float* features) const {
+  // First place and width of a band.
+  const auto band = [&random](int largest, std::size_t room) {
+    const std::size_t most = std::min(static_cast<std::size_t>(largest), room);
+    const std::size_t width = random.Below(most + 1);
+    return std::pair{random.Below(room - width + 1), width};
+  };
+  for (const Block& block : blocks_) {
+    const auto [first_step, steps] = band(options_.time_mask, block.steps);
+    const auto [first_filter, filters] = band(options_.frequency_mask, block.width);
+    for (std::size_t row = 0; row < block.axes * block.steps; ++row) {
+      float* values = features + block.first + row * block.width;
+      const std::size_t step = row % block.steps;
+      if (step >= first_step && step < first_step + steps) {
+        std::fill(values, values + block.width, 0.0F);
+      } else {
+        std::fill(values + first_filter, values + first_filter + filters, 0.0F);
+      }
     }
   }
 }

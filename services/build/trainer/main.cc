@@ -3,9 +3,11 @@
 
 // fieldloop-trainer: trains one model from a directory of windows, see docs/trainer.md.
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <optional>
+#include <thread>
 
 #include <CLI/CLI.hpp>
 
@@ -17,6 +19,7 @@
 int main(int argc, char** argv) {
   fieldloop::build::trainer::Progress progress(std::cout, std::cerr);
   fieldloop::build::trainer::TrainerOptions options;
+  options.threads = std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
   CLI::App app{"Trains an int8 model from windows of signal."};
   app.add_option("--info-file", options.info_file, "train_input.json")->required();
   app.add_option("--data-directory", options.data_directory, "folder of the .npy files")
@@ -26,6 +29,9 @@ int main(int argc, char** argv) {
       ->required();
   app.add_option("--epochs", options.epochs, "passes over the training data");
   app.add_option("--learning-rate", options.learning_rate, "largest step of the optimizer");
+  app.add_option("--threads", options.threads,
+                 "networks trained at a time; by default as many as there are cores")
+      ->check(CLI::Range(1, 1024));
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {

@@ -22,19 +22,30 @@ struct Extremes {
   float min = 0;
   float max = 0;
 
-  void Add(float value) {
-    min = std::min(min, value);
-    max = std::max(max, value);
+  void Add(const float* values, std::size_t count) {
+    const auto [low, high] = std::minmax_element(values, values + count);
+    min = std::min(min, *low);
+    max = std::max(max, *high);
   }
   QuantisedRange ToRange() const { return RangeOf(min, max); }
 };
 
-double LargestMagnitude(const std::vector<float>& values) {
-  double largest = 0;
-  for (const float value : values) {
-    largest = std::max(largest, std::abs(static_cast<double>(value)));
+// Output channels from `first` to before `last` share a scale.
+float ScaleOf(const Layer& layer, std::size_t first, std::size_t last, float input_scale) {
+  double weight = 0;
+  double bias = 0;
+  for (std::size_t channel = first; channel < last; ++channel) {
+    for (std::size_t i = 0; i < layer.form.weights_per_channel(); ++i) {
+      weight = std::max(
+          weight,
+          std::abs(static_cast<double>(layer.weights[WeightIndex(layer.form, channel, i)])));
+    }
+    bias = std::max(bias, std::abs(static_cast<double>(layer.bias[channel])));
   }
-  return largest;
+  // Without weights the scale serves the biases only.
+  const double scale = (weight == 0 ? 1 : weight) / kLargestWeight;
+  return static_cast<float>(
+      std::max(scale, bias / (kLargestBias * static_cast<double>(input_scale))));
 }
 
 }  // namespace
@@ -47,53 +58,89 @@ QuantisedRange RangeOf(float min, float max) {
   return {.scale = scale, .zero_point = static_cast<std::int32_t>(std::clamp(zero, -128.0, 127.0))};
 }
 
-QuantisedLayer QuantiseLayer(const DenseLayer& layer, float input_scale, QuantisedRange output) {
-  double scale = LargestMagnitude(layer.weights) / kLargestWeight;
-  if (scale == 0) {
-    scale = 1.0 / kLargestWeight;  // No weight needs it; it serves the biases only.
+QuantisedLayer QuantiseLayer(const Layer& layer, QuantisedRange input, QuantisedRange output) {
+  std::vector<float> scales;
+  if (layer.form.kind == LayerKind::kDense) {
+    scales.push_back(ScaleOf(layer, 0, layer.form.output.channels, input.scale));
+  } else {
+    for (std::size_t channel = 0; channel < layer.form.bias_count(); ++channel) {
+      scales.push_back(ScaleOf(layer, channel, channel + 1, input.scale));
+    }
   }
-  scale = std::max(
-      scale, LargestMagnitude(layer.bias) / (kLargestBias * static_cast<double>(input_scale)));
-  QuantisedLayer result;
-  result.inputs = layer.inputs;
-  result.outputs = layer.outputs;
-  result.output = output;
-  result.weight_scale = static_cast<float>(scale);
-  result.bias_scale = input_scale * result.weight_scale;
-  for (const float weight : layer.weights) {
-    const double quantised =
-        std::round(static_cast<double>(weight) / static_cast<double>(result.weight_scale));
-    result.weights.push_back(
-        static_cast<std::int8_t>(std::clamp(quantised, -kLargestWeight, kLargestWeight)));
-  }
-  for (const float bias : layer.bias) {
-    result.bias.push_back(static_cast<std::int32_t>(
-        std::round(static_cast<double>(bias) / static_cast<double>(result.bias_scale))));
+  return QuantiseLayer(layer, input, output, std::move(scales));
+}
+
+QuantisedLayer QuantiseLayer(const Layer& layer, QuantisedRange input, QuantisedRange output,
+                             std::vector<float> weight_scales) {
+  QuantisedLayer result{.form = layer.form,
+                        .weights = std::vector<std::int8_t>(layer.weights.size()),
+                        .weight_scales = std::move(weight_scales),
+                        .bias = {},
+                        .output = output};
+  for (std::size_t channel = 0; channel < layer.form.bias_count(); ++channel) {
+    const auto scale = static_cast<double>(result.weight_scale(channel));
+    for (std::size_t i = 0; i < layer.form.weights_per_channel(); ++i) {
+      const std::size_t index = WeightIndex(layer.form, channel, i);
+      const double quantised = std::round(static_cast<double>(layer.weights[index]) / scale);
+      result.weights[index] =
+          static_cast<std::int8_t>(std::clamp(quantised, -kLargestWeight, kLargestWeight));
+    }
+    const float bias_scale = input.scale * result.weight_scale(channel);
+    const double bias =
+        std::round(static_cast<double>(layer.bias[channel]) / static_cast<double>(bias_scale));
+    result.bias.push_back(static_cast<std::int32_t>(std::clamp(bias, -kLargestBias, kLargestBias)));
   }
   return result;
 }
 
-QuantisedNetwork Quantise(const DenseNetwork& network, const FeatureTable& features) {
+QuantisedNetwork Quantise(const Network& network, const FeatureTable& features) {
   Extremes input;
   std::vector<Extremes> outputs(network.layers.size());
+  NetworkRunner runner(network);
   for (std::size_t row = 0; row < features.rows; ++row) {
-    for (std::size_t i = 0; i < features.columns; ++i) {
-      input.Add(features.row(row)[i]);
-    }
-    const std::vector<std::vector<float>> activations = RunLayers(network, features.row(row));
+    input.Add(features.row(row), features.columns);
+    const std::vector<std::vector<float>>& activations = runner.Run(features.row(row));
     for (std::size_t i = 0; i < activations.size(); ++i) {
-      for (const float value : activations[i]) {
-        outputs[i].Add(value);
-      }
+      outputs[i].Add(activations[i].data(), activations[i].size());
     }
   }
   QuantisedNetwork result{.input = input.ToRange(), .layers = {}};
-  QuantisedRange range = result.input;
   for (std::size_t i = 0; i < network.layers.size(); ++i) {
-    result.layers.push_back(QuantiseLayer(network.layers[i], range.scale, outputs[i].ToRange()));
-    range = result.layers.back().output;
+    const Layer& layer = network.layers[i];
+    const QuantisedRange range = result.input_of(i);
+    const QuantisedRange output = layer.form.is_pool() ? range : outputs[i].ToRange();
+    result.layers.push_back(QuantiseLayer(layer, range, output));
   }
   return result;
+}
+
+QuantisedNetwork QuantiseLike(const QuantisedNetwork& parent, const Network& network) {
+  QuantisedNetwork result{.input = parent.input, .layers = {}};
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    const QuantisedLayer& like = parent.layers[i];
+    result.layers.push_back(
+        QuantiseLayer(network.layers[i], parent.input_of(i), like.output, like.weight_scales));
+  }
+  return result;
+}
+
+Network Dequantise(const QuantisedNetwork& quantised) {
+  Network network;
+  for (std::size_t i = 0; i < quantised.layers.size(); ++i) {
+    const QuantisedLayer& layer = quantised.layers[i];
+    Layer real{.form = layer.form, .weights = std::vector<float>(layer.weights.size()), .bias = {}};
+    for (std::size_t channel = 0; channel < layer.form.bias_count(); ++channel) {
+      const float scale = layer.weight_scale(channel);
+      for (std::size_t j = 0; j < layer.form.weights_per_channel(); ++j) {
+        const std::size_t index = WeightIndex(layer.form, channel, j);
+        real.weights[index] = scale * static_cast<float>(layer.weights[index]);
+      }
+      real.bias.push_back(quantised.input_of(i).scale * scale *
+                          static_cast<float>(layer.bias[channel]));
+    }
+    network.layers.push_back(std::move(real));
+  }
+  return network;
 }
 
 }  // namespace fieldloop::build::trainer

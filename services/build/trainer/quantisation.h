@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "services/build/trainer/dense_network.h"
 #include "services/build/packaging/feature_table.h"
+#include "services/build/trainer/network.h"
 
 namespace fieldloop::build::trainer {
 
@@ -17,41 +17,62 @@ namespace fieldloop::build::trainer {
 struct QuantisedRange {
   float scale = 1;
   std::int32_t zero_point = 0;
+
+  // The real values of -128 and 127.
+  float low() const { return scale * static_cast<float>(-128 - zero_point); }
+  float high() const { return scale * static_cast<float>(127 - zero_point); }
 };
 
-// A dense layer in int8. Its input has the range of the layer before it.
+// A layer in int8. Its input has the range of the output of the layer before it.
 //
-// Weights have one scale for the layer. The format also has one per output, which newer
-// interpreters run; those of 2022 (TensorFlow Lite 2.9) open such a file and compute something else
-// without a word.
+// Convolutions have a weight scale for each output channel. Dense layers have one for the layer:
+// the format also has one for each output, which newer interpreters run; those of 2022 (TensorFlow
+// Lite 2.9) open such a file and compute something else without a word.
 struct QuantisedLayer {
-  std::size_t inputs = 0;
-  std::size_t outputs = 0;
-  std::vector<std::int8_t> weights;  // outputs x inputs, zero point 0.
-  float weight_scale = 1;
-  std::vector<std::int32_t> bias;  // Zero point 0.
-  float bias_scale = 1;            // Input scale times weight scale.
-  QuantisedRange output;
+  LayerForm form;
+  std::vector<std::int8_t> weights;  // As Layer::weights, zero point 0.
+  std::vector<float> weight_scales;  // One, or one for each output channel; none in a pool.
+  std::vector<std::int32_t> bias;    // Zero point 0; its scale is input scale times weight scale.
+  QuantisedRange output;             // A pool's is that of its input.
+
+  float weight_scale(std::size_t channel) const {
+    return weight_scales[weight_scales.size() == 1 ? 0 : channel];
+  }
 };
 
-// A dense network in int8, by the TensorFlow Lite 8-bit quantisation specification. RELU between
-// the layers, SOFTMAX behind the last one.
+// A network in int8, by the TensorFlow Lite 8-bit quantisation specification. SOFTMAX follows
+// behind the last layer.
 struct QuantisedNetwork {
   QuantisedRange input;
   std::vector<QuantisedLayer> layers;
+
+  // The range of the input of a layer.
+  QuantisedRange input_of(std::size_t layer) const {
+    return layer == 0 ? input : layers[layer - 1].output;
+  }
 };
 
 // The int8 range that holds `min` to `max` and 0: scale = (max - min) / 255,
 // zero_point = round(-128 - min / scale), clamped.
 QuantisedRange RangeOf(float min, float max);
 
-// Quantises one layer whose input has the scale `input_scale`: symmetric weights, scale = max|w| /
-// 127, halves away from zero. The scale is larger where a bias would else leave 31 bits.
-QuantisedLayer QuantiseLayer(const DenseLayer& layer, float input_scale, QuantisedRange output);
+// Quantises one layer: symmetric weights, scale = max|w| / 127, halves away from
+// zero. The scale is larger where a bias would else leave 31 bits.
+QuantisedLayer QuantiseLayer(const Layer& layer, QuantisedRange input, QuantisedRange output);
+
+// As above, with given weight scales; weights beyond them are cut.
+QuantisedLayer QuantiseLayer(const Layer& layer, QuantisedRange input, QuantisedRange output,
+                             std::vector<float> weight_scales);
 
 // Quantises `network`; the ranges of activations are the extremes over `features`, which are
 // standardised and have at least one row.
-QuantisedNetwork Quantise(const DenseNetwork& network, const FeatureTable& features);
+QuantisedNetwork Quantise(const Network& network, const FeatureTable& features);
+
+// Quantises `network`, which has the form of `parent`, with the scales and zero points of `parent`.
+QuantisedNetwork QuantiseLike(const QuantisedNetwork& parent, const Network& network);
+
+// The network that `quantised` stands for.
+Network Dequantise(const QuantisedNetwork& quantised);
 
 }  // namespace fieldloop::build::trainer
 

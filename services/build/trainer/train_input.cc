@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop::build::trainer {
@@ -27,7 +29,8 @@ constexpr std::size_t kMaxClasses = 32;
 constexpr std::size_t kMaxClassBytes = 31;
 constexpr std::size_t kMaxLayers = 4;
 constexpr int kMaxUnits = 512;
-constexpr std::size_t kMaxFeatureChannels = 4;
+constexpr std::size_t kMaxBlocks = 6;
+constexpr std::size_t kMaxFeatureChannels = 4;  // One less beside an anomaly block.
 constexpr std::size_t kMaxShownBytes = 60;
 
 absl::Status Refuse(absl::string_view field, absl::string_view got, absl::string_view want) {
@@ -74,6 +77,56 @@ class Fields {
     return absl::OkStatus();
   }
 
+  // As Integer and Number, but 0 stands for the default.
+  absl::Status PositiveInteger(const char* name, int min, int max, int& value) const {
+    int read = 0;
+    FIELDLOOP_RETURN_IF_ERROR(Integer(name, 0, max, read));
+    if (read != 0 && read < min) {
+      return Refuse(prefix_ + name, absl::StrCat(read), absl::StrCat(min, " to ", max));
+    }
+    value = read == 0 ? value : read;
+    return absl::OkStatus();
+  }
+  absl::Status PositiveNumber(const char* name, double min, double max, double& value) const {
+    double read = 0;
+    FIELDLOOP_RETURN_IF_ERROR(Number(name, 0, max, read));
+    if (read != 0 && read < min) {
+      return Refuse(prefix_ + name, absl::StrCat(read), absl::StrCat(min, " to ", max));
+    }
+    value = read == 0 ? value : read;
+    return absl::OkStatus();
+  }
+
+  // One of `names`, by its place.
+  template <typename Enum>
+  absl::Status Choice(const char* name, const std::vector<std::string>& names, Enum& value) const {
+    const Json* field = Find(name);
+    if (field == nullptr) {
+      return absl::OkStatus();
+    }
+    const auto place = field->is_string() ? std::find(names.begin(), names.end(),
+                                                      field->get_ref<const std::string&>())
+                                          : names.end();
+    if (place == names.end()) {
+      return Refuse(prefix_ + name, Shown(*field), absl::StrJoin(names, ", "));
+    }
+    value = static_cast<Enum>(place - names.begin());
+    return absl::OkStatus();
+  }
+
+  // Calls `read` with the fields of an object, if it is there.
+  template <typename Read>
+  absl::Status Object(const char* name, const Read& read) const {
+    const Json* field = Find(name);
+    if (field == nullptr) {
+      return absl::OkStatus();
+    }
+    if (!field->is_object()) {
+      return Refuse(prefix_ + name, Shown(*field), "an object");
+    }
+    return read(Fields(*field, absl::StrCat(prefix_, name, ".")));
+  }
+
   absl::Status Boolean(const char* name, bool& value) const {
     const Json* field = Find(name);
     if (field == nullptr) {
@@ -83,6 +136,18 @@ class Fields {
       return Refuse(prefix_ + name, Shown(*field), "true or false");
     }
     value = field->get<bool>();
+    return absl::OkStatus();
+  }
+
+  absl::Status String(const char* name, std::string& value) const {
+    const Json* field = Find(name);
+    if (field == nullptr) {
+      return absl::OkStatus();
+    }
+    if (!field->is_string()) {
+      return Refuse(prefix_ + name, Shown(*field), "a string");
+    }
+    value = field->get<std::string>();
     return absl::OkStatus();
   }
 
@@ -104,59 +169,111 @@ class Fields {
   std::string prefix_;
 };
 
-absl::Status ReadAugmentation(const Json& object, AugmentationOptions& augmentation) {
-  const Fields fields(object, "learning.augmentation.");
+absl::Status ReadAugmentation(const Fields& fields, AugmentationOptions& augmentation) {
   FIELDLOOP_RETURN_IF_ERROR(fields.Integer("copies", 0, 20, augmentation.copies));
   FIELDLOOP_RETURN_IF_ERROR(
       fields.Number("rotation_degrees", 0, 180, augmentation.rotation_degrees));
   FIELDLOOP_RETURN_IF_ERROR(fields.Number("gain", 0, 1, augmentation.gain));
   FIELDLOOP_RETURN_IF_ERROR(fields.Number("noise", 0, 1, augmentation.noise));
-  return fields.Boolean("half_turns", augmentation.half_turns);
+  FIELDLOOP_RETURN_IF_ERROR(fields.Boolean("half_turns", augmentation.half_turns));
+  FIELDLOOP_RETURN_IF_ERROR(fields.Integer("time_shift", 0, 65535, augmentation.time_shift));
+  FIELDLOOP_RETURN_IF_ERROR(fields.Integer("time_mask", 0, 64, augmentation.time_mask));
+  return fields.Integer("frequency_mask", 0, 64, augmentation.frequency_mask);
+}
+
+absl::Status ReadConvBlocks(const Json& list, std::vector<ConvBlock>& blocks) {
+  if (!list.is_array() || list.size() > kMaxBlocks) {
+    return Refuse("learning.conv_blocks", Shown(list),
+                  absl::StrCat("a list of at most ", kMaxBlocks, " objects"));
+  }
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const std::string name = absl::StrCat("learning.conv_blocks[", i, "]");
+    if (!list[i].is_object()) {
+      return Refuse(name, Shown(list[i]), "an object");
+    }
+    const Fields fields(list[i], name + ".");
+    ConvBlock block;
+    FIELDLOOP_RETURN_IF_ERROR(fields.Integer("filters", 1, 256, block.filters));
+    if (block.filters == 0) {
+      return Refuse(name + ".filters", "nothing", "1 to 256");
+    }
+    FIELDLOOP_RETURN_IF_ERROR(fields.PositiveInteger("kernel", 1, 15, block.kernel));
+    FIELDLOOP_RETURN_IF_ERROR(fields.PositiveInteger("stride", 1, 4, block.stride));
+    FIELDLOOP_RETURN_IF_ERROR(fields.PositiveInteger("pool", 1, 8, block.pool));
+    blocks.push_back(block);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ReadDenseUnits(const Json& list, std::vector<int>& units) {
-  std::vector<int> read;
   bool valid = list.is_array() && list.size() <= kMaxLayers;
   for (std::size_t i = 0; valid && i < list.size(); ++i) {
     const double count = list[i].is_number() ? list[i].get<double>() : 0;
     valid = count >= 1 && count <= kMaxUnits && count == std::floor(count);
-    read.push_back(valid ? static_cast<int>(count) : 0);
+    units.push_back(valid ? static_cast<int>(count) : 0);
   }
-  if (!valid) {
-    return Refuse("learning.dense_units", Shown(list),
-                  absl::StrCat("1 to ", kMaxLayers, " numbers of 1 to ", kMaxUnits));
+  return valid ? absl::OkStatus()
+               : Refuse("learning.dense_units", Shown(list),
+                        absl::StrCat("1 to ", kMaxLayers, " numbers of 1 to ", kMaxUnits));
+}
+
+absl::Status ReadNetwork(const Fields& fields, NetworkOptions& network) {
+  FIELDLOOP_RETURN_IF_ERROR(
+      fields.Choice("network", {"dense", "conv_1d", "conv_2d"}, network.kind));
+  if (const Json* units = fields.Find("dense_units"); units != nullptr) {
+    FIELDLOOP_RETURN_IF_ERROR(ReadDenseUnits(*units, network.dense_units));
   }
-  if (!read.empty()) {
-    units = std::move(read);
+  if (const Json* blocks = fields.Find("conv_blocks"); blocks != nullptr) {
+    FIELDLOOP_RETURN_IF_ERROR(ReadConvBlocks(*blocks, network.conv_blocks));
+  }
+  if (network.kind == NetworkKind::kDense && !network.conv_blocks.empty()) {
+    return Refuse("learning.conv_blocks", absl::StrCat(network.conv_blocks.size(), " blocks"),
+                  "none in a dense network");
   }
   return absl::OkStatus();
 }
 
-absl::Status ReadLearning(const Json& object, LearningOptions& learning) {
-  const LearningOptions defaults;
-  const Fields fields(object, "learning.");
-  if (const Json* units = fields.Find("dense_units"); units != nullptr) {
-    FIELDLOOP_RETURN_IF_ERROR(ReadDenseUnits(*units, learning.dense_units));
+absl::Status ReadAnomaly(const Fields& fields, AnomalyOptions& anomaly) {
+  FIELDLOOP_RETURN_IF_ERROR(
+      fields.Choice("method", {"k_means", "gaussian_mixture"}, anomaly.method));
+  FIELDLOOP_RETURN_IF_ERROR(fields.PositiveInteger("components", 1, 32, anomaly.components));
+  FIELDLOOP_RETURN_IF_ERROR(fields.PositiveInteger("features", 1, 32, anomaly.features));
+  return fields.PositiveNumber("quantile", 0.5, 0.9999, anomaly.quantile);
+}
+
+absl::Status ReadBudget(const Fields& fields, BudgetOptions& budget) {
+  constexpr double kMost = 1e9;
+  FIELDLOOP_RETURN_IF_ERROR(fields.Number("flash_kb", 0, kMost, budget.flash_kb));
+  FIELDLOOP_RETURN_IF_ERROR(fields.Number("ram_kb", 0, kMost, budget.ram_kb));
+  FIELDLOOP_RETURN_IF_ERROR(fields.Number("mega_instructions", 0, kMost, budget.mega_instructions));
+  if (budget.flash_kb == 0 && budget.ram_kb == 0 && budget.mega_instructions == 0) {
+    return Refuse("learning.budget", "no limit", "flash_kb, ram_kb or mega_instructions");
   }
-  FIELDLOOP_RETURN_IF_ERROR(fields.Integer("epochs", 0, 1000, learning.epochs));
-  FIELDLOOP_RETURN_IF_ERROR(fields.Number("learning_rate", 0, 1, learning.learning_rate));
-  FIELDLOOP_RETURN_IF_ERROR(fields.Integer("batch_size", 0, 65536, learning.batch_size));
+  return fields.PositiveInteger("trials", 1, 50, budget.trials);
+}
+
+absl::Status ReadLearning(const Fields& fields, LearningOptions& learning) {
+  FIELDLOOP_RETURN_IF_ERROR(ReadNetwork(fields, learning.network));
+  FIELDLOOP_RETURN_IF_ERROR(fields.PositiveInteger("epochs", 1, 1000, learning.epochs));
+  FIELDLOOP_RETURN_IF_ERROR(fields.PositiveNumber("learning_rate", 0, 1, learning.learning_rate));
+  FIELDLOOP_RETURN_IF_ERROR(fields.PositiveInteger("batch_size", 1, 65536, learning.batch_size));
   FIELDLOOP_RETURN_IF_ERROR(fields.Number("dropout", 0, 0.9, learning.dropout));
   FIELDLOOP_RETURN_IF_ERROR(fields.Number("weight_decay", 0, 100, learning.weight_decay));
   FIELDLOOP_RETURN_IF_ERROR(fields.Boolean("balance_classes", learning.balance_classes));
   FIELDLOOP_RETURN_IF_ERROR(fields.Number("device_weight", 0, 1e6, learning.device_weight));
-  learning.epochs = learning.epochs == 0 ? defaults.epochs : learning.epochs;
-  learning.batch_size = learning.batch_size == 0 ? defaults.batch_size : learning.batch_size;
-  if (learning.learning_rate == 0) {
-    learning.learning_rate = defaults.learning_rate;
-  }
-  if (const Json* augmentation = fields.Find("augmentation"); augmentation != nullptr) {
-    if (!augmentation->is_object()) {
-      return Refuse("learning.augmentation", Shown(*augmentation), "an object");
-    }
-    return ReadAugmentation(*augmentation, learning.augmentation);
-  }
-  return absl::OkStatus();
+  FIELDLOOP_RETURN_IF_ERROR(
+      fields.Integer("early_stopping_patience", 0, 1000, learning.early_stopping_patience));
+  FIELDLOOP_RETURN_IF_ERROR(
+      fields.PositiveNumber("validation_share", 0.05, 0.5, learning.validation_share));
+  FIELDLOOP_RETURN_IF_ERROR(fields.Object("anomaly", [&](const Fields& anomaly) {
+    return ReadAnomaly(anomaly, learning.anomaly.emplace());
+  }));
+  FIELDLOOP_RETURN_IF_ERROR(fields.Object("budget", [&](const Fields& budget) {
+    return ReadBudget(budget, learning.budget.emplace());
+  }));
+  return fields.Object("augmentation", [&](const Fields& augmentation) {
+    return ReadAugmentation(augmentation, learning.augmentation);
+  });
 }
 
 absl::Status CheckClasses(const std::vector<std::string>& classes) {
@@ -199,6 +316,7 @@ absl::Status ReadImpulse(const Json* field, TrainInput& input) {
   input.impulse.clear_calibration();
   input.impulse.clear_self_test();
   input.impulse.clear_uncertain_below();
+  input.impulse.clear_anomaly();
   return absl::OkStatus();
 }
 
@@ -222,16 +340,18 @@ absl::StatusOr<TrainInput> ParseTrainInput(absl::string_view json) {
   FIELDLOOP_RETURN_IF_ERROR(fields.Strings("classes", input.classes));
   FIELDLOOP_RETURN_IF_ERROR(CheckClasses(input.classes));
   FIELDLOOP_RETURN_IF_ERROR(ReadImpulse(fields.Find("impulse"), input));
-  if (const Json* learning = fields.Find("learning"); learning != nullptr) {
-    if (!learning->is_object()) {
-      return Refuse("learning", Shown(*learning), "an object");
-    }
-    FIELDLOOP_RETURN_IF_ERROR(ReadLearning(*learning, input.learning));
-  }
+  FIELDLOOP_RETURN_IF_ERROR(fields.Object(
+      "learning", [&](const Fields& learning) { return ReadLearning(learning, input.learning); }));
   FIELDLOOP_RETURN_IF_ERROR(fields.Strings("reference_channels", input.reference_channels));
-  if (input.reference_channels.size() > kMaxFeatureChannels) {
+  const std::size_t most = kMaxFeatureChannels - (input.learning.anomaly.has_value() ? 1 : 0);
+  if (input.reference_channels.size() > most) {
     return Refuse("reference_channels", absl::StrCat(input.reference_channels.size(), " names"),
-                  absl::StrCat("at most ", kMaxFeatureChannels));
+                  absl::StrCat("at most ", most));
+  }
+  FIELDLOOP_RETURN_IF_ERROR(fields.String("parent_model", input.parent_model));
+  if (input.parent_model.find('/') != std::string::npos) {
+    return Refuse("parent_model", absl::StrCat("\"", input.parent_model, "\""),
+                  "the name of a file in the data directory");
   }
   return input;
 }

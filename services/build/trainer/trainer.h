@@ -21,11 +21,15 @@ struct TrainerOptions {
   // Stand before those of the info file.
   std::optional<int> epochs;
   std::optional<double> learning_rate;
+  // Networks that are trained at a time. The result does not depend on it.
+  int threads = 1;
 };
 
-// Trains, quantises, checks and writes model.tflite and metrics.json, as docs/trainer.md says.
+// Trains, quantises, checks and writes model.tflite, metrics.json and after a search
+// candidates.json, as docs/trainer.md says.
 //
-// INVALID_ARGUMENT, NOT_FOUND name file and field; UNAVAILABLE if the output cannot be written.
+// INVALID_ARGUMENT, NOT_FOUND name file and field; FAILED_PRECONDITION if no network keeps the
+// budget; UNAVAILABLE if the output cannot be written.
 absl::Status Train(const TrainerOptions& options, const Clock& clock, Progress& progress);
 
 }  // namespace fieldloop::build::trainer

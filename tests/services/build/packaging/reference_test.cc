@@ -72,11 +72,12 @@ TEST(ChooseFeaturesTest, TakesThoseThatTellTheClassesApartAndSkipsTheirDoubles) 
     features.row(row)[3] = static_cast<float>(0.7 * label + 2 * normal(random));  // Tells little.
     features.row(row)[4] = 1;                                                     // Never varies.
   }
-  const std::vector<std::size_t> chosen = ChooseFeatures(features, labels, 2);
+  const std::vector<std::size_t> chosen = ChooseFeatures(features, labels, 2, 4);
   ASSERT_GE(chosen.size(), 2);
   EXPECT_THAT(chosen[0], ::testing::AnyOf(1, 2));
   EXPECT_EQ(chosen[1], 3);
   EXPECT_EQ(std::count(chosen.begin(), chosen.end(), 4), 0);
+  EXPECT_EQ(ChooseFeatures(features, labels, 2, 1), std::vector<std::size_t>{chosen[0]});
   EXPECT_EQ(std::count_if(chosen.begin(), chosen.end(), [](auto i) { return i == 1 || i == 2; }),
             1);
 }

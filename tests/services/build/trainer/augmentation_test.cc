@@ -3,6 +3,7 @@
 
 #include "services/build/trainer/augmentation.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -179,6 +180,80 @@ TEST(AugmenterTest, AxesBehindTheLastGroupOfThreeAreNotTurned) {
     augmenter.MakeCopy(windows.row(0), random, copy.data());
     EXPECT_EQ(copy[3], 4);
   }
+}
+
+TEST(AugmenterTest, ShiftsInTimeByAtMostSoManyReadingsAndFillsWithZeros) {
+  NpyArray<float> windows{.shape = {1, 8}, .values = {1, 2, 3, 4, 5, 6, 7, 8}};
+  const Augmenter augmenter({.copies = 1, .time_shift = 2}, 2, windows);
+  Random random(1, 0);
+  std::set<std::vector<float>> seen;
+  for (int i = 0; i < 100; ++i) {
+    std::vector<float> copy(8);
+    augmenter.MakeCopy(windows.row(0), random, copy.data());
+    seen.insert(copy);
+  }
+  EXPECT_EQ(seen, (std::set<std::vector<float>>{{5, 6, 7, 8, 0, 0, 0, 0},
+                                                {3, 4, 5, 6, 7, 8, 0, 0},
+                                                {1, 2, 3, 4, 5, 6, 7, 8},
+                                                {0, 0, 1, 2, 3, 4, 5, 6},
+                                                {0, 0, 0, 0, 1, 2, 3, 4}}));
+}
+
+TEST(FeatureMaskerTest, BlanksBandsOfStepsAndFiltersOfMelBlocksOnly) {
+  fieldloop::agent::v1::Impulse impulse;
+  impulse.set_format(1);
+  impulse.mutable_window()->set_length(1600);
+  impulse.mutable_window()->set_stride(1600);
+  impulse.mutable_window()->set_frequency_hz(8000);
+  impulse.mutable_window()->add_axes("audio");
+  impulse.add_classes("a");
+  impulse.add_classes("b");
+  impulse.add_blocks()->mutable_flatten();
+  auto& mfe = *impulse.add_blocks()->mutable_mfe();
+  mfe.set_frame_length(160);
+  mfe.set_frame_stride(160);
+  mfe.set_fft_length(256);
+  mfe.set_filter_count(12);
+  mfe.set_noise_floor_db(-52);
+  constexpr std::size_t kFlatten = 7;
+  constexpr std::size_t kSteps = 10;
+  constexpr std::size_t kFilters = 12;
+  const FeatureMasker masker({.copies = 1, .time_mask = 3, .frequency_mask = 4}, impulse);
+  Random random(1, 0);
+  std::set<std::size_t> steps_seen;
+  std::set<std::size_t> filters_seen;
+  for (int i = 0; i < 300; ++i) {
+    std::vector<float> features(kFlatten + kSteps * kFilters, 1.0F);
+    masker.Mask(random, features.data());
+    std::size_t steps = 0;
+    std::size_t filters = 0;
+    const auto at = [&](std::size_t step, std::size_t filter) {
+      return features[kFlatten + step * kFilters + filter];
+    };
+    for (std::size_t step = 0; step < kSteps; ++step) {
+      bool blank = true;
+      for (std::size_t filter = 0; filter < kFilters; ++filter) {
+        blank = blank && at(step, filter) == 0;
+      }
+      steps += blank ? 1 : 0;
+    }
+    for (std::size_t filter = 0; filter < kFilters; ++filter) {
+      bool blank = true;
+      for (std::size_t step = 0; step < kSteps; ++step) {
+        blank = blank && at(step, filter) == 0;
+      }
+      filters += blank ? 1 : 0;
+    }
+    // Nothing but whole bands.
+    const auto blanked = std::count(features.begin(), features.end(), 0.0F);
+    EXPECT_EQ(static_cast<std::size_t>(blanked),
+              steps * kFilters + filters * kSteps - steps * filters);
+    EXPECT_EQ(std::count(features.begin(), features.begin() + kFlatten, 1.0F), kFlatten);
+    steps_seen.insert(steps);
+    filters_seen.insert(filters);
+  }
+  EXPECT_EQ(steps_seen, (std::set<std::size_t>{0, 1, 2, 3}));
+  EXPECT_EQ(filters_seen, (std::set<std::size_t>{0, 1, 2, 3, 4}));
 }
 
 }  // namespace

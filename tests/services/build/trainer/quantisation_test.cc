@@ -61,48 +61,112 @@ TEST(QuantisationTest, ARangeOfNothingButZeroHasAScale) {
   EXPECT_EQ(RangeOf(0, 0).zero_point, -128);
 }
 
+Layer Dense(std::size_t inputs, std::size_t outputs, std::vector<float> weights,
+            std::vector<float> bias) {
+  return {.form = {.kind = LayerKind::kDense,
+                   .input = {.channels = inputs},
+                   .output = {.channels = outputs}},
+          .weights = std::move(weights),
+          .bias = std::move(bias)};
+}
+
+// What bias `index` stands for.
+double RealBias(const QuantisedLayer& layer, QuantisedRange input, std::size_t index) {
+  return static_cast<double>(layer.bias[index]) * static_cast<double>(input.scale) *
+         static_cast<double>(layer.weight_scale(index));
+}
+
 TEST(QuantisationTest, WeightsAreSymmetricWithHalvesAwayFromZero) {
-  const DenseLayer layer{
-      .inputs = 3, .outputs = 2, .weights = {127, 1.5F, -1.5F, 2.5F, -127, 0}, .bias = {0, 0}};
-  const QuantisedLayer quantised = QuantiseLayer(layer, 1, {});
-  EXPECT_FLOAT_EQ(quantised.weight_scale, 1);
+  const Layer layer = Dense(3, 2, {127, 1.5F, -1.5F, 2.5F, -127, 0}, {0, 0});
+  const QuantisedLayer quantised = QuantiseLayer(layer, {}, {});
+  EXPECT_THAT(quantised.weight_scales, ElementsAre(FloatEq(1)));
   EXPECT_THAT(quantised.weights, ElementsAre(127, 2, -2, 3, -127, 0));
 }
 
+TEST(QuantisationTest, ConvolutionsHaveAScaleForEachOutputChannel) {
+  const Shape image = {.height = 2, .width = 2, .channels = 2};
+  // Outputs x height x width x inputs.
+  const Layer convolution{
+      .form = {.kind = LayerKind::kConvolution, .input = image, .output = image},
+      .weights = {127, 1, 0.5F, -254},
+      .bias = {0, 0}};
+  const QuantisedLayer quantised = QuantiseLayer(convolution, {}, {});
+  EXPECT_THAT(quantised.weight_scales, ElementsAre(FloatEq(1), FloatEq(2)));
+  EXPECT_THAT(quantised.weights, ElementsAre(127, 1, 0, -127));
+  // Height x width x channels.
+  const Layer depthwise{.form = {.kind = LayerKind::kDepthwise,
+                                 .input = image,
+                                 .output = image,
+                                 .kernel_height = 1,
+                                 .kernel_width = 2},
+                        .weights = {127, 10, 63.5F, 254},
+                        .bias = {1, 1}};
+  const QuantisedLayer other = QuantiseLayer(depthwise, {.scale = 0.5F}, {});
+  EXPECT_THAT(other.weight_scales, ElementsAre(FloatEq(1), FloatEq(2)));
+  EXPECT_THAT(other.weights, ElementsAre(127, 5, 64, 127));
+  EXPECT_THAT(other.bias, ElementsAre(2, 1));
+}
+
 TEST(QuantisationTest, ABiasHasTheScaleOfInputTimesWeight) {
-  const DenseLayer layer{.inputs = 1, .outputs = 2, .weights = {0.5F, 0.25F}, .bias = {1, -2}};
-  const QuantisedLayer quantised = QuantiseLayer(layer, 0.125F, {});
-  EXPECT_FLOAT_EQ(quantised.weight_scale, 0.5F / 127);
-  EXPECT_FLOAT_EQ(quantised.bias_scale, 0.125F * 0.5F / 127);
+  const QuantisedRange input = {.scale = 0.125F};
+  const QuantisedLayer quantised = QuantiseLayer(Dense(1, 2, {0.5F, 0.25F}, {1, -2}), input, {});
+  EXPECT_THAT(quantised.weight_scales, ElementsAre(FloatEq(0.5F / 127)));
   EXPECT_THAT(quantised.bias, ElementsAre(2032, -4064));
 }
 
 TEST(QuantisationTest, ABiasThatIsLargeBesideTheWeightsStillFits) {
-  const DenseLayer layer{.inputs = 1, .outputs = 1, .weights = {1e-12F}, .bias = {1000}};
-  const QuantisedLayer quantised = QuantiseLayer(layer, 0.01F, {});
-  EXPECT_NEAR(static_cast<double>(quantised.bias[0]) * static_cast<double>(quantised.bias_scale),
-              1000, 0.01);
+  const QuantisedRange input = {.scale = 0.01F};
+  const QuantisedLayer quantised = QuantiseLayer(Dense(1, 1, {1e-12F}, {1000}), input, {});
+  EXPECT_NEAR(RealBias(quantised, input, 0), 1000, 0.01);
 }
 
 TEST(QuantisationTest, ALayerWithoutWeightsKeepsItsBias) {
-  const DenseLayer layer{.inputs = 2, .outputs = 1, .weights = {0, 0}, .bias = {0.5F}};
-  const QuantisedLayer quantised = QuantiseLayer(layer, 0.1F, {});
+  const QuantisedRange input = {.scale = 0.1F};
+  const QuantisedLayer quantised = QuantiseLayer(Dense(2, 1, {0, 0}, {0.5F}), input, {});
   EXPECT_THAT(quantised.weights, Each(0));
-  EXPECT_NEAR(static_cast<double>(quantised.bias[0]) * static_cast<double>(quantised.bias_scale),
-              0.5, 0.001);
+  EXPECT_NEAR(RealBias(quantised, input, 0), 0.5, 0.001);
 }
 
 TEST(QuantisationTest, RangesAreTheExtremesOfEveryLayer) {
-  const DenseNetwork network{
-      .layers = {{.inputs = 1, .outputs = 2, .weights = {1, -2}, .bias = {0, 0}},
-                 {.inputs = 2, .outputs = 1, .weights = {1, -1}, .bias = {0}}}};
+  const Network network{.layers = {Dense(1, 2, {1, -2}, {0, 0}), Dense(2, 1, {1, -1}, {0})}};
+  Network with_relu = network;
+  with_relu.layers[0].form.relu = true;
   // Hidden: max(x, 0), max(-2x, 0); logit: x for x > 0, 2x below.
-  const QuantisedNetwork quantised = Quantise(network, Table(1, {-1, 3}));
+  const QuantisedNetwork quantised = Quantise(with_relu, Table(1, {-1, 3}));
   EXPECT_FLOAT_EQ(quantised.input.scale, 4.0F / 255);
   EXPECT_FLOAT_EQ(quantised.layers[0].output.scale, 3.0F / 255);
   EXPECT_EQ(quantised.layers[0].output.zero_point, -128);
   EXPECT_FLOAT_EQ(quantised.layers[1].output.scale, 5.0F / 255);
   EXPECT_EQ(quantised.layers[1].output.zero_point, -26);  // -128 + 102.
+}
+
+TEST(QuantisationTest, APoolHasTheRangeOfItsInput) {
+  const Shape image = {.height = 2, .width = 1, .channels = 1};
+  const LayerForm pool = {.kind = LayerKind::kAveragePool,
+                          .input = image,
+                          .output = {},
+                          .kernel_height = 2,
+                          .stride_height = 2};
+  const Network network{
+      .layers = {{.form = pool, .weights = {}, .bias = {}}, Dense(1, 1, {1}, {0})}};
+  const QuantisedNetwork quantised = Quantise(network, Table(2, {0, 10}));
+  EXPECT_EQ(quantised.layers[0].output.scale, quantised.input.scale);
+  EXPECT_EQ(quantised.layers[0].output.zero_point, quantised.input.zero_point);
+  EXPECT_FLOAT_EQ(quantised.layers[1].output.scale, 5.0F / 255);
+}
+
+TEST(QuantisationTest, WithTheScalesOfAParentEqualWeightsGiveEqualBytesAndLargerOnesAreCut) {
+  const Network network{.layers = {Dense(2, 1, {0.3F, -1}, {0.25F})}};
+  const QuantisedNetwork parent = Quantise(network, Table(2, {1, 2, -1, 1}));
+  const Network same = Dequantise(parent);
+  EXPECT_EQ(QuantiseLike(parent, same).layers[0].weights, parent.layers[0].weights);
+  EXPECT_EQ(QuantiseLike(parent, same).layers[0].bias, parent.layers[0].bias);
+  Network larger = same;
+  larger.layers[0].weights = {5, -5};
+  const QuantisedNetwork cut = QuantiseLike(parent, larger);
+  EXPECT_THAT(cut.layers[0].weights, ElementsAre(127, -127));
+  EXPECT_EQ(cut.layers[0].weight_scales, parent.layers[0].weight_scales);
+  EXPECT_EQ(cut.layers[0].output.scale, parent.layers[0].output.scale);
 }
 
 }  // namespace

@@ -3,25 +3,39 @@
 
 #include "services/build/trainer/tflite_writer.h"
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agent/impulse/impulse.h"
 #include "agent/impulse/network.h"
+#include "services/build/trainer/architecture.h"
 #include "services/build/trainer/quantisation.h"
+#include "services/build/trainer/random.h"
 
 namespace fieldloop::build::trainer {
 namespace {
 
+Layer Dense(std::size_t inputs, std::size_t outputs, bool relu, std::vector<float> weights,
+            std::vector<float> bias) {
+  return {.form = {.kind = LayerKind::kDense,
+                   .input = {.channels = inputs},
+                   .output = {.channels = outputs},
+                   .relu = relu},
+          .weights = std::move(weights),
+          .bias = std::move(bias)};
+}
+
 // Two inputs, a hidden layer that passes them on, logits that compare them.
 QuantisedNetwork SmallNetwork() {
-  const DenseNetwork network{
-      .layers = {{.inputs = 2, .outputs = 2, .weights = {1, 0, 0, 1}, .bias = {0.5F, 0.5F}},
-                 {.inputs = 2, .outputs = 2, .weights = {2, -2, -2, 2}, .bias = {0, 0}}}};
+  const Network network{.layers = {Dense(2, 2, true, {1, 0, 0, 1}, {0.5F, 0.5F}),
+                                   Dense(2, 2, false, {2, -2, -2, 2}, {0, 0})}};
   FeatureTable features(2, 2);
   features.values = {-1, 1, 1, -1};
   return Quantise(network, features);
@@ -80,6 +94,60 @@ TEST(TfliteWriterTest, ASmallChangeOfTheInputChangesTheOutput) {
   }
   EXPECT_LT(outputs[0], outputs[1]);
   EXPECT_LT(outputs[1], outputs[2]);
+}
+
+// Random weights for a network of every kind of layer.
+Network ManyLayers(NetworkKind kind) {
+  const NetworkOptions options{.kind = kind,
+                               .conv_blocks = {{.filters = 5, .kernel = 4, .stride = 2, .pool = 1},
+                                               {.filters = 7, .kernel = 3, .stride = 1, .pool = 2}},
+                               .dense_units = {6}};
+  Network network = *DescribeNetwork(options, {.steps = 13, .width = 4}, 3);
+  Random random(3, 0);
+  for (Layer& layer : network.layers) {
+    const double deviation =
+        1 / std::sqrt(static_cast<double>(layer.form.weights_per_channel()) + 1);
+    for (std::size_t i = 0; i < layer.form.weight_count(); ++i) {
+      layer.weights.push_back(static_cast<float>(2 * deviation * random.Normal()));
+    }
+    for (std::size_t i = 0; i < layer.form.bias_count(); ++i) {
+      layer.bias.push_back(static_cast<float>(0.2 * random.Normal()));
+    }
+  }
+  return network;
+}
+
+TEST(TfliteWriterTest, ConvolutionsOnTheDeviceGiveWhatTheFloatNetworkGives) {
+  for (const NetworkKind kind : {NetworkKind::kConv1d, NetworkKind::kConv2d}) {
+    const Network network = ManyLayers(kind);
+    FeatureTable features(200, 13 * 4);
+    Random random(4, 0);
+    for (float& value : features.values) {
+      value = static_cast<float>(random.Normal());
+    }
+    const QuantisedNetwork quantised = Quantise(network, features);
+    OpenedNetwork opened(WriteTflite(quantised, "impulse"));
+    ASSERT_EQ(opened.status(), FL_OK);
+    NetworkRunner runner(network);
+    double difference = 0;
+    for (std::size_t row = 0; row < features.rows; ++row) {
+      for (std::size_t i = 0; i < features.columns; ++i) {
+        opened.network().input[i] =
+            fl_quantise(features.row(row)[i], quantised.input.scale, quantised.input.zero_point);
+      }
+      fl_network_run(&opened.network());
+      std::vector<float> logits = runner.Run(features.row(row)).back();
+      double sum = 0;
+      for (const float logit : logits) {
+        sum += std::exp(static_cast<double>(logit));
+      }
+      for (std::size_t i = 0; i < logits.size(); ++i) {
+        const double probability = (opened.network().output[i] + 128) / 256.0;
+        difference += std::abs(probability - std::exp(static_cast<double>(logits[i])) / sum);
+      }
+    }
+    EXPECT_LT(difference / static_cast<double>(3 * features.rows), 0.01);
+  }
 }
 
 TEST(TfliteWriterTest, CarriesTheMetadataAlignedUnderItsName) {

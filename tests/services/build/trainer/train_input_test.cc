@@ -44,7 +44,9 @@ TEST(TrainInputTest, WhatIsMissingHasItsDefault) {
   const auto input = ParseTrainInput(ValidInput().dump());
   ASSERT_THAT(input, IsOk());
   EXPECT_EQ(input->seed, 1);
-  EXPECT_THAT(input->learning.dense_units, ElementsAre(32, 16));
+  EXPECT_EQ(input->learning.network.kind, NetworkKind::kDense);
+  EXPECT_FALSE(input->learning.anomaly.has_value());
+  EXPECT_FALSE(input->learning.budget.has_value());
   EXPECT_EQ(input->learning.epochs, 60);
   EXPECT_EQ(input->learning.batch_size, 64);
   EXPECT_EQ(input->learning.augmentation.copies, 0);
@@ -55,26 +57,62 @@ TEST(TrainInputTest, ReadsEveryField) {
   Json json = ValidInput();
   json["seed"] = 4294967295;
   json["reference_channels"] = {"x rms"};
-  json["learning"] = {{"dense_units", {8}},
-                      {"epochs", 3},
-                      {"learning_rate", 0.01},
-                      {"batch_size", 16},
-                      {"dropout", 0.25},
-                      {"weight_decay", 0},
-                      {"augmentation",
-                       {{"copies", 2},
-                        {"rotation_degrees", 15},
-                        {"gain", 0.1},
-                        {"noise", 0.05},
-                        {"half_turns", true}}},
-                      {"balance_classes", true},
-                      {"device_weight", 0.5}};
+  json["parent_model"] = "parent.tflite";
+  json["learning"] = {
+      {"network", "conv_2d"},
+      {"conv_blocks",
+       {{{"filters", 16}, {"kernel", 5}, {"stride", 2}, {"pool", 2}},
+        {{"filters", 8}, {"kernel", 0}}}},
+      {"early_stopping_patience", 7},
+      {"validation_share", 0.3},
+      {"anomaly",
+       {{"method", "gaussian_mixture"}, {"components", 4}, {"features", 3}, {"quantile", 0.9}}},
+      {"budget", {{"flash_kb", 64.5}, {"ram_kb", 16}, {"mega_instructions", 2.5}, {"trials", 3}}},
+      {"dense_units", {8}},
+      {"epochs", 3},
+      {"learning_rate", 0.01},
+      {"batch_size", 16},
+      {"dropout", 0.25},
+      {"weight_decay", 0},
+      {"augmentation",
+       {{"copies", 2},
+        {"rotation_degrees", 15},
+        {"gain", 0.1},
+        {"noise", 0.05},
+        {"half_turns", true},
+        {"time_shift", 800},
+        {"time_mask", 5},
+        {"frequency_mask", 3}}},
+      {"balance_classes", true},
+      {"device_weight", 0.5}};
   const auto input = ParseTrainInput(json.dump());
   ASSERT_THAT(input, IsOk());
   EXPECT_EQ(input->seed, 4294967295U);
   EXPECT_THAT(input->reference_channels, ElementsAre("x rms"));
   const LearningOptions& learning = input->learning;
-  EXPECT_THAT(learning.dense_units, ElementsAre(8));
+  EXPECT_EQ(input->parent_model, "parent.tflite");
+  EXPECT_EQ(learning.network.kind, NetworkKind::kConv2d);
+  EXPECT_THAT(learning.network.dense_units, ElementsAre(8));
+  ASSERT_EQ(learning.network.conv_blocks.size(), 2);
+  EXPECT_EQ(learning.network.conv_blocks[0].filters, 16);
+  EXPECT_EQ(learning.network.conv_blocks[0].kernel, 5);
+  EXPECT_EQ(learning.network.conv_blocks[0].stride, 2);
+  EXPECT_EQ(learning.network.conv_blocks[0].pool, 2);
+  EXPECT_EQ(learning.network.conv_blocks[1].kernel, 3);
+  EXPECT_EQ(learning.network.conv_blocks[1].pool, 1);
+  EXPECT_EQ(learning.early_stopping_patience, 7);
+  EXPECT_EQ(learning.validation_share, 0.3);
+  EXPECT_EQ(learning.anomaly->method, AnomalyMethod::kGaussianMixture);
+  EXPECT_EQ(learning.anomaly->components, 4);
+  EXPECT_EQ(learning.anomaly->features, 3);
+  EXPECT_EQ(learning.anomaly->quantile, 0.9);
+  EXPECT_EQ(learning.budget->flash_kb, 64.5);
+  EXPECT_EQ(learning.budget->ram_kb, 16);
+  EXPECT_EQ(learning.budget->mega_instructions, 2.5);
+  EXPECT_EQ(learning.budget->trials, 3);
+  EXPECT_EQ(learning.augmentation.time_shift, 800);
+  EXPECT_EQ(learning.augmentation.time_mask, 5);
+  EXPECT_EQ(learning.augmentation.frequency_mask, 3);
   EXPECT_EQ(learning.epochs, 3);
   EXPECT_EQ(learning.learning_rate, 0.01);
   EXPECT_EQ(learning.batch_size, 16);
@@ -91,11 +129,18 @@ TEST(TrainInputTest, ReadsEveryField) {
 
 TEST(TrainInputTest, ZeroOfWhatCannotBeZeroMeansTheDefault) {
   Json json = ValidInput();
-  json["learning"] = {
-      {"dense_units", Json::array()}, {"epochs", 0}, {"learning_rate", 0}, {"batch_size", 0}};
+  json["learning"] = {{"dense_units", Json::array()}, {"epochs", 0},
+                      {"learning_rate", 0},           {"batch_size", 0},
+                      {"validation_share", 0},        {"conv_blocks", Json::array()}};
+  json["learning"]["anomaly"] = {{"components", 0}, {"features", 0}, {"quantile", 0}};
+  json["learning"]["budget"] = {{"ram_kb", 8}, {"trials", 0}};
   const auto input = ParseTrainInput(json.dump());
   ASSERT_THAT(input, IsOk());
-  EXPECT_THAT(input->learning.dense_units, ElementsAre(32, 16));
+  EXPECT_EQ(input->learning.validation_share, 0.2);
+  EXPECT_EQ(input->learning.anomaly->components, 16);
+  EXPECT_EQ(input->learning.anomaly->features, 8);
+  EXPECT_EQ(input->learning.anomaly->quantile, 0.99);
+  EXPECT_EQ(input->learning.budget->trials, 10);
   EXPECT_EQ(input->learning.epochs, 60);
   EXPECT_EQ(input->learning.learning_rate, 0.002);
   EXPECT_EQ(input->learning.batch_size, 64);
@@ -162,6 +207,39 @@ INSTANTIATE_TEST_SUITE_P(
                  "learning.augmentation.copies: got 21, want 0 to 20"},
         BadInput{"HalfTurns", [](Json& j) { j["learning"]["augmentation"]["half_turns"] = 1; },
                  "want true or false"},
+        BadInput{"Network", [](Json& j) { j["learning"]["network"] = "transformer"; },
+                 "learning.network: got \"transformer\", want dense, conv_1d, conv_2d"},
+        BadInput{"BlocksOfADenseNetwork",
+                 [](Json& j) {
+                   j["learning"]["conv_blocks"] = {{{"filters", 8}}};
+                 },
+                 "learning.conv_blocks: got 1 blocks, want none in a dense network"},
+        BadInput{"BlockWithoutFilters",
+                 [](Json& j) {
+                   j["learning"]["network"] = "conv_1d";
+                   j["learning"]["conv_blocks"] = {{{"kernel", 3}}};
+                 },
+                 "learning.conv_blocks[0].filters: got nothing"},
+        BadInput{"Kernel",
+                 [](Json& j) {
+                   j["learning"]["network"] = "conv_1d";
+                   j["learning"]["conv_blocks"] = {{{"filters", 8}, {"kernel", 16}}};
+                 },
+                 "learning.conv_blocks[0].kernel: got 16"},
+        BadInput{"ValidationShare", [](Json& j) { j["learning"]["validation_share"] = 0.01; },
+                 "learning.validation_share: got 0.01, want 0.05 to 0.5"},
+        BadInput{"AnomalyMethod", [](Json& j) { j["learning"]["anomaly"]["method"] = "guess"; },
+                 "learning.anomaly.method: got \"guess\", want k_means, gaussian_mixture"},
+        BadInput{"BudgetWithoutLimit", [](Json& j) { j["learning"]["budget"]["trials"] = 3; },
+                 "learning.budget: got no limit, want flash_kb, ram_kb or mega_instructions"},
+        BadInput{"ParentOutsideOfTheFolder", [](Json& j) { j["parent_model"] = "../model.tflite"; },
+                 "parent_model: got \"../model.tflite\""},
+        BadInput{"TooManyChannelsBesideAnAnomalyBlock",
+                 [](Json& j) {
+                   j["reference_channels"] = {"a", "b", "c", "d"};
+                   j["learning"]["anomaly"] = Json::object();
+                 },
+                 "reference_channels: got 4 names, want at most 3"},
         BadInput{"TooManyChannels",
                  [](Json& j) {
                    j["reference_channels"] = {"a", "b", "c", "d", "e"};

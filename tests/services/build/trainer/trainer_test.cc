@@ -24,8 +24,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "services/build/trainer/file.h"
 #include "services/build/packaging/int8_model.h"
+#include "services/build/trainer/file.h"
 #include "services/build/trainer/random.h"
 #include "tests/services/common/npy/npy_bytes.h"
 #include "tests/support/fake_clock.h"
@@ -105,6 +105,24 @@ Json MakeInput() {
               {"half_turns", true}}},
             {"balance_classes", true},
             {"device_weight", 0.5}}}};
+}
+
+// The same for a convolution over the readings.
+Json MakeConvolutionInput(const std::string& network) {
+  Json input = MakeInput();
+  std::string bytes;
+  fieldloop::agent::v1::Impulse impulse;
+  EXPECT_TRUE(absl::Base64Unescape(input["impulse"].get<std::string>(), &bytes));
+  EXPECT_TRUE(impulse.ParseFromString(bytes));
+  impulse.mutable_blocks(0)->mutable_raw();
+  input["impulse"] = absl::Base64Escape(impulse.SerializeAsString());
+  Json& learning = input["learning"];
+  learning["network"] = network;
+  learning["dense_units"] = Json::array();
+  learning["conv_blocks"] = {{{"filters", 8}, {"kernel", 3}},
+                             {{"filters", 12}, {"kernel", 3}, {"stride", 2}}};
+  learning["epochs"] = 6;
+  return input;
 }
 
 class TrainerTest : public ::testing::Test {
@@ -337,6 +355,145 @@ TEST_F(TrainerTest, WindowsThatAreAllEqualTrainToo) {
   EXPECT_NEAR(Metrics()["held_out"]["accuracy"], 1.0 / 3, 1e-6);
 }
 
+class ConvolutionTrainerTest : public TrainerTest,
+                               public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(ConvolutionTrainerTest, LearnsAndPassesItsSelfTestWithTheSameBytesOnAnyNumberOfThreads) {
+  WriteInput(MakeConvolutionInput(GetParam()));
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_GT(Metrics()["float"]["balanced_accuracy"], 0.9);
+  EXPECT_NEAR(Metrics()["int8"]["balanced_accuracy"].get<double>(),
+              Metrics()["float"]["balanced_accuracy"].get<double>(), 0.03);
+  EXPECT_GT(Metrics()["cortex_m4_instructions"], 0);
+  const auto model = Int8Model::Open(ModelFile());
+  ASSERT_THAT(model, IsOk());
+  EXPECT_THAT((*model)->SelfTest(), IsOk());
+  const std::string first = ModelFile();
+  Progress progress(events_, log_);
+  TrainerOptions options = Options();
+  options.threads = 3;
+  ASSERT_THAT(Train(options, clock_, progress), IsOk());
+  EXPECT_EQ(ModelFile(), first);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ConvolutionTrainerTest, ::testing::Values("conv_1d", "conv_2d"));
+
+TEST_F(TrainerTest, EarlyStoppingJudgesByGroupsThatAreLeftOut) {
+  Json input = MakeInput();
+  input["learning"]["early_stopping_patience"] = 4;
+  input["learning"]["epochs"] = 300;
+  WriteInput(input);
+  ASSERT_THAT(Run(), IsOk());
+  int epochs = 0;
+  for (const Json& event : Events()) {
+    if (event["event"] == "epoch") {
+      ++epochs;
+      EXPECT_TRUE(event["validation_loss"].is_number());
+      EXPECT_TRUE(event["validation_accuracy"].is_number());
+    }
+  }
+  EXPECT_GT(epochs, 4);
+  EXPECT_LT(epochs, 300);
+  EXPECT_GT(Metrics()["int8"]["balanced_accuracy"], 0.9);
+}
+
+TEST_F(TrainerTest, ASearchTakesTheBestNetworkThatKeepsTheBudgetAndListsTheOthers) {
+  Json input = MakeInput();
+  input["learning"]["epochs"] = 5;
+  input["learning"]["budget"] = {{"flash_kb", 7}, {"trials", 3}};
+  WriteInput(input);
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_LE(ModelFile().size(), 7 * 1024);
+  std::vector<Json> candidates;
+  for (Json event : Events()) {
+    if (event["event"] == "candidate") {
+      event.erase("event");
+      candidates.push_back(event);
+    }
+  }
+  EXPECT_EQ(Json::parse(*ReadFile(directory_ + "/out/candidates.json")), Json(candidates));
+  int trained = 0;
+  int chosen = 0;
+  double best = 0;
+  double score_of_chosen = 0;
+  for (const Json& candidate : candidates) {
+    const bool fits = candidate["size_bytes"] <= 7 * 1024;
+    EXPECT_EQ(candidate["fits"], fits);
+    EXPECT_EQ(candidate.contains("validation_balanced_accuracy"), fits);
+    if (fits) {
+      ++trained;
+      best = std::max(best, candidate["validation_balanced_accuracy"].get<double>());
+    }
+    if (candidate["chosen"]) {
+      ++chosen;
+      score_of_chosen = candidate["validation_balanced_accuracy"];
+    }
+  }
+  EXPECT_LE(trained, 3);
+  EXPECT_GT(candidates.size(), 3);
+  EXPECT_EQ(chosen, 1);
+  EXPECT_EQ(score_of_chosen, best);
+}
+
+TEST_F(TrainerTest, ABudgetThatNothingKeepsSaysWhatTheLeastIs) {
+  Json input = MakeInput();
+  input["learning"]["budget"] = {{"ram_kb", 0.1}};
+  WriteInput(input);
+  const absl::Status status = Run();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no network fits: the smallest has"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("KiB of RAM (limit 0.1)"));
+}
+
+TEST_F(TrainerTest, AnAnomalyBlockComesWithItsThresholdAndChannel) {
+  for (const char* method : {"k_means", "gaussian_mixture"}) {
+    Json input = MakeInput();
+    input["learning"]["anomaly"] = {{"method", method}, {"components", 4}, {"features", 3}};
+    WriteInput(input);
+    ASSERT_THAT(Run(), IsOk());
+    const auto impulse = Metadata();
+    EXPECT_LE(impulse.anomaly().features_size(), 3);
+    EXPECT_GE(impulse.anomaly().features_size(), 1);
+    ASSERT_LE(impulse.reference().channels_size(), 6);
+    EXPECT_EQ(impulse.reference().channels(2).kind(), fieldloop::agent::v1::CHANNEL_KIND_ANOMALY);
+    EXPECT_NE(impulse.anomaly().threshold(), 0);
+  }
+}
+
+TEST_F(TrainerTest, AWarmStartKeepsScalesAndMostBytesOfItsParent) {
+  for (const Json& input : {MakeInput(), MakeConvolutionInput("conv_2d")}) {
+    WriteInput(input);
+    ASSERT_THAT(Run(), IsOk());
+    const double before = Metrics()["int8"]["balanced_accuracy"];
+    const std::string parent = ModelFile();
+    const auto standardisation = Metadata().standardisation();
+    Write("parent.tflite", parent);
+    Json with_parent = input;
+    with_parent["parent_model"] = "parent.tflite";
+    WriteInput(with_parent);
+    WriteTrain(MakeSplit(360, 3));
+    ASSERT_THAT(Run(), IsOk());
+    EXPECT_EQ(Metadata().standardisation().SerializeAsString(),
+              standardisation.SerializeAsString());
+    EXPECT_GT(Metrics()["int8"]["balanced_accuracy"].get<double>(), before - 0.03);
+    const double warm = Metrics()["parent"]["weights_changed"];
+    EXPECT_GT(warm, 0);
+    EXPECT_LT(warm, 0.8);
+  }
+}
+
+TEST_F(TrainerTest, AParentOfAnotherNetworkIsRefused) {
+  ASSERT_THAT(Run(), IsOk());
+  Write("parent.tflite", ModelFile());
+  Json input = MakeInput();
+  input["parent_model"] = "parent.tflite";
+  input["learning"]["dense_units"] = {12, 9};
+  WriteInput(input);
+  const absl::Status status = Run();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("the parent model: got"));
+}
+
 struct BadData {
   const char* name;
   void (*spoil)(Split&);
@@ -433,6 +590,25 @@ TEST_F(TrainerTest, TheProgramExitsWithZeroAndTheModel) {
   EXPECT_TRUE(std::filesystem::exists(directory_ + "/out/model.tflite"));
   EXPECT_TRUE(std::filesystem::exists(directory_ + "/out/metrics.json"));
   EXPECT_THAT(*ReadFile(directory_ + "/stdout"), HasSubstr(R"("epoch":2,"epochs":2)"));
+}
+
+TEST_F(TrainerTest, TheSameInputInAnotherFolderAndProcessGivesTheSameBytes) {
+  WriteInput(MakeConvolutionInput("conv_2d"));
+  const std::string other = directory_ + "_with_another_name";
+  std::filesystem::remove_all(other);
+  std::filesystem::copy(directory_, other, std::filesystem::copy_options::recursive);
+  std::vector<std::string> models;
+  for (const std::string& folder : {directory_, other}) {
+    EXPECT_EQ(RunProgram(folder,
+                         absl::StrCat("--info-file ", folder, "/train_input.json --data-directory ",
+                                      folder, " --out-directory ", folder, "/out --threads ",
+                                      models.size() + 1)),
+              0);
+    models.push_back(*ReadFile(folder + "/out/model.tflite"));
+  }
+  EXPECT_EQ(models[0], models[1]);
+  EXPECT_EQ(models[0].find("trainer_"), std::string::npos);
+  std::filesystem::remove_all(other);
 }
 
 TEST_F(TrainerTest, TheProgramSaysItsErrorAsAnEventAndExitsWithOne) {
