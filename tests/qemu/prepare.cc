@@ -5,8 +5,9 @@
 //
 //   prepare FOLDER COUNT MODEL...
 //
-// COUNT generated models of every kind and the given ones become i.model, i.in and i.want; a line
-// "kind or name, inputs, estimated instructions of one", divided by tabs, is printed for each.
+// COUNT generated models of every kind, as many impulses of every kind, and the given models become
+// i.model, i.in and i.want; a line "kind or name, inputs, estimated instructions of one", divided
+// by tabs, is printed for each.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -17,12 +18,14 @@
 #include <vector>
 
 #include "agent/impulse/cost.h"
+#include "tests/agent/impulse/impulse_generator.h"
 #include "tests/agent/impulse/model_generator.h"
 #include "tests/qemu/runner.h"
 
 namespace {
 
 using fieldloop::testing::FixedRandom;
+using fieldloop::testing::ImpulseGenerator;
 using fieldloop::testing::ModelGenerator;
 
 constexpr std::size_t kInputs = 4;
@@ -86,19 +89,25 @@ void Prepare(const std::filesystem::path& folder, int index, const std::string& 
               static_cast<unsigned long long>(instructions));
 }
 
+template <typename Generator>
+void PrepareGenerated(const std::filesystem::path& folder, int count, int* index) {
+  Generator generator;
+  for (const std::string& kind : Generator::Kinds()) {
+    for (int seed = 1; seed <= count; ++seed) {
+      Prepare(folder, (*index)++, kind,
+              generator.Generate(kind, static_cast<std::uint64_t>(seed)).bytes);
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 3) Fail("usage: prepare FOLDER COUNT MODEL...");
   const std::filesystem::path folder = argv[1];
   int index = 0;
-  ModelGenerator generator;
-  for (const std::string& kind : ModelGenerator::Kinds()) {
-    for (int seed = 1; seed <= std::atoi(argv[2]); ++seed) {
-      Prepare(folder, index++, kind,
-              generator.Generate(kind, static_cast<std::uint64_t>(seed)).bytes);
-    }
-  }
+  PrepareGenerated<ModelGenerator>(folder, std::atoi(argv[2]), &index);
+  PrepareGenerated<ImpulseGenerator>(folder, std::atoi(argv[2]), &index);
   for (int i = 3; i < argc; ++i) {
     std::ifstream file(argv[i], std::ios::binary);
     const std::vector<std::uint8_t> model(std::istreambuf_iterator<char>(file), {});
