@@ -59,7 +59,7 @@ absl::StatusOr<DatasetVersionPage> DatasetService::ListVersions(absl::string_vie
 
 absl::Status DatasetService::Export(
     absl::string_view project, absl::string_view dataset_id, std::int64_t number,
-    std::int64_t piece_bytes,
+    const ExportOptions& options,
     absl::FunctionRef<absl::Status(const Sample*, absl::string_view)> sink) {
   FIELDLOOP_RETURN_IF_ERROR(store_.GetVersion(project, dataset_id, number).status());
   std::string after;
@@ -68,9 +68,16 @@ absl::Status DatasetService::Export(
         const std::vector<Sample> samples,
         store_.VersionSamples(project, dataset_id, number, after, kExportPage));
     for (const Sample& sample : samples) {
+      if (options.split != Split::kUnspecified && options.split != sample.split) {
+        continue;
+      }
+      if (!options.with_data) {
+        FIELDLOOP_RETURN_IF_ERROR(sink(&sample, ""));
+        continue;
+      }
       const Sample* announce = &sample;
       FIELDLOOP_RETURN_IF_ERROR(blobs_.Read(
-          sample.canonical_digest, piece_bytes,
+          sample.canonical_digest, options.piece_bytes,
           [&](absl::string_view piece) { return sink(std::exchange(announce, nullptr), piece); }));
     }
     if (samples.size() < static_cast<std::size_t>(kExportPage)) {

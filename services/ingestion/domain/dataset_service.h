@@ -35,11 +35,17 @@ class DatasetService {
                                                   absl::string_view dataset_id, int page_size,
                                                   absl::string_view page_token);
 
+  struct ExportOptions {
+    Split split = Split::kUnspecified;  // Only samples of this side; kUnspecified: of both.
+    bool with_data = true;
+    std::int64_t piece_bytes = 0;
+  };
   // Calls `sink` with each sample of a version, in the order of its digest, and with the pieces of
   // its canonical form: (sample, piece) for the first piece, (nullptr, piece) for the others.
+  // Without data, the piece is empty.
   // NOT_FOUND; DATA_LOSS if stored bytes changed; the error of `sink` ends it.
   absl::Status Export(absl::string_view project, absl::string_view dataset_id, std::int64_t number,
-                      std::int64_t piece_bytes,
+                      const ExportOptions& options,
                       absl::FunctionRef<absl::Status(const Sample*, absl::string_view)> sink);
 
  private:

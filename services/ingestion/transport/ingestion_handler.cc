@@ -340,15 +340,18 @@ grpc::Status IngestionHandler::ExportDatasetVersion(
         CheckCall(access_, *context, request->name(), Role::kViewer).status());
     FIELDLOOP_ASSIGN_OR_RETURN(const DatasetVersionName name,
                                ParseDatasetVersionName("name", request->name()));
-    return datasets_.Export(name.project, name.dataset_id, name.number, kPieceBytes,
-                            [&](const Sample* sample, absl::string_view piece) {
-                              v1::ExportDatasetVersionResponse response;
-                              if (sample != nullptr) {
-                                *response.mutable_sample() = ToProto(*sample);
-                              }
-                              response.set_data(piece.data(), piece.size());
-                              return writer->Write(response) ? absl::OkStatus() : ClientGone();
-                            });
+    FIELDLOOP_ASSIGN_OR_RETURN(const Split only, FromProto("split", request->split()));
+    return datasets_.Export(
+        name.project, name.dataset_id, name.number,
+        {.split = only, .with_data = !request->without_data(), .piece_bytes = kPieceBytes},
+        [&](const Sample* sample, absl::string_view piece) {
+          v1::ExportDatasetVersionResponse response;
+          if (sample != nullptr) {
+            *response.mutable_sample() = ToProto(*sample);
+          }
+          response.set_data(piece.data(), piece.size());
+          return writer->Write(response) ? absl::OkStatus() : ClientGone();
+        });
   });
 }
 

@@ -159,6 +159,10 @@ absl::StatusOr<SampleFilter> FromProto(absl::string_view field, const v1::Sample
   return filter;
 }
 
+absl::StatusOr<Split> FromProto(absl::string_view field, v1::Split proto) {
+  return FromProtoEnum<Split>(field, proto, v1::SPLIT_TESTING);
+}
+
 absl::StatusOr<UploadSpec> FromProto(const v1::UploadSpec& proto) {
   UploadSpec spec;
   FIELDLOOP_ASSIGN_OR_RETURN(spec.project, ProjectIdOf("upload.parent", proto.parent()));

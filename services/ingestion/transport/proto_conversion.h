@@ -47,6 +47,7 @@ absl::StatusOr<DatasetVersionName> ParseDatasetVersionName(absl::string_view fie
 
 // From the API's messages; INVALID_ARGUMENT naming the field that has no meaning here.
 absl::StatusOr<SampleFilter> FromProto(absl::string_view field, const v1::SampleFilter& proto);
+absl::StatusOr<Split> FromProto(absl::string_view field, v1::Split proto);
 absl::StatusOr<UploadSpec> FromProto(const v1::UploadSpec& proto);
 absl::StatusOr<DeviceRecording> FromProto(const v1::RecordDeviceSampleRequest& proto);
 absl::StatusOr<Dataset> FromProto(const v1::Dataset& proto);

@@ -447,7 +447,7 @@ TEST_F(SampleServiceTest, AVersionIsExportedInTheOrderOfItsDigest) {
   ASSERT_THAT(datasets_.CreateVersion("motor", "all"), IsOk());
   std::vector<Sample> samples;
   std::vector<std::string> contents;
-  ASSERT_THAT(datasets_.Export("motor", "all", 1, 16,
+  ASSERT_THAT(datasets_.Export("motor", "all", 1, {.piece_bytes = 16},
                                [&](const Sample* sample, absl::string_view piece) {
                                  if (sample != nullptr) {
                                    samples.push_back(*sample);
@@ -464,6 +464,33 @@ TEST_F(SampleServiceTest, AVersionIsExportedInTheOrderOfItsDigest) {
   }
 }
 
+TEST_F(SampleServiceTest, OneSideOfAVersionIsExportedAndWithoutItsData) {
+  for (int i = 0; i < 3; ++i) {
+    UploadSpec spec = Spec();
+    spec.labels = {{0, -1, "idle"}};
+    spec.split = i == 0 ? Split::kTesting : Split::kTraining;
+    ASSERT_THAT(Upload(spec, CsvFile(5, i)), IsOk());
+  }
+  ASSERT_THAT(datasets_.Create({.project = "motor", .id = "all", .filter = {}, .create_time = {}}),
+              IsOk());
+  ASSERT_THAT(datasets_.CreateVersion("motor", "all"), IsOk());
+  for (const auto& [split, want] : {std::pair(Split::kTesting, 1), std::pair(Split::kTraining, 2),
+                                    std::pair(Split::kUnspecified, 3)}) {
+    int samples = 0;
+    EXPECT_THAT(
+        datasets_.Export("motor", "all", 1, {.split = split, .with_data = false},
+                         [&, only = split](const Sample* sample, absl::string_view piece) {
+                           EXPECT_NE(sample, nullptr);
+                           EXPECT_TRUE(only == Split::kUnspecified || sample->split == only);
+                           EXPECT_EQ(piece, "");
+                           ++samples;
+                           return absl::OkStatus();
+                         }),
+        IsOk());
+    EXPECT_EQ(samples, want);
+  }
+}
+
 TEST_F(SampleServiceTest, ChangedBytesAreDataLossInDownloadAndExport) {
   UploadSpec spec = Spec();
   spec.labels = {{0, -1, "idle"}};
@@ -475,7 +502,7 @@ TEST_F(SampleServiceTest, ChangedBytesAreDataLossInDownloadAndExport) {
   EXPECT_THAT(samples_.Download("motor", sample.id, true, 16,
                                 [](absl::string_view) { return absl::OkStatus(); }),
               StatusIs(absl::StatusCode::kDataLoss));
-  EXPECT_THAT(datasets_.Export("motor", "all", 1, 16,
+  EXPECT_THAT(datasets_.Export("motor", "all", 1, {.piece_bytes = 16},
                                [](const Sample*, absl::string_view) { return absl::OkStatus(); }),
               StatusIs(absl::StatusCode::kDataLoss));
 }

@@ -394,6 +394,19 @@ TEST_F(IngestionHandlerTest, ADatasetVersionIsFrozenAndExported) {
               ElementsAre(std::min(a.digest(), b.digest()), std::max(a.digest(), b.digest())));
   EXPECT_THAT(sizes, ElementsAre(400'000U, 400'000U));
   EXPECT_EQ(pieces, 4);
+
+  grpc::ClientContext again;
+  As(again, "viewer:motor");
+  request.set_without_data(true);
+  const auto headers = stub_->ExportDatasetVersion(&again, request);
+  std::size_t samples = 0;
+  while (headers->Read(&piece)) {
+    EXPECT_TRUE(piece.has_sample());
+    EXPECT_EQ(piece.data(), "");
+    ++samples;
+  }
+  ASSERT_TRUE(headers->Finish().ok());
+  EXPECT_EQ(samples, digests.size());
 }
 
 TEST_F(IngestionHandlerTest, SettingsAreReadByViewersAndChangedByAdmins) {
