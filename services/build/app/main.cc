@@ -27,6 +27,7 @@
 #include "services/build/domain/build_queue.h"
 #include "services/build/domain/build_worker.h"
 #include "services/build/domain/impulse_catalog.h"
+#include "services/build/domain/model_comparison.h"
 #include "services/build/domain/model_registry.h"
 #include "services/build/domain/release_desk.h"
 #include "services/build/domain/running_builds.h"
@@ -162,11 +163,14 @@ absl::Status Run(const Options& options) {
                      .observer = metrics,
                      .clock = clock});
   ModelRegistry models(model_store, *blobs, clock);
+  ModelComparer comparer(
+      {.models = models, .judge = judge, .datasets = datasets, .blobs = *blobs, .clock = clock});
   ReleaseDesk releases(release_store, model_store, roots, keys, EncodeManifest, clock);
   BuildHandler handler({.access = *access,
                         .impulses = impulses,
                         .builds = builds,
                         .models = models,
+                        .comparer = comparer,
                         .releases = releases,
                         .roots = roots,
                         .changes = changes},

@@ -54,6 +54,9 @@ class DatasetSource {
   // the stream is not what the contract says.
   virtual absl::Status Export(absl::string_view name, std::stop_token stop,
                               absl::FunctionRef<absl::Status(const SourceSample&)> sink) = 0;
+  // The same for the samples of the testing side only.
+  virtual absl::Status ExportTesting(absl::string_view name, std::stop_token stop,
+                                     absl::FunctionRef<absl::Status(const SourceSample&)> sink) = 0;
 };
 
 }  // namespace fieldloop::build

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <vector>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -37,26 +37,53 @@ absl::Status ValidateDigest(absl::string_view digest) {
 ModelRegistry::ModelRegistry(ModelStore& store, BlobStore& blobs, const Clock& clock)
     : store_(store), blobs_(blobs), clock_(clock) {}
 
-absl::StatusOr<Model> ModelRegistry::Get(absl::string_view name) {
+absl::StatusOr<Model> ModelRegistry::Get(absl::string_view field, absl::string_view name) {
   FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<std::string> parts,
-                             ParseResourceName("name", "projects/*/models/*", name));
-  if (ValidateAlias("name", parts[1]).ok()) {
+                             ParseResourceName(field, "projects/*/models/*", name));
+  if (ValidateAlias(field, parts[1]).ok()) {
     return store_.GetByAlias(parts[0], parts[1]);
   }
-  FIELDLOOP_ASSIGN_OR_RETURN(const NumberedName model, ParseModelName("name", name));
+  FIELDLOOP_ASSIGN_OR_RETURN(const NumberedName model, ParseModelName(field, name));
   return store_.Get(model.project, model.number);
 }
 
-absl::StatusOr<Page<Model>> ModelRegistry::List(absl::string_view parent, absl::string_view digest,
+absl::StatusOr<Page<Model>> ModelRegistry::List(absl::string_view parent, const ModelFilter& filter,
                                                 int page_size, absl::string_view page_token) {
   FIELDLOOP_ASSIGN_OR_RETURN(const std::string project, ParseProjectName("parent", parent));
-  if (!digest.empty()) {
-    FIELDLOOP_RETURN_IF_ERROR(ValidateDigest(digest));
+  if (!filter.digest.empty()) {
+    FIELDLOOP_RETURN_IF_ERROR(ValidateDigest(filter.digest));
+  }
+  if (filter.dataset_versions.size() > kMaxDatasetVersions) {
+    return absl::InvalidArgumentError(absl::StrCat("dataset_versions: got ",
+                                                   filter.dataset_versions.size(),
+                                                   " names, want at most ", kMaxDatasetVersions));
+  }
+  for (const std::string& version : filter.dataset_versions) {
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        const std::vector<std::string> parts,
+        ParseResourceName("dataset_versions", "projects/*/datasets/*/versions/*", version));
+    if (parts[0] != project) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("dataset_versions: got \"", version, "\", want one of ", parent));
+    }
   }
   return ListNewestFirst<Model>(
       page_size, page_token,
-      [&](std::int64_t before, int limit) { return store_.List(project, digest, before, limit); },
+      [&](std::int64_t before, int limit) { return store_.List(project, filter, before, limit); },
       [](const Model& model) { return model.number; });
+}
+
+absl::StatusOr<std::vector<Model>> ModelRegistry::Line(absl::string_view name) {
+  FIELDLOOP_ASSIGN_OR_RETURN(Model model, Get(name));
+  std::vector<Model> line;
+  line.push_back(std::move(model));
+  // Models never change, so that reading them one by one gives one picture.
+  while (line.back().parent_model != 0 && line.size() < kMaxLine) {
+    FIELDLOOP_ASSIGN_OR_RETURN(Model parent,
+                               store_.Get(line.back().project, line.back().parent_model));
+    line.push_back(std::move(parent));
+  }
+  return line;
 }
 
 absl::Status ModelRegistry::Download(absl::string_view name, Sink sink) {
@@ -70,7 +97,8 @@ absl::Status ModelRegistry::DownloadArtifact(absl::string_view parent, absl::str
   FIELDLOOP_RETURN_IF_ERROR(ValidateDigest(digest));
   FIELDLOOP_ASSIGN_OR_RETURN(
       const std::vector<Model> models,
-      store_.List(project, digest, std::numeric_limits<std::int64_t>::max(), 1));
+      store_.List(project, {.digest = std::string(digest), .dataset_versions = {}},
+                  std::numeric_limits<std::int64_t>::max(), 1));
   if (models.empty()) {
     return absl::NotFoundError(absl::StrCat("no artifact ", digest, " in ", parent));
   }

@@ -5,6 +5,7 @@
 #define FIELDLOOP_SERVICES_BUILD_DOMAIN_MODEL_REGISTRY_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -27,9 +28,14 @@ class ModelRegistry {
   ModelRegistry(ModelStore& store, BlobStore& blobs, const Clock& clock);
 
   // By "projects/{p}/models/{n}" or "projects/{p}/models/{alias}".
-  absl::StatusOr<Model> Get(absl::string_view name);
-  absl::StatusOr<Page<Model>> List(absl::string_view parent, absl::string_view digest,
+  absl::StatusOr<Model> Get(absl::string_view name) { return Get("name", name); }
+  // The same for the name in another field of a request.
+  absl::StatusOr<Model> Get(absl::string_view field, absl::string_view name);
+  // Newest first. `filter` is checked: at most kMaxDatasetVersions, all of the project.
+  absl::StatusOr<Page<Model>> List(absl::string_view parent, const ModelFilter& filter,
                                    int page_size, absl::string_view page_token);
+  // The model, then the model that it was started from, and so on; at most kMaxLine of them.
+  absl::StatusOr<std::vector<Model>> Line(absl::string_view name);
   // Gives the file to `sink` in pieces of at most 256 KiB. DATA_LOSS if it is not what it was.
   absl::Status Download(absl::string_view name, Sink sink);
   // The same by digest; NOT_FOUND unless it is a model of the project.
@@ -41,6 +47,9 @@ class ModelRegistry {
   absl::StatusOr<Page<AliasChange>> ListAliasChanges(absl::string_view parent,
                                                      absl::string_view alias, int page_size,
                                                      absl::string_view page_token);
+
+  static constexpr int kMaxDatasetVersions = 1000;
+  static constexpr int kMaxLine = 1000;
 
  private:
   ModelStore& store_;

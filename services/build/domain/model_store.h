@@ -15,6 +15,13 @@
 
 namespace fieldloop::build {
 
+// Which models a list holds.
+struct ModelFilter {
+  std::string digest;  // Only those with this digest; empty: any.
+  // Only those that were trained on one of these, or that descend from such a model; empty: any.
+  std::vector<std::string> dataset_versions;
+};
+
 // Keeps models, which BuildStore::FinishWithModel writes, and aliases. What an implementation must
 // do is checked in tests/services/build/storage/model_store_contract.h. Thread-safe. Every method
 // may return UNAVAILABLE.
@@ -35,17 +42,17 @@ class ModelStore {
   virtual absl::StatusOr<Model> FindByInputs(absl::string_view project,
                                              const ModelInputs& inputs) = 0;
 
-  // Newest first, at most `limit` with numbers below `before`; only those with `digest` unless it
-  // is empty.
+  // Newest first, at most `limit` with numbers below `before`.
   virtual absl::StatusOr<std::vector<Model>> List(absl::string_view project,
-                                                  absl::string_view digest, std::int64_t before,
+                                                  const ModelFilter& filter, std::int64_t before,
                                                   int limit) = 0;
 
-  // Appends a change of an alias and returns it with its sequence. NOT_FOUND if the model is not 0
-  // and does not exist.
+  // Appends a change of an alias, which then points to that model, and returns it with its
+  // sequence. NOT_FOUND if the model is not 0 and does not exist.
   virtual absl::StatusOr<AliasChange> PutAlias(const AliasChange& change) = 0;
 
-  // Newest first, at most `limit` with sequences below `before`.
+  // Newest first, at most `limit` with sequences below `before`. No change is ever altered or
+  // removed.
   virtual absl::StatusOr<std::vector<AliasChange>> ListAliasChanges(absl::string_view project,
                                                                     absl::string_view alias,
                                                                     std::int64_t before,

@@ -10,6 +10,8 @@ namespace fieldloop::build {
 inline constexpr char kBuildDone[] = "BUILD_DONE";
 inline constexpr char kRootNotConfigured[] = "ROOT_NOT_CONFIGURED";
 inline constexpr char kRootExpired[] = "ROOT_EXPIRED";
+inline constexpr char kClassesDiffer[] = "CLASSES_DIFFER";
+inline constexpr char kWindowsDiffer[] = "WINDOWS_DIFFER";
 
 }  // namespace fieldloop::build
 

@@ -42,14 +42,9 @@ absl::Status Unusable(const SourceSample& sample, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(sample.name, ": ", why));
 }
 
-// The sample's axes of the recipe at the recipe's rate, and its labels in readings of that rate.
-struct Prepared {
-  Recording recording;
-  std::vector<ReadingRange> ranges;
-  std::int64_t readings = 0;
-};
+}  // namespace
 
-absl::StatusOr<Prepared> Prepare(const SourceSample& sample, const Window& window) {
+absl::StatusOr<PreparedSample> PrepareSample(const SourceSample& sample, const Window& window) {
   if (sample.axes.empty() || sample.values.size() % sample.axes.size() != 0) {
     return Unusable(sample,
                     absl::StrCat("got ", sample.values.size(), " values, want a multiple of ",
@@ -75,7 +70,7 @@ absl::StatusOr<Prepared> Prepare(const SourceSample& sample, const Window& windo
   if (!selected.ok()) {
     return Unusable(sample, selected.status().message());
   }
-  Prepared prepared{.recording = Resample(*selected, to_hz), .ranges = {}};
+  PreparedSample prepared{.recording = Resample(*selected, to_hz), .ranges = {}};
   prepared.readings =
       static_cast<std::int64_t>(prepared.recording.values.size() / window.axes.size());
   for (const ReadingRange& range : sample.labels) {
@@ -88,8 +83,6 @@ absl::StatusOr<Prepared> Prepare(const SourceSample& sample, const Window& windo
   }
   return prepared;
 }
-
-}  // namespace
 
 TrainingSetBuilder::TrainingSetBuilder(const ImpulseRecipe& recipe, TrainingSetWriter& writer)
     : recipe_(recipe), writer_(writer) {}
@@ -120,7 +113,7 @@ std::int32_t TrainingSetBuilder::LabelId(const std::string& label) {
 absl::Status TrainingSetBuilder::Add(const SourceSample& sample) {
   digest_.Update(DigestLine(sample));
   const Window& window = recipe_.window;
-  FIELDLOOP_ASSIGN_OR_RETURN(const Prepared prepared, Prepare(sample, window));
+  FIELDLOOP_ASSIGN_OR_RETURN(const PreparedSample prepared, PrepareSample(sample, window));
   const std::int64_t stride = sample.testing ? window.stride : TrainingStride(recipe_);
   const double purity = sample.testing ? 1.0 : recipe_.label_purity;
   const std::vector<LabelledWindow> windows =

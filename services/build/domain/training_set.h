@@ -17,6 +17,7 @@
 #include "services/build/domain/dataset_source.h"
 #include "services/build/domain/recipe.h"
 #include "services/common/crypto/digest.h"
+#include "services/common/signal/windows.h"
 
 namespace fieldloop::build {
 
@@ -58,6 +59,17 @@ class TrainingSetWriter {
       absl::FunctionRef<absl::Status(const WindowRow& row, const float* values, std::size_t count)>;
   virtual absl::Status ReadTesting(Sink sink) = 0;
 };
+
+// A sample as a window sees it: its axes at its rate, and the labels in readings of that rate.
+struct PreparedSample {
+  Recording recording;
+  std::vector<ReadingRange> ranges;
+  std::int64_t readings = 0;
+};
+
+// INVALID_ARGUMENT, naming the sample, if it lacks an axis, is too long or holds a value that is
+// not finite.
+absl::StatusOr<PreparedSample> PrepareSample(const SourceSample& sample, const Window& window);
 
 struct TrainingSetSummary {
   std::vector<std::string> classes;  // Sorted; those with a training window.

@@ -3,6 +3,7 @@
 
 #include "services/build/storage/sql_model_rows.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <utility>
@@ -152,29 +153,53 @@ std::int64_t InsertModel(soci::session& session, const Model& model) {
 }
 
 absl::StatusOr<std::vector<Model>> SelectModels(soci::session& session, const std::string& project,
-                                                std::int64_t number, const std::string& digest,
+                                                std::int64_t number, const ModelFilter& filter,
                                                 std::int64_t before, int limit) {
   std::map<long long, std::vector<std::string>> aliases;
   SelectRows<AliasRow>(
       session, "SELECT alias, model FROM aliases WHERE project = :project ORDER BY alias",
       [&](const AliasRow& row) { aliases[row.model].push_back(row.alias); }, project);
-  std::vector<Row> rows;
-  const auto take = [&](const Row& row) { rows.push_back(row); };
-  const std::string select = absl::StrCat("SELECT ", kColumns, " FROM models WHERE project = :p ");
+  Row into;
   const long long below = before;
   const long long wanted = number;
+  // Placeholders are bound in the order in which they appear.
+  soci::details::prepare_temp_type prepared = session.prepare << "";
+  if (!filter.dataset_versions.empty()) {
+    prepared << "WITH RECURSIVE family (number) AS (SELECT number FROM models"
+                " WHERE project = :trained_in AND dataset_version IN (";
+    for (std::size_t i = 0; i < filter.dataset_versions.size(); ++i) {
+      prepared << (i == 0 ? ":d" : ", :d") << i;
+    }
+    prepared << ") UNION SELECT child.number FROM models child JOIN family"
+                " ON child.parent_model = family.number WHERE child.project = :child_in) ";
+    prepared, soci::use(project);
+    for (const std::string& version : filter.dataset_versions) {
+      prepared, soci::use(version);
+    }
+    prepared, soci::use(project);
+  }
+  prepared << "SELECT " << kColumns << " FROM models WHERE project = :project";
+  prepared, soci::use(project);
   if (number != 0) {
-    SelectRows<Row>(session, absl::StrCat(select, "AND number = :number"), take, project, wanted);
-  } else if (!digest.empty()) {
-    SelectRows<Row>(
-        session,
-        absl::StrCat(select,
-                     "AND digest = :digest AND number < :before ORDER BY number DESC LIMIT :limit"),
-        take, project, digest, below, limit);
+    prepared << " AND number = :number";
+    prepared, soci::use(wanted);
   } else {
-    SelectRows<Row>(session,
-                    absl::StrCat(select, "AND number < :before ORDER BY number DESC LIMIT :limit"),
-                    take, project, below, limit);
+    if (!filter.digest.empty()) {
+      prepared << " AND digest = :digest";
+      prepared, soci::use(filter.digest);
+    }
+    if (!filter.dataset_versions.empty()) {
+      prepared << " AND number IN (SELECT number FROM family)";
+    }
+    prepared << " AND number < :before ORDER BY number DESC LIMIT :limit";
+    prepared, soci::use(below), soci::use(limit);
+  }
+  into.Into(prepared);
+  std::vector<Row> rows;
+  soci::statement statement(prepared);
+  statement.execute();
+  while (statement.fetch()) {
+    rows.push_back(into);
   }
   std::vector<Model> models;
   for (const Row& row : rows) {

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "services/build/domain/model.h"
+#include "services/build/domain/model_store.h"
 
 namespace fieldloop::build {
 
@@ -21,10 +22,10 @@ namespace fieldloop::build {
 // Inserts `model` under the project's next number, and returns that.
 std::int64_t InsertModel(soci::session& session, const Model& model);
 
-// Models of `project` with their aliases: those with `number` (0: any), with `digest` ("": any),
-// with numbers below `before`, newest first, at most `limit`.
+// Models of `project` with their aliases: the one with `number`, or for 0 those that `filter` lets
+// through with numbers below `before`, newest first, at most `limit`.
 absl::StatusOr<std::vector<Model>> SelectModels(soci::session& session, const std::string& project,
-                                                std::int64_t number, const std::string& digest,
+                                                std::int64_t number, const ModelFilter& filter,
                                                 std::int64_t before, int limit);
 
 }  // namespace fieldloop::build

@@ -50,7 +50,7 @@ absl::StatusOr<Model> SelectModel(soci::session& session, const std::string& pro
     return NoModel(project, what);
   }
   FIELDLOOP_ASSIGN_OR_RETURN(std::vector<Model> models,
-                             SelectModels(session, project, number, "", 0, 1));
+                             SelectModels(session, project, number, {}, 0, 1));
   if (models.empty()) {
     return NoModel(project, what);
   }
@@ -111,12 +111,12 @@ absl::StatusOr<Model> SqlModelStore::FindByInputs(absl::string_view project,
 }
 
 absl::StatusOr<std::vector<Model>> SqlModelStore::List(absl::string_view project,
-                                                       absl::string_view digest,
+                                                       const ModelFilter& filter,
                                                        std::int64_t before, int limit) {
   std::vector<Model> models;
   const absl::Status done = database_.Read([&](soci::session& session) -> absl::Status {
     FIELDLOOP_ASSIGN_OR_RETURN(
-        models, SelectModels(session, std::string(project), 0, std::string(digest), before, limit));
+        models, SelectModels(session, std::string(project), 0, filter, before, limit));
     return absl::OkStatus();
   });
   FIELDLOOP_RETURN_IF_ERROR(done);

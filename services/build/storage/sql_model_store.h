@@ -22,7 +22,7 @@ class SqlModelStore final : public ModelStore {
   absl::StatusOr<Model> Get(absl::string_view project, std::int64_t number) override;
   absl::StatusOr<Model> GetByAlias(absl::string_view project, absl::string_view alias) override;
   absl::StatusOr<Model> FindByInputs(absl::string_view project, const ModelInputs& inputs) override;
-  absl::StatusOr<std::vector<Model>> List(absl::string_view project, absl::string_view digest,
+  absl::StatusOr<std::vector<Model>> List(absl::string_view project, const ModelFilter& filter,
                                           std::int64_t before, int limit) override;
   absl::StatusOr<AliasChange> PutAlias(const AliasChange& change) override;
   absl::StatusOr<std::vector<AliasChange>> ListAliasChanges(absl::string_view project,

@@ -3,6 +3,7 @@
 
 #include "services/build/transport/build_handler.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -13,7 +14,10 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "services/build/domain/names.h"
+#include "services/build/transport/model_export.h"
 #include "services/build/transport/proto_conversion.h"
+#include "services/build/transport/recipe_differences.h"
 #include "services/build/transport/utf8.h"
 #include "services/common/grpc/call_access.h"
 #include "services/common/grpc/grpc_status.h"
@@ -22,6 +26,7 @@
 namespace fieldloop::build {
 namespace {
 
+constexpr std::size_t kPieceBytes = std::size_t{256} << 10;
 constexpr absl::Duration kWatchFallback = absl::Seconds(1);
 
 absl::Status StreamClosed() { return absl::CancelledError("the client closed the stream"); }
@@ -230,13 +235,89 @@ grpc::Status BuildHandler::ListModels(grpc::ServerContext* context,
   return ToGrpcStatus([&]() -> absl::Status {
     FIELDLOOP_RETURN_IF_ERROR(
         CheckCall(parts_.access, *context, request->parent(), Role::kViewer).status());
-    FIELDLOOP_ASSIGN_OR_RETURN(Page<Model> page,
-                               parts_.models.List(request->parent(), request->digest(),
-                                                  request->page_size(), request->page_token()));
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        Page<Model> page,
+        parts_.models.List(request->parent(),
+                           {.digest = request->digest(),
+                            .dataset_versions = {request->dataset_versions().begin(),
+                                                 request->dataset_versions().end()}},
+                           request->page_size(), request->page_token()));
     for (const Model& model : page.items) {
       FIELDLOOP_ASSIGN_OR_RETURN(*response->add_models(), ToProto(model));
     }
     response->set_next_page_token(std::move(page.next_page_token));
+    return absl::OkStatus();
+  }());
+}
+
+absl::StatusOr<std::vector<std::string>> BuildHandler::DifferencesOf(const Model& first,
+                                                                     const Model& second) {
+  if (first.impulse.empty() || second.impulse.empty()) {
+    return std::vector<std::string>();
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(const Impulse of_first, parts_.impulses.Get(first.impulse));
+  FIELDLOOP_ASSIGN_OR_RETURN(const Impulse of_second, parts_.impulses.Get(second.impulse));
+  return RecipeDifferences(ToProto(of_first.recipe), ToProto(of_second.recipe));
+}
+
+grpc::Status BuildHandler::CompareModels(grpc::ServerContext* context,
+                                         const v1::CompareModelsRequest* request,
+                                         v1::CompareModelsResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->first(), Role::kViewer).status());
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        const ModelComparison comparison,
+        parts_.comparer.Compare(
+            {.first = request->first(),
+             .second = request->second(),
+             .dataset_version = request->dataset_version(),
+             .slice_keys = {request->slice_keys().begin(), request->slice_keys().end()}},
+            [context] { return context->IsCancelled(); }));
+    *response->mutable_comparison() = ToProto(comparison);
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<std::string> differences,
+                               DifferencesOf(comparison.first, comparison.second));
+    response->mutable_comparison()->mutable_recipe_differences()->Assign(differences.begin(),
+                                                                         differences.end());
+    return absl::OkStatus();
+  }());
+}
+
+grpc::Status BuildHandler::GetModelLineage(grpc::ServerContext* context,
+                                           const v1::GetModelLineageRequest* request,
+                                           v1::GetModelLineageResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->name(), Role::kViewer).status());
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<Model> line, parts_.models.Line(request->name()));
+    for (const Model& model : line) {
+      *response->mutable_lineage()->add_steps() = ToLineageStep(model);
+    }
+    return absl::OkStatus();
+  }());
+}
+
+grpc::Status BuildHandler::ExportModel(grpc::ServerContext* context,
+                                       const v1::ExportModelRequest* request,
+                                       grpc::ServerWriter<v1::ExportModelResponse>* writer) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->name(), Role::kViewer).status());
+    FIELDLOOP_ASSIGN_OR_RETURN(const Model model, parts_.models.Get(request->name()));
+    std::string file;
+    // By its number: an alias may move meanwhile.
+    const absl::Status read = parts_.models.Download(ModelName(model.project, model.number),
+                                                     [&file](absl::string_view piece) {
+                                                       file.append(piece.data(), piece.size());
+                                                       return absl::OkStatus();
+                                                     });
+    FIELDLOOP_RETURN_IF_ERROR(read);
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string archive,
+                               ExportArchive(model, file, request->format()));
+    const auto send = PieceSink(*writer);
+    for (std::size_t at = 0; at < archive.size(); at += kPieceBytes) {
+      FIELDLOOP_RETURN_IF_ERROR(send(absl::string_view(archive).substr(at, kPieceBytes)));
+    }
     return absl::OkStatus();
   }());
 }

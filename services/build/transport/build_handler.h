@@ -6,12 +6,14 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include <fieldloop/build/v1/build_service.grpc.pb.h>
 #include <grpcpp/grpcpp.h>
 
 #include "services/build/domain/build_queue.h"
 #include "services/build/domain/impulse_catalog.h"
+#include "services/build/domain/model_comparison.h"
 #include "services/build/domain/model_registry.h"
 #include "services/build/domain/release_desk.h"
 #include "services/build/domain/trust.h"
@@ -29,6 +31,7 @@ class BuildHandler final : public v1::BuildService::Service {
     ImpulseCatalog& impulses;
     BuildQueue& builds;
     ModelRegistry& models;
+    ModelComparer& comparer;
     ReleaseDesk& releases;
     const RootChain& roots;
     const ChangeSignal& changes;
@@ -60,6 +63,13 @@ class BuildHandler final : public v1::BuildService::Service {
                         v1::GetModelResponse* response) override;
   grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest* request,
                           v1::ListModelsResponse* response) override;
+  grpc::Status CompareModels(grpc::ServerContext* context, const v1::CompareModelsRequest* request,
+                             v1::CompareModelsResponse* response) override;
+  grpc::Status GetModelLineage(grpc::ServerContext* context,
+                               const v1::GetModelLineageRequest* request,
+                               v1::GetModelLineageResponse* response) override;
+  grpc::Status ExportModel(grpc::ServerContext* context, const v1::ExportModelRequest* request,
+                           grpc::ServerWriter<v1::ExportModelResponse>* writer) override;
   grpc::Status DownloadModel(grpc::ServerContext* context, const v1::DownloadModelRequest* request,
                              grpc::ServerWriter<v1::DownloadModelResponse>* writer) override;
   grpc::Status SetModelAlias(grpc::ServerContext* context, const v1::SetModelAliasRequest* request,
@@ -86,6 +96,8 @@ class BuildHandler final : public v1::BuildService::Service {
  private:
   absl::Status Watch(grpc::ServerContext& context, const std::string& name,
                      grpc::ServerWriter<v1::WatchBuildResponse>& writer);
+  // What the recipes of two models differ in; nothing for a model without an impulse version.
+  absl::StatusOr<std::vector<std::string>> DifferencesOf(const Model& first, const Model& second);
 
   const Parts parts_;
   const std::function<bool()> stopping_;

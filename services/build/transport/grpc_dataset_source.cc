@@ -127,11 +127,26 @@ absl::StatusOr<DatasetVersionInfo> GrpcDatasetSource::GetVersion(absl::string_vi
 
 absl::Status GrpcDatasetSource::Export(absl::string_view name, std::stop_token stop,
                                        absl::FunctionRef<absl::Status(const SourceSample&)> sink) {
+  ingestion::v1::ExportDatasetVersionRequest request;
+  request.set_name(std::string(name));
+  return Stream(request, std::move(stop), sink);
+}
+
+absl::Status GrpcDatasetSource::ExportTesting(
+    absl::string_view name, std::stop_token stop,
+    absl::FunctionRef<absl::Status(const SourceSample&)> sink) {
+  ingestion::v1::ExportDatasetVersionRequest request;
+  request.set_name(std::string(name));
+  request.set_split(ingestion::v1::SPLIT_TESTING);
+  return Stream(request, std::move(stop), sink);
+}
+
+absl::Status GrpcDatasetSource::Stream(const ingestion::v1::ExportDatasetVersionRequest& request,
+                                       std::stop_token stop,
+                                       absl::FunctionRef<absl::Status(const SourceSample&)> sink) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kExportDeadline);
   const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
-  ingestion::v1::ExportDatasetVersionRequest request;
-  request.set_name(std::string(name));
   const auto reader = stub_->ExportDatasetVersion(&context, request);
   SampleAssembler assembler(sink);
   ingestion::v1::ExportDatasetVersionResponse message;

@@ -23,8 +23,14 @@ class GrpcDatasetSource final : public DatasetSource {
   absl::StatusOr<DatasetVersionInfo> GetVersion(absl::string_view name) override;
   absl::Status Export(absl::string_view name, std::stop_token stop,
                       absl::FunctionRef<absl::Status(const SourceSample&)> sink) override;
+  absl::Status ExportTesting(absl::string_view name, std::stop_token stop,
+                             absl::FunctionRef<absl::Status(const SourceSample&)> sink) override;
 
  private:
+  absl::Status Stream(const ingestion::v1::ExportDatasetVersionRequest& request,
+                      std::stop_token stop,
+                      absl::FunctionRef<absl::Status(const SourceSample&)> sink);
+
   const std::unique_ptr<ingestion::v1::IngestionService::StubInterface> stub_;
 };
 

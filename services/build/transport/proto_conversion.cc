@@ -395,7 +395,9 @@ absl::StatusOr<v1::Model> ToProto(const Model& model) {
   proto.set_digest(model.digest);
   proto.set_size_bytes(model.size_bytes);
   proto.set_arena_bytes(model.arena_bytes);
-  proto.set_build(BuildName(model.project, model.build));
+  if (model.build != 0) {
+    proto.set_build(BuildName(model.project, model.build));
+  }
   proto.set_dataset_version(model.dataset_version);
   proto.set_impulse(model.impulse);
   if (model.parent_model != 0) {
@@ -423,6 +425,45 @@ absl::StatusOr<v1::Model> ToProto(const Model& model) {
   }
   *proto.mutable_create_time() = ToProto(model.create_time);
   return proto;
+}
+
+v1::ModelComparison ToProto(const ModelComparison& comparison) {
+  v1::ModelComparison proto;
+  proto.set_first(ModelName(comparison.first.project, comparison.first.number));
+  proto.set_second(ModelName(comparison.second.project, comparison.second.number));
+  proto.set_dataset_version(comparison.dataset_version);
+  for (const ComparisonRow& row : comparison.rows) {
+    v1::ModelComparison::Row& added = *proto.add_rows();
+    added.set_name(row.name);
+    added.set_slice(row.slice);
+    if (row.first.has_value()) {
+      added.set_first(*row.first);
+    }
+    if (row.second.has_value()) {
+      added.set_second(*row.second);
+    }
+  }
+  proto.set_both_right(comparison.both_right);
+  proto.set_only_first_right(comparison.only_first_right);
+  proto.set_only_second_right(comparison.only_second_right);
+  proto.set_neither_right(comparison.neither_right);
+  proto.set_partial(comparison.partial);
+  return proto;
+}
+
+v1::ModelLineage::Step ToLineageStep(const Model& model) {
+  v1::ModelLineage::Step step;
+  step.set_model(ModelName(model.project, model.number));
+  step.set_digest(model.digest);
+  if (model.build != 0) {
+    step.set_build(BuildName(model.project, model.build));
+  }
+  step.set_dataset_version(model.dataset_version);
+  step.set_dataset_digest(model.inputs.dataset_digest);
+  step.set_impulse(model.impulse);
+  step.set_trainer(model.trainer);
+  step.set_seed(model.inputs.seed);
+  return step;
 }
 
 v1::AliasChange ToProto(const AliasChange& change) {

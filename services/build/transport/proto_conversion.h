@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "services/build/domain/build.h"
 #include "services/build/domain/model.h"
+#include "services/build/domain/model_comparison.h"
 #include "services/build/domain/recipe.h"
 #include "services/build/domain/release.h"
 #include "services/build/domain/trust.h"
@@ -29,6 +30,9 @@ v1::Impulse ToProto(const Impulse& impulse);
 v1::Build ToProto(const Build& build);
 // INTERNAL if the stored metadata or manifest does not parse.
 absl::StatusOr<v1::Model> ToProto(const Model& model);
+// Without the differences of the recipes.
+v1::ModelComparison ToProto(const ModelComparison& comparison);
+v1::ModelLineage::Step ToLineageStep(const Model& model);
 v1::AliasChange ToProto(const AliasChange& change);
 absl::StatusOr<v1::Release> ToProto(const Release& release);
 agent::v1::SignedDocument ToProto(const std::string& payload,

@@ -247,11 +247,13 @@ TEST_F(ReleaseDeskTest, AliasesAreChecked) {
 }
 
 TEST_F(ReleaseDeskTest, ModelsAreFoundByDigest) {
-  const auto page = registry_.List("projects/motor", ToHex(Sha256Of("one")), /*page_size=*/0, "");
+  const auto page =
+      registry_.List("projects/motor", {.digest = ToHex(Sha256Of("one")), .dataset_versions = {}},
+                     /*page_size=*/0, "");
   ASSERT_THAT(page, IsOk());
   ASSERT_EQ(page->items.size(), 1U);
   EXPECT_EQ(page->items[0].number, 1);
-  EXPECT_THAT(registry_.List("projects/motor", "ONE", 0, ""),
+  EXPECT_THAT(registry_.List("projects/motor", {.digest = "ONE", .dataset_versions = {}}, 0, ""),
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -50,6 +51,13 @@ class FakeDatasets final : public DatasetSource {
       FIELDLOOP_RETURN_IF_ERROR(sink(sample));
     }
     return absl::OkStatus();
+  }
+
+  absl::Status ExportTesting(absl::string_view name, std::stop_token stop,
+                             absl::FunctionRef<absl::Status(const SourceSample&)> sink) override {
+    return Export(name, std::move(stop), [&](const SourceSample& sample) {
+      return sample.testing ? sink(sample) : absl::OkStatus();
+    });
   }
 
   std::vector<SourceSample> samples;

@@ -22,6 +22,7 @@
 #include "services/common/blob/blob_store.h"
 #include "services/common/grpc/grpc_status.h"
 #include "services/common/status/error_reason.h"
+#include "services/common/zip/zip_archive.h"
 #include "tests/services/build/support/fakes.h"
 #include "tests/services/build/support/small_model.h"
 #include "tests/services/build/support/test_database.h"
@@ -153,12 +154,18 @@ class BuildHandlerTest : public ::testing::Test {
                       .observer = observer_,
                       .clock = clock_}};
   ModelRegistry models_{database_.models(), *blobs_, clock_};
+  ModelComparer comparer_{{.models = models_,
+                           .judge = judge_,
+                           .datasets = datasets_,
+                           .blobs = *blobs_,
+                           .clock = clock_}};
   ReleaseDesk releases_{
       database_.releases(), database_.models(), roots_, keys_, EncodeManifest, clock_};
   BuildHandler handler_{{.access = access_,
                          .impulses = impulses_,
                          .builds = builds_,
                          .models = models_,
+                         .comparer = comparer_,
                          .releases = releases_,
                          .roots = roots_,
                          .changes = changes_},
@@ -250,6 +257,112 @@ TEST_F(BuildHandlerTest, AnAudioImpulseComesBackAsItWasGiven) {
   v1::GetImpulseRequest get;
   get.set_name("projects/motor/impulses/words");
   EXPECT_EQ(Call(&Stub::GetImpulse, get)->impulse().recipe().DebugString(), recipe.DebugString());
+}
+
+TEST_F(BuildHandlerTest, TheLineageOfAModelGoesBackToTheFirstOfItsLine) {
+  MakeModel();
+  v1::CreateBuildRequest create;
+  create.set_parent("projects/motor");
+  create.mutable_build()->set_dataset_version(FakeDatasets::kVersion);
+  create.mutable_build()->set_impulse("projects/motor/impulses/gait");
+  create.mutable_build()->set_seed(7);
+  create.mutable_build()->set_parent_model("projects/motor/models/1");
+  ASSERT_THAT(Call(&Stub::CreateBuild, create), IsOk());
+  ASSERT_TRUE(*worker_.RunOne());
+
+  v1::GetModelLineageRequest request;
+  request.set_name("projects/motor/models/2");
+  const auto response = Call(&Stub::GetModelLineage, request);
+  ASSERT_THAT(response, IsOk());
+  ASSERT_EQ(response->lineage().steps_size(), 2);
+  const v1::ModelLineage::Step& step = response->lineage().steps(0);
+  EXPECT_EQ(step.model(), "projects/motor/models/2");
+  EXPECT_EQ(step.digest(), GetModel("projects/motor/models/2").digest());
+  EXPECT_EQ(step.build(), "projects/motor/builds/2");
+  EXPECT_EQ(step.dataset_version(), FakeDatasets::kVersion);
+  EXPECT_EQ(step.dataset_digest(), VersionDigest(datasets_.samples));
+  EXPECT_EQ(step.impulse(), "projects/motor/impulses/gait/versions/1");
+  EXPECT_THAT(step.trainer(), HasSubstr("fake sha256:ffff"));
+  EXPECT_EQ(step.seed(), 7U);
+  EXPECT_EQ(response->lineage().steps(1).model(), "projects/motor/models/1");
+  EXPECT_EQ(response->lineage().steps(1).seed(), 1U);
+
+  request.set_name("projects/motor/models/3");
+  EXPECT_THAT(Call(&Stub::GetModelLineage, request), StatusIs(absl::StatusCode::kNotFound));
+
+  v1::ListModelsRequest list;
+  list.set_parent("projects/motor");
+  list.add_dataset_versions(FakeDatasets::kVersion);
+  EXPECT_EQ(Call(&Stub::ListModels, list)->models_size(), 2);
+  list.add_dataset_versions("projects/other/datasets/gait/versions/1");
+  EXPECT_THAT(Call(&Stub::ListModels, list), StatusIs(absl::StatusCode::kInvalidArgument));
+  list.set_dataset_versions(1, "gait");
+  EXPECT_THAT(Call(&Stub::ListModels, list), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(BuildHandlerTest, TwoModelsAreComparedWithTheirRecipes) {
+  MakeModel();
+  v1::CreateImpulseRequest impulse;
+  impulse.set_parent("projects/motor");
+  impulse.set_impulse_id("gait");
+  *impulse.mutable_recipe() = ToProto(SmallRecipe());
+  impulse.mutable_recipe()->mutable_learning()->set_epochs(7);
+  ASSERT_THAT(Call(&Stub::CreateImpulse, impulse), IsOk());
+  ASSERT_THAT(CreateBuild(), IsOk());
+  ASSERT_TRUE(*worker_.RunOne());
+
+  v1::CompareModelsRequest request;
+  request.set_first("projects/motor/models/1");
+  request.set_second("projects/motor/models/2");
+  request.set_dataset_version(FakeDatasets::kVersion);
+  const auto response = Call(&Stub::CompareModels, request);
+  ASSERT_THAT(response, IsOk());
+  const v1::ModelComparison& comparison = response->comparison();
+  EXPECT_EQ(comparison.first(), "projects/motor/models/1");
+  EXPECT_EQ(comparison.second(), "projects/motor/models/2");
+  EXPECT_EQ(comparison.both_right() + comparison.neither_right(), 2);
+  EXPECT_EQ(comparison.rows(0).name(), "size_bytes");
+  EXPECT_EQ(comparison.rows(0).first(), comparison.rows(0).second());
+  EXPECT_THAT(comparison.recipe_differences(), ElementsAre("learning.epochs: 60 -> 7"));
+}
+
+TEST_F(BuildHandlerTest, AModelIsExportedAsAnArchiveThatIsTheSameEveryTime) {
+  MakeModel();
+  const auto fetch = [&](v1::ExportModelRequest::Format format) -> absl::StatusOr<std::string> {
+    v1::ExportModelRequest request;
+    request.set_name("projects/motor/models/1");
+    request.set_format(format);
+    grpc::ClientContext context;
+    const auto reader = stub_->ExportModel(&context, request);
+    v1::ExportModelResponse piece;
+    std::string archive;
+    while (reader->Read(&piece)) {
+      archive += piece.data();
+    }
+    if (const grpc::Status status = reader->Finish(); !status.ok()) {
+      return FromGrpcStatus(status);
+    }
+    return archive;
+  };
+  for (const auto format : {v1::ExportModelRequest::FORMAT_C_ARRAY,
+                            v1::ExportModelRequest::FORMAT_DEPLOYMENT_METADATA}) {
+    const auto archive = fetch(format);
+    ASSERT_THAT(archive, IsOk());
+    EXPECT_EQ(UnpackZip(*archive)->size(), 2U);
+    EXPECT_EQ(*fetch(format), *archive);
+  }
+  EXPECT_THAT(fetch(v1::ExportModelRequest::FORMAT_UNSPECIFIED),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(BuildHandlerTest, AModelCarriesTheFiguresOfTheService) {
+  MakeModel();
+  const v1::Model model = GetModel("projects/motor/models/1");
+  ASSERT_GT(model.metrics_size(), 2);
+  EXPECT_EQ(model.metrics(0).name(), "accuracy");
+  EXPECT_GT(model.cortex_m4_instructions(), 100);
+  EXPECT_EQ(model.seed(), 1U);
+  EXPECT_EQ(model.import_author(), "");
 }
 
 TEST_F(BuildHandlerTest, ABadRecipeIsRefusedByItsField) {

@@ -38,8 +38,9 @@ class FakeIngestion final : public ingestion::v1::IngestionService::Service {
   }
 
   grpc::Status ExportDatasetVersion(grpc::ServerContext* context,
-                                    const ingestion::v1::ExportDatasetVersionRequest* /*request*/,
+                                    const ingestion::v1::ExportDatasetVersionRequest* request,
                                     grpc::ServerWriter<Message>* writer) override {
+    asked = *request;
     for (const Message& message : messages) {
       writer->Write(message);
     }
@@ -49,6 +50,7 @@ class FakeIngestion final : public ingestion::v1::IngestionService::Service {
     return end;
   }
 
+  ingestion::v1::ExportDatasetVersionRequest asked;
   std::vector<Message> messages;
   grpc::Status end;
   bool endless = false;
@@ -99,6 +101,22 @@ class GrpcDatasetSourceTest : public ::testing::Test {
   std::stop_source stop_;
   std::vector<SourceSample> samples_;
 };
+
+TEST_F(GrpcDatasetSourceTest, TheTestingSideIsAskedForByItself) {
+  ingestion_.messages[0].set_data(Floats({1, 2, 3, 4}));
+  ASSERT_THAT(Export(), IsOk());
+  EXPECT_EQ(ingestion_.asked.split(), ingestion::v1::SPLIT_UNSPECIFIED);
+  int samples = 0;
+  ASSERT_THAT(source_->ExportTesting("projects/motor/datasets/d/versions/1", stop_.get_token(),
+                                     [&](const SourceSample& /*sample*/) {
+                                       ++samples;
+                                       return absl::OkStatus();
+                                     }),
+              IsOk());
+  EXPECT_EQ(samples, 1);
+  EXPECT_EQ(ingestion_.asked.name(), "projects/motor/datasets/d/versions/1");
+  EXPECT_EQ(ingestion_.asked.split(), ingestion::v1::SPLIT_TESTING);
+}
 
 TEST_F(GrpcDatasetSourceTest, SamplesArePutTogetherFromPieces) {
   const std::string data = Floats({1, 2, 3, 4});

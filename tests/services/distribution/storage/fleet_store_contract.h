@@ -73,7 +73,8 @@ TEST_P(FleetStoreContract, StatesAreListedByTheModelThatRuns) {
   }
   const auto names = [&](const std::string& after, int limit) {
     std::vector<std::string> found;
-    for (const DeviceState& state : *store_->ListStates("projects/a", "aa", after, limit)) {
+    const std::vector<DeviceState> states = *store_->ListStates("projects/a", "aa", after, limit);
+    for (const DeviceState& state : states) {
       found.push_back(state.device);
     }
     return found;
