@@ -94,6 +94,7 @@ int main(int argc, char** argv) try {
   fieldloop::cli::AddImpulses(program);
   fieldloop::cli::AddBuilds(program);
   fieldloop::cli::AddModels(program);
+  fieldloop::cli::AddLineage(program);
   fieldloop::cli::AddReleases(program);
   fieldloop::cli::AddTrust(program);
   fieldloop::cli::AddEvaluations(program);

@@ -49,6 +49,18 @@ absl::StatusOr<absl::Duration> DurationOf(const std::string& flag, const std::st
   return duration;
 }
 
+absl::StatusOr<absl::Time> TimeOf(const std::string& flag, const std::string& text) {
+  absl::Time time;
+  std::string ignored;
+  for (const char* format : {absl::RFC3339_full, "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"}) {
+    if (absl::ParseTime(format, text, &time, &ignored)) {
+      return time;
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      flag, ": got \"", text, "\", want a time such as 2026-01-31T12:00:00Z or 2026-01-31"));
+}
+
 google::protobuf::Timestamp FromNow(absl::Duration duration) {
   return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(
       absl::ToUnixMicros(absl::Now() + duration));

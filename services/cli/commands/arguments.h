@@ -31,6 +31,10 @@ void Assign(Map& map, const std::map<std::string, std::string>& pairs) {
 // "90s", "24h", "30d". INVALID_ARGUMENT naming the flag.
 absl::StatusOr<absl::Duration> DurationOf(const std::string& flag, const std::string& text);
 
+// "2026-01-31T12:00:00Z" (or with another offset), "2026-01-31 12:00:00" as the tables print it, in
+// UTC, or "2026-01-31", midnight. INVALID_ARGUMENT naming the flag.
+absl::StatusOr<absl::Time> TimeOf(const std::string& flag, const std::string& text);
+
 // Now plus `duration`, for expiry times.
 google::protobuf::Timestamp FromNow(absl::Duration duration);
 

@@ -239,7 +239,17 @@ absl::Status GetModel(Client& client, const std::string& id) {
       {"build", model.build()},
       {"dataset", model.dataset_version()},
       {"impulse", model.impulse()},
-      {"created", TimeText(model.create_time())}};
+      {"parent", model.parent_model()},
+      {"trainer", model.trainer()},
+      {"seed", absl::StrCat(model.seed())},
+      {"imported by", model.import_author()},
+      {"created", TimeText(model.create_time())},
+      {"Cortex-M4", absl::StrFormat("%d instructions", model.cortex_m4_instructions())},
+      {"this host",
+       absl::StrFormat("%.1f us", static_cast<double>(model.host_inference_nanos()) / 1000)}};
+  for (const bv::Metric& metric : model.metrics()) {
+    pairs.emplace_back(metric.name(), NumberText(metric.value()));
+  }
   for (const bv::Metric& metric : model.trainer_metrics()) {
     pairs.emplace_back("trainer says " + metric.name(), NumberText(metric.value()));
   }
@@ -297,28 +307,6 @@ absl::Status SetAlias(Client& client, const std::string& alias, const std::strin
   FIELDLOOP_ASSIGN_OR_RETURN(const bv::SetModelAliasResponse response,
                              CallUnary(*stub, &Stub::SetModelAlias, request));
   PrintRecord(client, response.change(), {{alias, response.change().model()}});
-  return absl::OkStatus();
-}
-
-absl::Status ListAlias(Client& client, const std::string& alias) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
-  bv::ListAliasChangesRequest request;
-  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
-  request.set_alias(alias);
-  Table table({"TIME", "MODEL", "AUTHOR", "REASON"});
-  FIELDLOOP_RETURN_IF_ERROR(
-      ForEachPage(*stub, &Stub::ListAliasChanges, request, [&](const auto& page) {
-        for (const bv::AliasChange& change : page.changes()) {
-          if (client.json()) {
-            PrintJson(change);
-          }
-          table.Row(
-              {TimeText(change.create_time()), change.model(), change.author(), change.reason()});
-        }
-      }));
-  if (!client.json()) {
-    table.Print("the alias was never set");
-  }
   return absl::OkStatus();
 }
 
@@ -469,9 +457,7 @@ void AddModels(Program& program) {
   set->add_option("alias", *alias)->required();
   set->add_option("model", *id)->required();
   set->add_option("--reason", *reason, "for the record")->required();
-  CLI::App* history = program.Verb(noun, "history", "Lists where an alias pointed",
-                                   [&client, alias] { return ListAlias(client, *alias); });
-  history->add_option("alias", *alias)->required();
+  AddRegistryVerbs(program, noun);
 }
 
 void AddReleases(Program& program) {

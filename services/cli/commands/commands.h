@@ -39,6 +39,9 @@ void AddDatasets(Program& program);
 void AddImpulses(Program& program);
 void AddBuilds(Program& program);
 void AddModels(Program& program);
+// compare, export and alias-history of the noun `models`.
+void AddRegistryVerbs(Program& program, CLI::App* models);
+void AddLineage(Program& program);
 void AddReleases(Program& program);
 void AddEvaluations(Program& program);
 void AddPolicies(Program& program);

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+# Copyright the Fieldloop authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The registry over the command line: two models of one line, a device that runs the newer one; from the
+device to the samples and back, comparison, the history of an alias, and exports."""
+
+import argparse
+import json
+import math
+import pathlib
+import random
+import sys
+import tempfile
+import time
+import unittest
+import zipfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "demo"))
+
+from installation import Agent, DemoError, Installation  # noqa: E402
+
+BINARIES = None
+PROJECT = "motion"
+RATE_HZ = 50
+RECIPE = {
+    "window": {"length": 25, "stride": 25, "frequency_hz": RATE_HZ, "axes": ["x_acc", "y_acc", "z_acc"]},
+    "blocks": [{"flatten": {}}],
+    "learning": {"dense_units": [8], "epochs": 20, "learning_rate": 0.02},
+}
+
+
+def write_recording(path, label, seed, seconds=8):
+    """Something that swings (WALK) or is still (SIT), as a CSV file."""
+    rng = random.Random(seed)
+    lines = ["timestamp,x_acc,y_acc,z_acc"]
+    for i in range(seconds * RATE_HZ):
+        swing = 4 * math.sin(2 * math.pi * 2 * i / RATE_HZ) if label == "WALK" else 0
+        values = (swing + rng.gauss(0, 0.3), rng.gauss(0, 0.3), 9.8 + rng.gauss(0, 0.3))
+        lines.append(",".join([str(i * 1000 // RATE_HZ), *(f"{v:.4f}" for v in values)]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+class RegistryTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="fieldloop-registry-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.work = pathlib.Path(folder.name)
+        cls.up = Installation(BINARIES, cls.work / "home", PROJECT)
+        cls.addClassCleanup(cls.up.stop)
+        client = cls.up.start()
+        try:
+            cls.prepare(client)
+        except DemoError:
+            for name, lines in cls.up.last_log_lines(20):
+                print(f"-- {name}", *lines, sep="\n")
+            raise
+
+    @classmethod
+    def prepare(cls, client):
+        run, one = cls.up.run, cls.up.one
+        run("projects", "create", PROJECT)
+        run("fleet", "set", "--check-in", 1, "--trial-windows", 5, "--trial-timeout", 60)
+        cls.samples = {}
+        cls.upload("first", 6)
+        run("datasets", "create", "all")
+        run("datasets", "fix", "all")
+        cls.build("all/versions/1")
+        run("models", "alias", "champion", 1, "--reason", "first model")
+        cls.upload("second", 2)
+        run("datasets", "fix", "all")
+        RECIPE["learning"]["epochs"] = 25
+        cls.build("all/versions/2", "--parent", 1)
+        run("models", "alias", "champion", 2, "--reason", "more recordings")
+
+        release = one("releases", "create", 2)
+        cls.device = Agent("phone-1", "nobody", False, cls.work / "phone-1")
+        replay = cls.device.folder / "replay"
+        replay.mkdir(parents=True)
+        write_recording(replay / "walk.csv", "WALK", 99)
+        run("tokens", "create", "--device", "phone-1", "--out", cls.device.token_path)
+        cls.device.start(BINARIES, client, cls.up.home, PROJECT, 10, 1, "replay")
+        cls.addClassCleanup(cls.device.stop)
+        deadline = time.monotonic() + 60
+        while not run("devices", "list"):
+            if time.monotonic() > deadline:
+                raise DemoError(f"the device does not enrol; see {cls.device.log_path}")
+        run("rollouts", "create", release["name"], "--stages", "100", "--watch")
+
+    @classmethod
+    def upload(cls, name, count):
+        for i in range(count):
+            for label in ("WALK", "SIT"):
+                path = cls.work / f"{name}.{label}.{i}.csv"
+                write_recording(path, label, f"{name}/{label}/{i}")
+                sample = cls.up.one(
+                    *("samples", "upload", path, "--label", label),
+                    *("--split", "testing" if i % 3 == 0 else "training"),
+                    *("--metadata", f"person=p{i % 2}"),
+                )
+                cls.samples[path.stem] = sample["sample"]["name"]
+
+    @classmethod
+    def build(cls, dataset, *more):
+        recipe = cls.work / "recipe.json"
+        recipe.write_text(json.dumps(RECIPE), encoding="utf-8")
+        cls.up.run("impulses", "create", "motion", "--recipe", recipe)
+        cls.up.run("builds", "create", "--dataset", dataset, "--impulse", "motion", *more, "--watch")
+
+    def lines(self, *arguments):
+        """The command's messages by what they are: {"steps": [...], "device": [...], ...}."""
+        found = {}
+        for message in self.up.run(*arguments):
+            for key in ("steps", "device", "split", "build", "sample_count"):
+                if key in message:
+                    found.setdefault(key, []).append(message)
+                    break
+        return found
+
+    def test_a_device_leads_to_the_samples_behind_its_model(self):
+        found = self.lines("lineage", "device", "phone-1", "--samples")
+        device = found["device"][0]
+        self.assertEqual(device["device"], f"projects/{PROJECT}/devices/phone-1")
+        steps = found["steps"][0]["steps"]
+        self.assertEqual([s["model"].rsplit("/", 1)[1] for s in steps], ["2", "1"])
+        self.assertEqual(steps[0]["digest"], device["model_digest"])
+        self.assertEqual([s["build"].rsplit("/", 1)[1] for s in steps], ["2", "1"])
+        self.assertEqual(
+            [s["dataset_version"] for s in steps],
+            [f"projects/{PROJECT}/datasets/all/versions/{n}" for n in (2, 1)],
+        )
+        self.assertTrue(all(s["trainer"].startswith("fieldloop-trainer sha256:") for s in steps))
+        samples = [message["name"] for message in found["split"]]
+        self.assertEqual(sorted(samples), sorted(self.samples.values()))
+
+    def test_a_model_shows_both_directions(self):
+        found = self.lines("lineage", "model", "1")
+        self.assertEqual(len(found["steps"][0]["steps"]), 1)
+        self.assertNotIn("device", found)
+        self.assertIn("device", self.lines("lineage", "model", "champion"))
+
+    def test_the_registry_keeps_figures_of_its_own(self):
+        model = self.up.one("models", "get", "champion")
+        metrics = {metric["name"]: metric.get("value", 0) for metric in model["metrics"]}
+        self.assertGreater(metrics["accuracy"], 0.8)
+        self.assertEqual(metrics["windows/WALK"], metrics["windows/SIT"])
+        self.assertGreater(int(model["cortex_m4_instructions"]), 1000)
+        self.assertGreater(int(model["host_inference_nanos"]), 0)
+        self.assertEqual(model["seed"], 1)
+
+    def test_two_models_are_compared_on_the_same_windows(self):
+        comparison = self.up.one(
+            "models", "compare", 1, 2, "--dataset", "all/versions/2", "--slice", "person"
+        )
+        rows = {(row["slice"], row["name"]): row for row in comparison["rows"]}
+        for slice_name in ("all", "person=p0", "person=p1", "source=upload"):
+            self.assertIn((slice_name, "recall/WALK"), rows)
+        windows = sum(
+            int(comparison.get(key, 0))
+            for key in ("both_right", "only_first_right", "only_second_right", "neither_right")
+        )
+        self.assertEqual(windows, sum(rows["all", f"windows/{c}"]["first"] for c in ("WALK", "SIT")))
+        self.assertEqual(comparison["recipe_differences"], ["learning.epochs: 20 -> 25"])
+        # The same windows, the same code: what the registry says of a model is what is found again.
+        model = self.up.one("models", "get", 2)
+        accuracy = next(m.get("value", 0) for m in model["metrics"] if m["name"] == "accuracy")
+        self.assertEqual(rows["all", "accuracy"]["second"], accuracy)
+
+    def test_which_version_was_champion_when(self):
+        changes = self.up.run("models", "alias-history", "champion")
+        self.assertEqual([c["model"].rsplit("/", 1)[1] for c in changes], ["2", "1"])
+        self.assertEqual([c["reason"] for c in changes], ["more recordings", "first model"])
+        self.assertTrue(all(c["author"] for c in changes))
+        then = self.up.run("models", "alias-history", "champion", "--at", changes[1]["create_time"])
+        self.assertEqual(then, changes[1:])
+        before = self.up.run("models", "alias-history", "champion", "--at", "2001-01-01")
+        self.assertEqual(before, [])
+
+    def test_a_model_is_exported(self):
+        archive = self.work / "model.zip"
+        self.up.run("models", "export", 2, "--format", "deployment", "--out", archive)
+        with zipfile.ZipFile(archive) as opened:
+            self.assertEqual(sorted(opened.namelist()), ["deployment-metadata.json", "model.tflite"])
+            metadata = json.loads(opened.read("deployment-metadata.json"))
+            self.assertEqual(metadata["classes"], ["SIT", "WALK"])
+            self.assertEqual(metadata["sensor"], "accelerometer")
+        folder = self.work / "array"
+        folder.mkdir()
+        self.up.run("models", "export", "champion", "--format", "c-array", "--out", folder)
+        self.assertEqual(
+            sorted(path.name for path in folder.iterdir()), ["fieldloop_model.c", "fieldloop_model.h"]
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", type=pathlib.Path, required=True)
+    options, rest = parser.parse_known_args()
+    BINARIES = options.bin
+    unittest.main(argv=[sys.argv[0], *rest])
