@@ -36,6 +36,7 @@ void AddSamples(Program& program);
 void AddSampleImport(Program& program, CLI::App* noun);  // To the noun "samples".
 void AddLabels(Program& program);
 void AddDatasets(Program& program);
+void AddSettings(Program& program);
 void AddImpulses(Program& program);
 void AddBuilds(Program& program);
 void AddModels(Program& program);

@@ -233,6 +233,10 @@ struct FilterFlags {
   std::vector<std::string> labels;
   std::vector<std::string> devices;
   std::vector<std::string> metadata;
+  std::vector<std::string> flags;
+  std::vector<std::string> without_flags;
+  std::string newer_than;
+  std::string older_than;
   std::string split;
   std::string source;
   bool labelled = false;
@@ -242,6 +246,10 @@ struct FilterFlags {
     verb->add_option("--label", labels, "has one of these labels; repeatable");
     verb->add_option("--device", devices, "from these devices; repeatable");
     verb->add_option("--metadata", metadata, "key=value; repeatable");
+    verb->add_option("--flag", flags, "has one of these quality flags; repeatable");
+    verb->add_option("--without-flag", without_flags, "has none of these flags; repeatable");
+    verb->add_option("--newer-than", newer_than, "stored in this time, such as 24h or 30d");
+    verb->add_option("--older-than", older_than, "stored before this time");
     verb->add_option("--split", split)->check(CLI::IsMember({"training", "testing"}));
     verb->add_option("--source", source)->check(CLI::IsMember({"upload", "device"}));
     verb->add_flag("--labelled", labelled);
@@ -260,6 +268,18 @@ absl::StatusOr<iv::SampleFilter> FilterOf(const Client& client, const FilterFlag
   }
   FIELDLOOP_ASSIGN_OR_RETURN(const auto metadata, KeyValues("--metadata", flags.metadata));
   Assign(*filter.mutable_metadata(), metadata);
+  filter.mutable_flags()->Assign(flags.flags.begin(), flags.flags.end());
+  filter.mutable_without_flags()->Assign(flags.without_flags.begin(), flags.without_flags.end());
+  if (!flags.newer_than.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(const absl::Duration age,
+                               DurationOf("--newer-than", flags.newer_than));
+    *filter.mutable_created_after() = FromNow(-age);
+  }
+  if (!flags.older_than.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(const absl::Duration age,
+                               DurationOf("--older-than", flags.older_than));
+    *filter.mutable_created_before() = FromNow(-age);
+  }
   FIELDLOOP_ASSIGN_OR_RETURN(const iv::Split split, SplitOf(flags.split));
   filter.set_split(split);
   filter.set_source(flags.source == "upload"   ? iv::SAMPLE_SOURCE_UPLOAD
@@ -338,10 +358,12 @@ absl::Status GetSample(Client& client, const std::string& id) {
                {"digest", sample.digest()},
                {"size", SizeText(sample.size_bytes())},
                {"axes", absl::StrJoin(sample.axes(), " ")},
+               {"units", absl::StrJoin(sample.units(), " ")},
                {"readings", absl::StrCat(sample.readings(), " at ",
                                          NumberText(sample.frequency_hz(), 2), " Hz")},
                {"resampling", sample.resampling()},
                {"split", StateText(iv::Split_Name(sample.split()), "SPLIT_")},
+               {"split by", sample.split_group()},
                {"labels", LabelsText(sample)},
                {"device", sample.device().device()},
                {"chosen", sample.device().reason()},

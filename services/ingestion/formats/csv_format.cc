@@ -215,7 +215,7 @@ class Rows {
       return absl::InvalidArgumentError(absl::StrCat(
           Line(number), ": got a second row, want one row, or a column \"timestamp\""));
     }
-    lines_.push_back(number);
+    lines_.push_back(static_cast<std::uint32_t>(number));
     Fields fields(line, separator_);
     absl::string_view field;
     std::size_t axis = 0;
@@ -311,7 +311,7 @@ class Rows {
 
   const Header& header_;
   const char separator_;
-  std::vector<std::size_t> lines_;  // Of each row.
+  std::vector<std::uint32_t> lines_;  // Of each row.
   std::vector<double> times_ms_;
   std::vector<float> values_;
   std::vector<LabelRange> labels_;  // By row.

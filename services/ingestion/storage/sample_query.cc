@@ -44,13 +44,9 @@ std::string SampleQuery::Number(std::int64_t value) {
 
 std::string SampleQuery::HasFlag(absl::string_view flag) {
   // Lists are joined by line feeds. Unlike LIKE, REPLACE minds the case in every database.
-  const std::string line = absl::StrCat("\n", flag, "\n");
-  const std::string feed = Text("\n");
-  const std::string list =
-      absl::StrCat("(CAST(", feed, " AS TEXT) || s.flags || CAST(", Text("\n"), " AS TEXT))");
-  const std::string same =
-      absl::StrCat("(CAST(", Text("\n"), " AS TEXT) || s.flags || CAST(", Text("\n"), " AS TEXT))");
-  return absl::StrCat("REPLACE(", list, ", ", Text(line), ", '') <> ", same);
+  constexpr char kList[] = "('\n' || s.flags || '\n')";
+  return absl::StrCat("REPLACE(", kList, ", ", Text(absl::StrCat("\n", flag, "\n")), ", '') <> ",
+                      kList);
 }
 
 void SampleQuery::Where(const SampleFilter& filter) {
