@@ -6,9 +6,11 @@
 //
 //   parity LIBRARY --generated COUNT     COUNT models of every kind
 //   parity LIBRARY MODEL.tflite...
+//   parity LIBRARY --time MODEL.tflite...  nanoseconds of one inference, ours and theirs
 //
 // A line per kind or file. Fails when a kind differs by more than is documented in LimitOf().
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +18,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -99,6 +102,8 @@ class Theirs {
 
   [[nodiscard]] bool ready() const { return ready_; }
 
+  bool Invoke() { return library_.invoke(interpreter_) == 0; }
+
   // Takes the int8 values that our network takes, and gives the ones that it gives; none on an
   // error.
   std::vector<int> Run(const fl_network_t& ours, const std::vector<int>& values) {
@@ -111,7 +116,7 @@ class Theirs {
     } else {
       std::copy(values.begin(), values.end(), static_cast<std::int8_t*>(library_.data(input)));
     }
-    if (library_.invoke(interpreter_) != 0) return {};
+    if (!Invoke()) return {};
     const void* output = library_.output(interpreter_, 0);
     std::vector<int> result;
     if (library_.type(output) == kFloat32) {
@@ -149,19 +154,32 @@ struct Count {
   }
 };
 
+// A model opened in our interpreter.
+class Ours {
+ public:
+  Ours(const std::string& name, const std::vector<std::uint8_t>& model) {
+    std::size_t size = 0;
+    fl_refusal_t refusal;
+    if (fl_network_check(model.data(), model.size(), &refusal) != FL_OK ||
+        fl_network_arena_size(model.data(), model.size(), &size) != FL_OK) {
+      Fail(name + ": our interpreter refuses it: " + refusal.reason);
+    }
+    arena_.resize(size / 8 + 1);
+    if (fl_network_open(&network, model.data(), model.size(), arena_.data(), size) != FL_OK) {
+      Fail(name + ": our interpreter does not open it");
+    }
+  }
+
+  fl_network_t network{};
+
+ private:
+  std::vector<std::uint64_t> arena_;
+};
+
 void Compare(const Library& library, const std::string& name,
              const std::vector<std::uint8_t>& model, int inputs, Count* count) {
-  std::size_t size = 0;
-  fl_refusal_t refusal;
-  if (fl_network_check(model.data(), model.size(), &refusal) != FL_OK ||
-      fl_network_arena_size(model.data(), model.size(), &size) != FL_OK) {
-    Fail(name + ": our interpreter refuses it: " + refusal.reason);
-  }
-  std::vector<std::uint64_t> arena(size / 8 + 1);
-  fl_network_t network;
-  if (fl_network_open(&network, model.data(), model.size(), arena.data(), size) != FL_OK) {
-    Fail(name + ": our interpreter does not open it");
-  }
+  Ours ours(name, model);
+  fl_network_t& network = ours.network;
   Theirs theirs(library, model);
   if (!theirs.ready()) Fail(name + ": TensorFlow Lite refuses it");
   FixedRandom random(model.size());
@@ -175,6 +193,30 @@ void Compare(const Library& library, const std::string& name,
     count->Add({network.output, network.output + network.output_size}, want);
   }
   ++count->models;
+}
+
+// The least of several rounds: what else runs on the machine only ever adds.
+template <typename Run>
+double Nanoseconds(Run run) {
+  constexpr int kRounds = 30;
+  constexpr int kRuns = 500;
+  double least = std::numeric_limits<double>::infinity();
+  for (int round = 0; round < kRounds; ++round) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < kRuns; ++i) run();
+    const std::chrono::duration<double, std::nano> taken = std::chrono::steady_clock::now() - start;
+    least = std::min(least, taken.count() / kRuns);
+  }
+  return least;
+}
+
+void Time(const Library& library, const std::string& name, const std::vector<std::uint8_t>& model) {
+  Ours ours(name, model);
+  Theirs theirs(library, model);
+  if (!theirs.ready()) Fail(name + ": TensorFlow Lite refuses it");
+  const double our_time = Nanoseconds([&] { fl_network_run(&ours.network); });
+  const double their_time = Nanoseconds([&] { theirs.Invoke(); });
+  std::printf("%s\t%.0f\t%.0f\n", name.c_str(), our_time, their_time);
 }
 
 // How much may differ; docs/benchmarks.md has the figures.
@@ -222,36 +264,45 @@ Limit LimitOf(const std::string& kind) {
   return found == limits.end() ? Limit{0, 0} : found->second;
 }
 
+bool CompareGenerated(const Library& library, int models) {
+  bool good = true;
+  ModelGenerator generator;
+  for (const std::string& kind : ModelGenerator::Kinds()) {
+    // The library ignores all but the first of these scales.
+    if (kind == "fully connected, scale per unit") continue;
+    Count count;
+    for (int seed = 1; seed <= models; ++seed) {
+      const GeneratedModel model = generator.Generate(kind, static_cast<std::uint64_t>(seed));
+      Compare(library, kind + " " + std::to_string(seed), model.bytes, kInputsOfGenerated, &count);
+    }
+    Print(kind, count);
+    good = Check(kind, count, LimitOf(kind)) && good;
+  }
+  return good;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) Fail("usage: parity LIBRARY (--generated COUNT | MODEL...)");
+  if (argc < 3) Fail("usage: parity LIBRARY (--generated COUNT | [--time] MODEL...)");
   const Library library(argv[1]);
-  std::printf("TensorFlow Lite %s\n", library.version());
-  std::printf("%-34s %7s %9s %9s %9s %7s %8s\n", "", "models", "outputs", "equal", "off by 1",
-              "larger", "largest");
-  bool good = true;
-  if (std::string(argv[2]) == "--generated") {
-    const int models = argc > 3 ? std::atoi(argv[3]) : 30;
-    ModelGenerator generator;
-    for (const std::string& kind : ModelGenerator::Kinds()) {
-      // The library ignores all but the first of these scales.
-      if (kind == "fully connected, scale per unit") continue;
-      Count count;
-      for (int seed = 1; seed <= models; ++seed) {
-        const GeneratedModel model = generator.Generate(kind, static_cast<std::uint64_t>(seed));
-        Compare(library, kind + " " + std::to_string(seed), model.bytes, kInputsOfGenerated,
-                &count);
-      }
-      Print(kind, count);
-      good = Check(kind, count, LimitOf(kind)) && good;
-    }
-    return good ? 0 : 1;
+  const std::string mode = argv[2];
+  const bool time = mode == "--time";
+  if (!time) {
+    std::printf("TensorFlow Lite %s\n", library.version());
+    std::printf("%-34s %7s %9s %9s %9s %7s %8s\n", "", "models", "outputs", "equal", "off by 1",
+                "larger", "largest");
   }
-  for (int i = 2; i < argc; ++i) {
+  if (mode == "--generated") return CompareGenerated(library, std::atoi(argv[argc - 1])) ? 0 : 1;
+  bool good = true;
+  for (int i = time ? 3 : 2; i < argc; ++i) {
     std::ifstream file(argv[i], std::ios::binary);
     const std::vector<std::uint8_t> model(std::istreambuf_iterator<char>(file), {});
     const std::string name = std::filesystem::path(argv[i]).filename().string();
+    if (time) {
+      Time(library, name, model);
+      continue;
+    }
     Count count;
     Compare(library, name, model, kInputsOfFile, &count);
     Print(name, count);

@@ -28,10 +28,20 @@ def recipes(pb):
     spectral = pb.DspBlock(spectral=pb.SpectralBlock(fft_length=32, average_frames=True))
     filtered = pb.DspBlock(spectral=pb.SpectralBlock(fft_length=16, filter=pb.Filter(
         kind=pb.Filter.KIND_LOW_PASS, cutoff_hz=20)))
+    mfcc = pb.DspBlock(mfcc=pb.MfccBlock(
+        frame_length=160, frame_stride=80, fft_length=256, filter_count=32, coefficient_count=13,
+        pre_emphasis=0.98, normalisation_frames=101))
+    mfe = pb.DspBlock(mfe=pb.MfeBlock(
+        frame_length=160, frame_stride=80, fft_length=256, filter_count=40, noise_floor_db=-52))
     return [
         ("motion", 50, 3, 50, [flatten, spectral], {"dense_units": [20, 10]}),
         ("filtered", 64, 2, 100, [filtered], {"dense_units": [16]}),
         ("raw-conv-1d", 64, 3, 50, [raw], {"network": "conv_1d"}),
+        ("mfcc-conv-2d", 2000, 1, 8000, [mfcc], {"network": "conv_2d"}),
+        ("mfe-pooled", 2000, 1, 8000, [mfe], {
+            "network": "conv_2d", "dense_units": [8],
+            "conv_blocks": [{"filters": 6, "kernel": 4, "stride": 2, "pool": 2},
+                            {"filters": 9, "kernel": 5}]}),
     ]
 
 
