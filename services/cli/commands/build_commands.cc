@@ -13,6 +13,7 @@
 #include <fieldloop/build/v1/build_service.grpc.pb.h>
 #include <google/protobuf/util/json_util.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -248,7 +249,8 @@ absl::Status GetModel(Client& client, const std::string& id) {
       {"this host",
        absl::StrFormat("%.1f us", static_cast<double>(model.host_inference_nanos()) / 1000)}};
   for (const bv::Metric& metric : model.metrics()) {
-    pairs.emplace_back(metric.name(), NumberText(metric.value()));
+    const bool count = absl::StartsWith(metric.name(), "windows/");
+    pairs.emplace_back(metric.name(), NumberText(metric.value(), count ? 0 : 3));
   }
   for (const bv::Metric& metric : model.trainer_metrics()) {
     pairs.emplace_back("trainer says " + metric.name(), NumberText(metric.value()));

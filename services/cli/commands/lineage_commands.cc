@@ -40,12 +40,23 @@ using IngestionStub = iv::IngestionService::Stub;
 
 // Names that one ListModels call takes.
 constexpr std::size_t kVersionsPerCall = 1000;
+constexpr char kDigestPrefix[] = "sha256:";
+// Digits of a digest in a table.
+constexpr std::size_t kShortDigest = 16;
 
 // The part of a resource name behind its project: "datasets/all/versions/3".
 std::string Within(const std::string& name) {
   const std::size_t project = name.find('/');
   const std::size_t rest = name.find('/', project + 1);
   return project == std::string::npos || rest == std::string::npos ? name : name.substr(rest + 1);
+}
+
+// "fieldloop-trainer sha256:adae66cad34605f4": the digest as short as the others of a table.
+std::string TrainerText(const std::string& trainer) {
+  const std::size_t digest = trainer.find(kDigestPrefix);
+  return digest == std::string::npos
+             ? trainer
+             : trainer.substr(0, digest + sizeof(kDigestPrefix) - 1 + kShortDigest);
 }
 
 absl::StatusOr<bv::ModelLineage> LineageOf(Client& client, const std::string& model) {
@@ -126,11 +137,11 @@ absl::Status PrintLine(Client& client, const std::string& model, bool with_sampl
         {"MODEL", "DIGEST", "BUILD", "DATASET VERSION", "SAMPLES", "IMPULSE", "SEED", "TRAINER"});
     for (const bv::ModelLineage::Step& step : lineage.steps()) {
       const auto version = versions.find(step.dataset_version());
-      table.Row({ShortName(step.model()), step.digest().substr(0, 16),
+      table.Row({ShortName(step.model()), step.digest().substr(0, kShortDigest),
                  step.build().empty() ? "imported" : ShortName(step.build()),
                  Within(step.dataset_version()),
                  version == versions.end() ? "-" : absl::StrCat(version->second.sample_count()),
-                 Within(step.impulse()), absl::StrCat(step.seed()), step.trainer()});
+                 Within(step.impulse()), absl::StrCat(step.seed()), TrainerText(step.trainer())});
     }
     std::cout << "\n";
     table.Print("");
@@ -167,8 +178,9 @@ absl::Status PrintDevices(Client& client, const std::vector<bv::Model>& models) 
       if (client.json()) {
         PrintJson(device);
       }
-      table.Row({ShortName(device.device()), absl::StrJoin(of, " or "), digest.substr(0, 16),
-                 device.confirmed() ? "yes" : "on trial", TimeText(device.last_seen_time())});
+      table.Row({ShortName(device.device()), absl::StrJoin(of, " or "),
+                 digest.substr(0, kShortDigest), device.confirmed() ? "yes" : "on trial",
+                 TimeText(device.last_seen_time())});
     }
   }
   if (!client.json()) {
@@ -272,7 +284,7 @@ absl::Status OfSample(Client& client, const std::string& id) {
     if (client.json()) {
       PrintJson(model);
     }
-    table.Row({absl::StrCat(number), model.digest().substr(0, 16),
+    table.Row({absl::StrCat(number), model.digest().substr(0, kShortDigest),
                absl::StrJoin(model.aliases(), " "), Within(model.dataset_version()),
                direct.count(model.dataset_version()) > 0
                    ? "made from it"

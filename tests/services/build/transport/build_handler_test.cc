@@ -594,6 +594,16 @@ TEST_F(BuildHandlerTest, EveryChangeNeedsAnOperatorAndEveryReadAViewer) {
   EXPECT_THAT(Call(&Stub::GetBuildLog, log), denied);
   EXPECT_THAT(Call(&Stub::GetModel, get_model), denied);
   EXPECT_THAT(Call(&Stub::ListModels, list_models), denied);
+  v1::GetModelLineageRequest lineage;
+  lineage.set_name("projects/motor/models/1");
+  EXPECT_THAT(Call(&Stub::GetModelLineage, lineage), denied);
+  v1::CompareModelsRequest compare;
+  compare.set_first("projects/motor/models/1");
+  EXPECT_THAT(Call(&Stub::CompareModels, compare), denied);
+  v1::ExportModelRequest export_model;
+  export_model.set_name("projects/motor/models/1");
+  grpc::ClientContext context;
+  EXPECT_THAT(FromGrpcStatus(stub_->ExportModel(&context, export_model)->Finish()), denied);
   EXPECT_THAT(Call(&Stub::GetRelease, get_release), denied);
   EXPECT_THAT(Call(&Stub::ListRoots, v1::ListRootsRequest()), denied);
 }

@@ -38,6 +38,18 @@ TEST(ArgumentsTest, DurationsHaveUnitsUpToDays) {
   }
 }
 
+TEST(ArgumentsTest, TimesAreTakenAsTheTablesAndTheJsonPrintThem) {
+  const absl::Time noon = absl::FromUnixSeconds(1'769'860'800);  // 2026-01-31 12:00:00 UTC.
+  EXPECT_EQ(*TimeOf("--at", "2026-01-31T12:00:00Z"), noon);
+  EXPECT_EQ(*TimeOf("--at", "2026-01-31T13:00:00+01:00"), noon);
+  EXPECT_EQ(*TimeOf("--at", "2026-01-31T12:00:00.25Z"), noon + absl::Milliseconds(250));
+  EXPECT_EQ(*TimeOf("--at", "2026-01-31 12:00:00"), noon);
+  EXPECT_EQ(*TimeOf("--at", "2026-01-31"), noon - absl::Hours(12));
+  for (const char* bad : {"", "yesterday", "31.1.2026", "2026-02-31"}) {
+    EXPECT_THAT(TimeOf("--at", bad), StatusIs(absl::StatusCode::kInvalidArgument)) << bad;
+  }
+}
+
 TEST(ArgumentsTest, AFileIsWrittenWholeWithItsMode) {
   const std::string path = ::testing::TempDir() + "fieldloop_arguments_secret";
   ASSERT_THAT(WriteFile(path, "secret\n", 0600), IsOk());
