@@ -14,6 +14,7 @@ import collections
 import csv
 import json
 import pathlib
+import resource
 import struct
 import subprocess
 import sys
@@ -27,6 +28,7 @@ import numpy
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SKIPPED = 77
 
+Run = collections.namedtuple("Run", "metrics model seconds cpu_seconds events")
 Split = collections.namedtuple("Split", "windows labels samples groups")
 
 
@@ -76,7 +78,7 @@ class Trainer:
         }
 
     def train(self, recipe, classes, train, test, seed, parent=None):
-        """Returns (metrics, model file, seconds, events)."""
+        """Trains and returns the Run."""
         self.runs += 1
         folder = pathlib.Path(self.folder) / f"run{self.runs}"
         (folder / "out").mkdir(parents=True)
@@ -96,12 +98,15 @@ class Trainer:
             info["parent_model"] = "parent.tflite"
         (folder / "train_input.json").write_text(json.dumps(info), encoding="utf-8")
         start = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         run = subprocess.run(
             [self.program, "--info-file", folder / "train_input.json", "--data-directory", folder,
              "--out-directory", folder / "out"],
             capture_output=True, text=True, check=False,
         )
         seconds = time.monotonic() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         if run.returncode != 0:
             raise SystemExit(f"fieldloop-trainer failed: {run.stderr.strip().splitlines()[-1]}")
         metrics = json.loads((folder / "out" / "metrics.json").read_text(encoding="utf-8"))
@@ -109,7 +114,7 @@ class Trainer:
         for file in folder.glob("windows_*.npy"):
             file.unlink()
         events = [json.loads(line) for line in run.stdout.splitlines()]
-        return metrics, model, seconds, events
+        return Run(metrics, model, seconds, cpu, events)
 
 
 # Spoken digits.
@@ -242,14 +247,21 @@ def spread(values):
 
 
 def report_quality(report, what, runs, measure, goal=None):
-    """Prints the mean over runs of (metrics, ...), and what int8 costs."""
-    int8 = [metrics["int8"][measure] for metrics, *_ in runs]
-    floats = [metrics["float"][measure] for metrics, *_ in runs]
+    """Prints the mean over runs, and what int8 costs."""
+    int8 = [run.metrics["int8"][measure] for run in runs]
+    floats = [run.metrics["float"][measure] for run in runs]
     report.line(f"{what}: {measure.replace('_', ' ')}, int8", spread(int8),
                 f">= {100 * goal:.0f} %" if goal else None,
                 goal is None or numpy.mean(int8) >= goal)
     loss = 100 * (numpy.mean(floats) - numpy.mean(int8))
     report.line(f"{what}: float - int8", f"{loss:.2f} points", "<= 1", loss <= 1)
+
+
+def report_time(report, what, runs, goal=None):
+    slowest = max(runs, key=lambda run: run.seconds)
+    report.line(f"{what}: whole training, slowest",
+                f"{slowest.seconds:.1f} s ({slowest.cpu_seconds:.1f} s of a core)",
+                f"< {goal} s" if goal else None, goal is None or slowest.seconds < goal)
 
 
 def bench_digits(trainer, data, seeds, report):
@@ -259,11 +271,10 @@ def bench_digits(trainer, data, seeds, report):
     test = digits_split(recordings, recordings[3] < 5)
     runs = [trainer.train(recipe, DIGITS, train, test, seed) for seed in range(1, seeds + 1)]
     report_quality(report, "fsdd, official split", runs, "accuracy", 0.97)
-    seconds = [run[2] for run in runs]
-    report.line("fsdd: whole training, slowest", f"{max(seconds):.1f} s", "< 60 s", max(seconds) < 60)
-    metrics, model = runs[0][0], runs[0][1]
+    report_time(report, "fsdd", runs, 60)
+    metrics = runs[0].metrics
     report.line("fsdd: model, arena, Cortex-M4 instructions",
-                f"{len(model)} B, {metrics['arena_bytes']} B, "
+                f"{len(runs[0].model)} B, {metrics['arena_bytes']} B, "
                 f"{metrics['cortex_m4_instructions'] / 1e6:.2f} M")
 
 
@@ -276,7 +287,7 @@ def bench_speakers(trainer, data, seeds, report):
         test = digits_split(recordings, recordings[2] == speaker)
         runs = [trainer.train(recipe, DIGITS, train, test, seed) for seed in range(1, seeds + 1)]
         report.line(f"fsdd, without {speaker}, on {speaker}: accuracy, int8",
-                    spread([run[0]["int8"]["accuracy"] for run in runs]))
+                    spread([run.metrics["int8"]["accuracy"] for run in runs]))
         everyone += runs
     report_quality(report, "fsdd, unseen speaker", everyone, "accuracy")
 
@@ -290,7 +301,7 @@ def bench_people(trainer, data, seeds, report):
         runs.append(trainer.train(recipe, ACTIVITIES, train, test, seed))
     report_quality(report, "sp-sw-har phones, 5 of 15 people left out", runs, "balanced_accuracy",
                    0.86)
-    report.line("sp-sw-har: whole training, slowest", f"{max(run[2] for run in runs):.1f} s")
+    report_time(report, "sp-sw-har", runs)
 
 
 def bench_warm_start(trainer, data, seeds, report):
@@ -314,18 +325,17 @@ def bench_warm_start(trainer, data, seeds, report):
             ("sp-sw-har, 8 people and then 2 more", motion, ACTIVITIES, "balanced_accuracy",
              of_people),
             ("fsdd, 3 speakers and then 1 more", keywords, DIGITS, "accuracy", of_digits)):
-        changed, deflated, scores = {"warm": [], "scratch": []}, {"warm": [], "scratch": []}, {}
-        scores = {"warm": [], "scratch": []}
+        changed, deflated, scores = ({"warm": [], "scratch": []} for _ in range(3))
         for seed in range(1, seeds + 1):
             before, after, test = splits(seed)
-            parent = trainer.train(recipe, classes, before, test, seed)[1]
+            parent = trainer.train(recipe, classes, before, test, seed).model
             for way, start in (("warm", parent), ("scratch", None)):
-                metrics, model, *_ = trainer.train(recipe, classes, after, test, seed, start)
-                difference = weight_bytes(model) - weight_bytes(parent)
+                run = trainer.train(recipe, classes, after, test, seed, start)
+                difference = weight_bytes(run.model) - weight_bytes(parent)
                 changed[way].append(numpy.mean(difference != 0))
                 deflated[way].append(len(zlib.compress(difference.tobytes(), 9))
                                      / len(difference))
-                scores[way].append(metrics["int8"][measure])
+                scores[way].append(run.metrics["int8"][measure])
         for way, words in (("warm", "warm start"), ("scratch", "from scratch")):
             report.line(f"{what}: weights changed, {words}", spread(changed[way]))
             report.line(f"{what}: their difference deflated, {words}",
@@ -344,8 +354,8 @@ def bench_budget(trainer, data, _, report):
     recipe.learning.budget.trials = 4
     train = digits_split(recordings, recordings[3] >= 5)
     test = digits_split(recordings, recordings[3] < 5)
-    metrics, model, seconds, events = trainer.train(recipe, DIGITS, train, test, 1)
-    for event in events:
+    run = trainer.train(recipe, DIGITS, train, test, 1)
+    for event in run.events:
         if event["event"] == "candidate":
             score = event.get("validation_balanced_accuracy")
             report.line(
@@ -354,11 +364,11 @@ def bench_budget(trainer, data, _, report):
                 f"{event['cortex_m4_instructions'] / 1e6:.2f} M",
                 "does not fit" if score is None else
                 f"{100 * score:.1f} %{' chosen' if event['chosen'] else ''}")
-    fits = len(model) <= 64 * 1024 and metrics["arena_bytes"] <= 8 * 1024
-    report.line("budget of 64 KiB flash, 8 KiB RAM",
-                f"{len(model)} B, {metrics['arena_bytes']} B", "kept", fits)
-    report.line("budget: accuracy, int8; whole search",
-                f"{100 * metrics['int8']['accuracy']:.1f} %, {seconds:.0f} s")
+    arena = run.metrics["arena_bytes"]
+    report.line("budget of 64 KiB flash, 8 KiB RAM", f"{len(run.model)} B, {arena} B", "kept",
+                len(run.model) <= 64 * 1024 and arena <= 8 * 1024)
+    report.line("budget: accuracy, int8", f"{100 * run.metrics['int8']['accuracy']:.1f} %")
+    report_time(report, "budget", [run])
 
 
 def bench_quick(trainer, data, _, report):
@@ -369,8 +379,7 @@ def bench_quick(trainer, data, _, report):
     recipe.learning.augmentation.copies = 0
     train = digits_split(recordings, (recordings[3] >= 5) & (recordings[3] < 20))
     test = digits_split(recordings, recordings[3] < 5)
-    metrics, *_ = trainer.train(recipe, DIGITS, train, test, 1)
-    accuracy = metrics["int8"]["accuracy"]
+    accuracy = trainer.train(recipe, DIGITS, train, test, 1).metrics["int8"]["accuracy"]
     report.line("fsdd, 15 takes of each: accuracy, int8", f"{100 * accuracy:.1f} %", ">= 85 %",
                 accuracy >= 0.85)
 

@@ -237,45 +237,6 @@ void ToProto(const std::vector<Component>& mixture, fieldloop::agent::v1::Gaussi
   }
 }
 
-double KMeansScore(const fieldloop::agent::v1::KMeans& k_means, const Point& point) {
-  double nearest = std::numeric_limits<double>::infinity();
-  double score = 0;
-  for (int k = 0; k < k_means.radii_size(); ++k) {
-    double squared = 0;
-    for (std::size_t i = 0; i < point.size(); ++i) {
-      const double difference =
-          point[i] - static_cast<double>(
-                         k_means.centres(k * static_cast<int>(point.size()) + static_cast<int>(i)));
-      squared += difference * difference;
-    }
-    if (squared < nearest) {
-      nearest = squared;
-      score = std::sqrt(squared) - static_cast<double>(k_means.radii(k));
-    }
-  }
-  return score;
-}
-
-double MixtureScore(const fieldloop::agent::v1::GaussianMixture& mixture, const Point& point) {
-  std::vector<double> logs;
-  for (int k = 0; k < mixture.log_weights_size(); ++k) {
-    double sum = static_cast<double>(mixture.log_weights(k));
-    for (std::size_t i = 0; i < point.size(); ++i) {
-      const int index = k * static_cast<int>(point.size()) + static_cast<int>(i);
-      const double z = (point[i] - static_cast<double>(mixture.means(index))) *
-                       static_cast<double>(mixture.inverse_deviations(index));
-      sum -= 0.5 * z * z;
-    }
-    logs.push_back(sum);
-  }
-  const double largest = *std::max_element(logs.begin(), logs.end());
-  double total = 0;
-  for (const double value : logs) {
-    total += std::exp(value - largest);
-  }
-  return -(largest + std::log(total));
-}
-
 }  // namespace
 
 Anomaly FitAnomaly(const AnomalyOptions& options, const FeatureTable& features,
@@ -298,16 +259,6 @@ Anomaly FitAnomaly(const AnomalyOptions& options, const FeatureTable& features,
     ToProto(FitMixture(points, clusters), *anomaly.mutable_gaussian_mixture());
   }
   return anomaly;
-}
-
-float AnomalyScore(const Anomaly& anomaly, const float* features) {
-  Point point;
-  for (const std::uint32_t column : anomaly.features()) {
-    point.push_back(static_cast<double>(features[column]));
-  }
-  return static_cast<float>(anomaly.has_k_means()
-                                ? KMeansScore(anomaly.k_means(), point)
-                                : MixtureScore(anomaly.gaussian_mixture(), point));
 }
 
 float AnomalyThreshold(std::vector<float> scores, double quantile) {

@@ -25,9 +25,6 @@ fieldloop::agent::v1::Anomaly FitAnomaly(const AnomalyOptions& options,
                                          const FeatureTable& features,
                                          const std::vector<std::size_t>& columns, Random& random);
 
-// Score of a row of standardised features, as fieldloop.agent.v1.Anomaly defines it.
-float AnomalyScore(const fieldloop::agent::v1::Anomaly& anomaly, const float* features);
-
 // The least score that at least `quantile` of `scores`, which are not empty, do not exceed.
 float AnomalyThreshold(std::vector<float> scores, double quantile);
 

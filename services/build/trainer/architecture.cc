@@ -108,13 +108,15 @@ absl::Status AddBlocks(const NetworkOptions& options, Stack& stack) {
   return absl::OkStatus();
 }
 
-// Blocks of these filters; each halves the steps by its stride as long as enough are left.
+// Blocks of these filters; each halves the steps by its stride as long as enough are left, but a
+// first one along the steps, which would skip readings or frames.
 NetworkOptions Convolutions(NetworkKind kind, const std::vector<int>& filters, int kernel,
                             const FeatureShape& shape) {
   NetworkOptions options{.kind = kind, .conv_blocks = {}, .dense_units = {}};
   std::size_t steps = shape.steps;
   for (const int count : filters) {
-    const bool halve = steps >= 2 * kLeastSteps;
+    const bool first = options.conv_blocks.empty();
+    const bool halve = steps >= 2 * kLeastSteps && !(first && kind == NetworkKind::kConv1d);
     options.conv_blocks.push_back(
         {.filters = count, .kernel = kernel, .stride = halve ? 2 : 1, .pool = 1});
     steps = halve ? DividedUp(steps, 2) : steps;
@@ -208,8 +210,8 @@ std::vector<NetworkOptions> CandidateNetworks(NetworkKind kind, const FeatureSha
     return candidates;
   }
   const std::vector<std::vector<int>> filters = {
-      {8, 8},       {8, 16},          {12, 16, 24},     {16, 24, 32},     {16, 24, 32, 32},
-      {24, 32, 48}, {24, 32, 48, 48}, {32, 48, 64, 64}, {48, 64, 64, 96}, {64, 64, 96, 96}};
+      {8, 8},       {8, 16},      {12, 16, 24},     {16, 24, 32}, {24, 32, 48},
+      {32, 48, 48}, {32, 48, 64}, {32, 48, 64, 64}, {48, 64, 96}, {64, 96, 96, 128}};
   for (const std::vector<int>& counts : filters) {
     candidates.push_back(Convolutions(kind, counts, 3, shape));
   }

@@ -155,25 +155,21 @@ absl::StatusOr<std::vector<HeldOutPrediction>> PredictPart(const Plan& plan,
   FIELDLOOP_ASSIGN_OR_RETURN(
       const FittedModel fitted,
       Fit(context, plan.description, OptionsFor(plan, kept, stream), [](const EpochResult&) {}));
-  fieldloop::agent::v1::Anomaly anomaly;
-  if (!plan.anomaly_features.empty()) {
-    anomaly = FitAnomalyTo(plan, fitted, kept, stream);
-  }
   Impulse impulse = context.input.impulse;
+  if (!plan.anomaly_features.empty()) {
+    *impulse.mutable_anomaly() = FitAnomalyTo(plan, fitted, kept, stream);
+  }
   FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<Int8Model> model,
                              Int8Model::Open(ToFile(fitted, impulse)));
-  const FeatureTable z = Standardise(fitted.standardisation, context.features.table,
-                                     OriginalRows(context.features, held_out));
   std::vector<HeldOutPrediction> predictions;
-  for (std::size_t i = 0; i < held_out.size(); ++i) {
+  for (const std::size_t window : held_out) {
     FIELDLOOP_ASSIGN_OR_RETURN(const fl_inference_t inference,
-                               model->Run(context.train.windows.row(held_out[i])));
-    predictions.push_back(
-        {.label = context.train.labels[held_out[i]],
-         .predicted = static_cast<int>(inference.predicted_class),
-         .confidence = inference.confidence,
-         .novelty = inference.novelty,
-         .anomaly = plan.anomaly_features.empty() ? 0 : AnomalyScore(anomaly, z.row(i))});
+                               model->Run(context.train.windows.row(window)));
+    predictions.push_back({.label = context.train.labels[window],
+                           .predicted = static_cast<int>(inference.predicted_class),
+                           .confidence = inference.confidence,
+                           .novelty = inference.novelty,
+                           .anomaly = inference.anomaly});
   }
   return predictions;
 }

@@ -32,8 +32,9 @@ constexpr double kNormalisationMomentum = 0.1;
 constexpr double kNormalisationEpsilon = 1e-5;
 constexpr std::int64_t kValidationBatch = 256;
 constexpr double kFineTuningRate = 0.1;  // Of the learning rate, with a parent.
-// Decoupled pull towards the weights of the parent.
-constexpr double kPullToParent = 20;
+// What each step pulls weights back towards the parent's, of the largest step away from them: those
+// that the data does not push in one direction stay what they are.
+constexpr double kPullToParent = 0.3;
 
 template <typename T>
 Tensor ToTensor(const std::vector<T>& values, const std::vector<std::int64_t>& shape,
@@ -206,14 +207,13 @@ class TorchNetwork {
                     &TorchLayer::mean, &TorchLayer::variance});
   }
 
-  // Pulls the weights by `share` of the way back to the parent's, and into their limits.
-  void StayNearParent(double share) {
+  // Moves the weights by up to `pull` back to the parent's, and into their limits.
+  void StayNearParent(double pull) {
     const torch::NoGradGuard no_gradients;
     for (TorchLayer& layer : layers_) {
       if (layer.start.defined()) {
-        layer.weights.lerp_(layer.start, share);
-        layer.weights.copy_(
-            torch::minimum(torch::maximum(layer.weights, -layer.limit), layer.limit));
+        const Tensor moved = layer.start + torch::softshrink(layer.weights - layer.start, pull);
+        layer.weights.copy_(torch::minimum(torch::maximum(moved, -layer.limit), layer.limit));
       }
     }
   }

@@ -37,8 +37,8 @@ struct TrainingOptions {
   // Tells runs with the same seed apart.
   std::uint64_t stream = 0;
   // Optional; of the same form as the network. Training starts from its weights, a tenth as fast,
-  // pulls towards them where it would otherwise decay, and keeps weights and outputs of layers
-  // within what its scales can hold.
+  // pulls towards them (by the L1 norm) instead of decaying, and keeps weights and outputs of
+  // layers within what its scales can hold.
   const QuantisedNetwork* parent = nullptr;
 };
 

@@ -3,13 +3,19 @@
 
 #include "services/build/trainer/anomaly.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <numbers>
+#include <string>
 #include <vector>
 
+#include <fieldloop/agent/v1/impulse.pb.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "agent/impulse/anomaly.h"
 
 namespace fieldloop::build::trainer {
 namespace {
@@ -34,6 +40,27 @@ fieldloop::agent::v1::Anomaly Fit(AnomalyMethod method, int components,
                                   const FeatureTable& table = Clouds()) {
   Random random(2, 0);
   return FitAnomaly({.method = method, .components = components}, table, {0, 2}, random);
+}
+
+// As a device scores it.
+float AnomalyScore(const fieldloop::agent::v1::Anomaly& anomaly, const float* features) {
+  fieldloop::agent::v1::Impulse impulse;
+  impulse.set_format(1);
+  impulse.mutable_window()->set_length(1);
+  impulse.mutable_window()->set_stride(1);
+  impulse.mutable_window()->set_frequency_hz(1);
+  for (const char* axis : {"x", "y", "z"}) {
+    impulse.mutable_window()->add_axes(axis);
+  }
+  impulse.add_blocks()->mutable_raw();
+  *impulse.mutable_anomaly() = anomaly;
+  const std::string metadata = impulse.SerializeAsString();
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(metadata.data());
+  fl_dsp_t dsp;
+  fl_anomaly_t opened;
+  EXPECT_EQ(fl_dsp_open(&dsp, bytes, metadata.size()), FL_OK);
+  EXPECT_EQ(fl_anomaly_open(&opened, &dsp, bytes, metadata.size()), FL_OK);
+  return fl_anomaly_score(&opened, features);
 }
 
 float ScoreAt(const fieldloop::agent::v1::Anomaly& anomaly, float x, float y) {
