@@ -46,7 +46,7 @@ typedef struct fl_tflite {
 fl_status_t fl_tflite_refuse(fl_tflite_t *file, fl_status_t status, const char *reason);
 #define FL_REFUSE(file, status, reason) fl_tflite_refuse((file), (status), (reason))
 #else
-#define FL_REFUSE(file, status, reason) (status)
+#define FL_REFUSE(file, status, reason) ((void)(file), (status))
 #endif
 /** Returns FL_ERR_CORRUPT from the current function if a broken offset was met. */
 #define FL_RETURN_IF_BROKEN(file)  \
