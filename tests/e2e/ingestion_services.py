@@ -77,6 +77,10 @@ class IngestionServices:
         (self.home / "client.json").write_text(json.dumps(client), encoding="utf-8")
 
     @property
+    def admin_token(self):
+        return (self.home / "pki" / "admin.token").read_text(encoding="utf-8").strip()
+
+    @property
     def ingestion_pid(self):
         return self._processes["ingestion"].pid
 

@@ -13,9 +13,9 @@ constexpr std::int64_t kPieceBytes = 1 << 20;
 }  // namespace
 
 absl::StatusOr<BlobInfo> BlobStore::Put(absl::string_view data) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<BlobWriter> writer, Create());
-  FIELDLOOP_RETURN_IF_ERROR(writer->Append(data));
-  return writer->Commit();
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<BlobInfo> infos,
+                             PutAll({{.data = data, .digest = ""}}));
+  return infos.front();
 }
 
 absl::StatusOr<std::string> BlobStore::Get(absl::string_view digest) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -18,6 +19,12 @@ namespace fieldloop {
 struct BlobInfo {
   std::string digest;  // SHA-256, 64 lower-case hex digits.
   std::int64_t size_bytes = 0;
+};
+
+// A whole blob to store.
+struct BlobContent {
+  absl::string_view data;
+  std::string digest;  // Of `data`, if the caller knows it: saves the computation.
 };
 
 // Takes one blob piece by piece. Destroyed before Commit, it leaves nothing behind.
@@ -46,6 +53,8 @@ class BlobStore {
   virtual absl::StatusOr<std::unique_ptr<BlobWriter>> Create() = 0;
   // Writes a whole blob at once.
   absl::StatusOr<BlobInfo> Put(absl::string_view data);
+  // Writes whole blobs for the price of one; after an error none, some or all of them are there.
+  virtual absl::StatusOr<std::vector<BlobInfo>> PutAll(const std::vector<BlobContent>& blobs) = 0;
   // Returns the whole blob, verified. NOT_FOUND; DATA_LOSS if its bytes changed.
   absl::StatusOr<std::string> Get(absl::string_view digest);
   // Streams the blob in pieces of at most `piece_bytes`; verifies while it reads, DATA_LOSS at the
@@ -58,7 +67,8 @@ class BlobStore {
   virtual absl::StatusOr<bool> Exists(absl::string_view digest) = 0;
 };
 
-// Keeps blobs as files `root/ab/cdef...`. Makes `root`. UNAVAILABLE if it cannot.
+// Keeps blobs as files `root/ab/cdef...`. Commits of many threads share their syncs of the disk.
+// Makes `root`. UNAVAILABLE if it cannot.
 absl::StatusOr<std::unique_ptr<BlobStore>> OpenFolderBlobStore(const std::string& root);
 
 }  // namespace fieldloop

@@ -28,6 +28,7 @@
 #include "services/ingestion/domain/sample_service.h"
 #include "services/ingestion/domain/settings_service.h"
 #include "services/ingestion/formats/recording_formats.h"
+#include "services/ingestion/storage/folder_upload_spool.h"
 #include "services/ingestion/storage/sql_dataset_store.h"
 #include "services/ingestion/storage/sql_sample_store.h"
 #include "services/ingestion/storage/sql_settings_store.h"
@@ -65,12 +66,18 @@ absl::Status Run(const Options& options) {
   const std::unique_ptr<fieldloop::Access> access =
       fieldloop::MakeRemoteAccess(provisioning, clock);
 
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      const std::unique_ptr<ingestion::UploadSpool> spool,
+      ingestion::OpenFolderUploadSpool(absl::StrCat(options.service.data_dir, "/ingestion-uploads"),
+                                       clock));
+
   ingestion::SqlSampleStore sample_store(*database);
   ingestion::SqlDatasetStore dataset_store(*database);
   ingestion::SqlSettingsStore settings_store(*database);
   const ingestion::RecordingFormats formats;
   ingestion::UploadMetrics metrics(server.registry());
-  ingestion::SampleService samples(sample_store, settings_store, *blobs, formats, clock, metrics);
+  ingestion::SampleService samples(sample_store, settings_store, *blobs, *spool, formats, clock,
+                                   metrics);
   ingestion::DatasetService datasets(dataset_store, *blobs, clock);
   ingestion::SettingsService settings(settings_store);
   ingestion::IngestionHandler handler(*access, samples, datasets, settings);

@@ -31,6 +31,7 @@ constexpr std::size_t kMaxSplitKeyBytes = 39;
 constexpr std::size_t kMaxSourceBytes = 31;
 constexpr std::size_t kMaxReasonBytes = 31;
 constexpr std::size_t kDigestHexLength = 64;
+constexpr std::size_t kMaxUploadIdBytes = 63;
 constexpr int kMemoryPerFileByte = 5;
 constexpr std::size_t kMaxLabelsInOneCall = 1000;
 constexpr char kDeviceSplitKey[] = "device";
@@ -85,6 +86,7 @@ RefusalReason ReasonFor(const absl::Status& status) {
   const std::string reason = ReasonOf(status);
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kFailedPrecondition:
       return reason == kFileTooLarge ? RefusalReason::kTooLarge : RefusalReason::kMalformed;
     case absl::StatusCode::kAlreadyExists:
       return RefusalReason::kDuplicate;
@@ -93,6 +95,24 @@ RefusalReason ReasonFor(const absl::Status& status) {
     default:
       return RefusalReason::kUnavailable;
   }
+}
+
+absl::Status TooLarge(std::int64_t max_bytes) {
+  return ErrorWithReason(
+      absl::StatusCode::kInvalidArgument, kFileTooLarge,
+      absl::StrCat("file: got more than ", max_bytes, " bytes, want at most ", max_bytes));
+}
+
+absl::Status ValidateUploadId(absl::string_view field, absl::string_view id) {
+  const bool good = std::all_of(id.begin(), id.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+  });
+  if (!good || id.empty() || id.size() > kMaxUploadIdBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ": got upload id ", Quoted(id),
+                                                   ", want 1 to ", kMaxUploadIdBytes,
+                                                   " of [A-Za-z0-9._-]"));
+  }
+  return absl::OkStatus();
 }
 
 bool IsHex(absl::string_view text) {
@@ -155,16 +175,18 @@ absl::StatusOr<std::vector<float>> DeviceValues(const DeviceRecording& recording
 }  // namespace
 
 SampleService::SampleService(SampleStore& store, SettingsStore& settings, BlobStore& blobs,
-                             const RecordingParser& parser, const Clock& clock,
+                             UploadSpool& spool, const RecordingParser& parser, const Clock& clock,
                              UploadObserver& observer, SampleLimits limits)
     : store_(store),
       settings_(settings),
       blobs_(blobs),
+      spool_(spool),
       parser_(parser),
       clock_(clock),
       observer_(observer),
       limits_(limits),
-      memory_(limits.memory_bytes) {}
+      memory_(limits.memory_bytes),
+      parse_memory_(limits.parse_bytes) {}
 
 absl::Status SampleService::Refused(absl::Status status) {
   if (!status.ok()) {
@@ -190,33 +212,90 @@ absl::Status SampleService::ValidateSpec(UploadSpec& spec) const {
   return ValidateRanges("labels", spec.labels);
 }
 
-absl::StatusOr<std::unique_ptr<SampleService::Upload>> SampleService::BeginUpload(UploadSpec spec) {
-  FIELDLOOP_RETURN_IF_ERROR(Refused(ValidateSpec(spec)));
-  return std::unique_ptr<Upload>(new Upload(*this, std::move(spec)));
+absl::Status SampleService::ValidateResumable(const UploadSpec& spec) const {
+  FIELDLOOP_RETURN_IF_ERROR(ValidateUploadId("upload_id", spec.upload_id));
+  if (spec.size_bytes > limits_.max_file_bytes) {
+    return TooLarge(limits_.max_file_bytes);
+  }
+  if (spec.size_bytes < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("size_bytes: got ", spec.size_bytes, ", want the size of the whole file"));
+  }
+  if (spec.offset < 0 || spec.offset > spec.size_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("offset: got ", spec.offset, ", want 0 to size_bytes"));
+  }
+  return absl::OkStatus();
 }
 
-SampleService::Upload::Upload(SampleService& service, UploadSpec spec)
-    : service_(service), spec_(std::move(spec)), memory_(service.memory_) {}
+absl::StatusOr<std::unique_ptr<SampleService::Upload>> SampleService::BeginUpload(UploadSpec spec) {
+  FIELDLOOP_RETURN_IF_ERROR(Refused(ValidateSpec(spec)));
+  std::unique_ptr<SpooledFile> file;
+  if (!spec.upload_id.empty()) {
+    FIELDLOOP_RETURN_IF_ERROR(Refused(ValidateResumable(spec)));
+    absl::StatusOr<std::unique_ptr<SpooledFile>> opened = spool_.Open(
+        {.project = spec.project, .upload_id = spec.upload_id}, spec.size_bytes, spec.offset);
+    if (!opened.ok()) {
+      return Refused(opened.status());
+    }
+    file = *std::move(opened);
+  }
+  return std::unique_ptr<Upload>(new Upload(*this, std::move(spec), std::move(file)));
+}
+
+absl::StatusOr<PartialUpload> SampleService::FindUpload(const UploadKey& key) {
+  FIELDLOOP_RETURN_IF_ERROR(ValidateUploadId("name", key.upload_id));
+  return spool_.Find(key);
+}
+
+SampleService::Upload::Upload(SampleService& service, UploadSpec spec,
+                              std::unique_ptr<SpooledFile> file)
+    : service_(service), spec_(std::move(spec)), memory_(service.memory_), file_(std::move(file)) {}
+
+std::int64_t SampleService::Upload::received_bytes() const {
+  return file_ != nullptr ? file_->size_bytes() : static_cast<std::int64_t>(buffer_.size());
+}
 
 absl::Status SampleService::Upload::Append(absl::string_view data) {
+  const absl::Status status = Receive(data);
+  if (status.ok()) {
+    hash_.Update(data);
+  }
+  return service_.Refused(status);
+}
+
+absl::Status SampleService::Upload::Receive(absl::string_view data) {
   const auto size = static_cast<std::int64_t>(data.size());
-  const std::int64_t max = service_.limits_.max_file_bytes;
-  if (size > max - static_cast<std::int64_t>(bytes_.size())) {
-    return service_.Refused(
-        ErrorWithReason(absl::StatusCode::kInvalidArgument, kFileTooLarge,
-                        absl::StrCat("file: got more than ", max, " bytes, want at most ", max)));
+  const bool resumable = !spec_.upload_id.empty();
+  const std::int64_t max = resumable ? spec_.size_bytes : service_.limits_.max_file_bytes;
+  if (size > max - received_bytes()) {
+    return resumable ? absl::InvalidArgumentError(
+                           absl::StrCat("file: got more than size_bytes, ", max, ", says"))
+                     : TooLarge(max);
   }
-  if (!memory_.Grow(size * kMemoryPerFileByte)) {
-    return service_.Refused(
-        ErrorWithReason(absl::StatusCode::kResourceExhausted, kUploadsBusy,
-                        "too many uploads at this time; repeat it in a moment"));
+  if (file_ == nullptr && received_bytes() + size > service_.limits_.buffer_bytes) {
+    FIELDLOOP_ASSIGN_OR_RETURN(file_, service_.spool_.CreateTemporary());
+    FIELDLOOP_RETURN_IF_ERROR(file_->Append(buffer_));
+    buffer_ = std::string();
   }
-  bytes_.append(data.data(), data.size());
+  if (file_ != nullptr) {
+    return file_->Append(data);
+  }
+  if (!memory_.Grow(size)) {
+    return ErrorWithReason(absl::StatusCode::kResourceExhausted, kUploadsBusy,
+                           "too many uploads at this time; repeat it in a moment");
+  }
+  buffer_.append(data.data(), data.size());
   return absl::OkStatus();
 }
 
 absl::StatusOr<StoredSample> SampleService::Upload::Finish() {
-  absl::StatusOr<StoredSample> stored = Store();
+  absl::StatusOr<StoredSample> stored = StoreReceived();
+  const absl::StatusCode code = stored.status().code();
+  if (file_ != nullptr && (stored.ok() || code == absl::StatusCode::kInvalidArgument ||
+                           code == absl::StatusCode::kAlreadyExists)) {
+    file_->Remove();  // A repeat could bring nothing else.
+  }
   if (!stored.ok()) {
     return service_.Refused(stored.status());
   }
@@ -244,8 +323,23 @@ absl::StatusOr<ParsedRecording> SampleService::Upload::Parse(const Settings& set
   return recording;
 }
 
+absl::StatusOr<StoredSample> SampleService::Upload::StoreReceived() {
+  bytes_ = buffer_;
+  if (file_ != nullptr) {
+    FIELDLOOP_ASSIGN_OR_RETURN(bytes_, file_->Bytes());
+  }
+  if (!spec_.upload_id.empty() && received_bytes() != spec_.size_bytes) {
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition, kUploadIncomplete,
+                           absl::StrCat("file: got ", received_bytes(), " of ", spec_.size_bytes,
+                                        " bytes; go on there"));
+  }
+  MemoryBudget::Share memory(service_.parse_memory_);
+  memory.WaitFor(received_bytes() * kMemoryPerFileByte);
+  return Store();
+}
+
 absl::StatusOr<StoredSample> SampleService::Upload::Store() {
-  const std::string digest = ToHex(Sha256Of(bytes_));
+  const std::string digest = ToHex(spec_.offset == 0 ? hash_.Finish() : Sha256Of(bytes_));
   const auto known = [this](const Sample& sample) -> absl::StatusOr<StoredSample> {
     if (spec_.disallow_duplicates) {
       return absl::AlreadyExistsError(absl::StrCat("file: the same bytes are stored as projects/",
@@ -302,10 +396,11 @@ absl::StatusOr<StoredSample> SampleService::Upload::Store() {
 
   // Blobs first: a row never names bytes that are not there. Blobs without a row are found again by
   // their digest when the upload is repeated.
-  FIELDLOOP_RETURN_IF_ERROR(service_.blobs_.Put(bytes_).status());
-  FIELDLOOP_ASSIGN_OR_RETURN(const BlobInfo canonical,
-                             service_.blobs_.Put(CanonicalBytes(recording.values)));
-  sample.canonical_digest = canonical.digest;
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      const std::vector<BlobInfo> blobs,
+      service_.blobs_.PutAll({{.data = bytes_, .digest = digest},
+                              {.data = CanonicalBytes(recording.values), .digest = ""}}));
+  sample.canonical_digest = blobs[1].digest;
   sample.create_time = service_.clock_.Now();
   FIELDLOOP_ASSIGN_OR_RETURN(StoredSample stored, service_.Insert(fresh));
   if (stored.existed) {

@@ -17,12 +17,14 @@
 #include "absl/strings/string_view.h"
 #include "services/common/blob/blob_store.h"
 #include "services/common/clock/clock.h"
+#include "services/common/crypto/digest.h"
 #include "services/ingestion/domain/memory_budget.h"
 #include "services/ingestion/domain/recording_parser.h"
 #include "services/ingestion/domain/sample.h"
 #include "services/ingestion/domain/sample_store.h"
 #include "services/ingestion/domain/settings_store.h"
 #include "services/ingestion/domain/upload_observer.h"
+#include "services/ingestion/domain/upload_spool.h"
 
 namespace fieldloop::ingestion {
 
@@ -38,6 +40,9 @@ struct UploadSpec {
   std::string split_key;  // Empty: that of the project's settings, where the metadata has it.
   bool disallow_duplicates = false;
   std::string author;
+  std::string upload_id;        // Of a resumable upload; then
+  std::int64_t size_bytes = 0;  // of the whole file, and
+  std::int64_t offset = 0;      // bytes that earlier calls brought.
 };
 
 // A recording of a device.
@@ -53,14 +58,19 @@ struct DeviceRecording {
 
 struct SampleLimits {
   std::int64_t max_file_bytes = kMaxFileBytes;
-  // Memory of all uploads at one time; each takes five times its file (the text, and the numbers in
-  // a vector that doubles as it grows).
-  std::int64_t memory_bytes = std::int64_t{1} << 30;
+  // A file goes from memory to the spool when it grows beyond this.
+  std::int64_t buffer_bytes = 1 << 20;
+  // Memory of all files that come at one time; what does not fit is refused.
+  std::int64_t memory_bytes = std::int64_t{256} << 20;
+  // Memory of all files that are read at one time, each at five times its size (the numbers in a
+  // vector that doubles as it grows); what does not fit waits.
+  std::int64_t parse_bytes = std::int64_t{1} << 30;
 };
 
-// Reasons of errors that uploads return.
-inline constexpr char kFileTooLarge[] = "FILE_TOO_LARGE";  // INVALID_ARGUMENT
-inline constexpr char kUploadsBusy[] = "UPLOADS_BUSY";     // RESOURCE_EXHAUSTED
+// Reasons of errors that uploads return, beside those of UploadSpool.
+inline constexpr char kFileTooLarge[] = "FILE_TOO_LARGE";         // INVALID_ARGUMENT
+inline constexpr char kUploadsBusy[] = "UPLOADS_BUSY";            // RESOURCE_EXHAUSTED
+inline constexpr char kUploadIncomplete[] = "UPLOAD_INCOMPLETE";  // FAILED_PRECONDITION
 
 struct LabelRefusal {
   int index = 0;  // In the request.
@@ -77,36 +87,47 @@ struct LabelsResult {
 class SampleService {
  public:
   // Everything given must outlive this object.
-  SampleService(SampleStore& store, SettingsStore& settings, BlobStore& blobs,
+  SampleService(SampleStore& store, SettingsStore& settings, BlobStore& blobs, UploadSpool& spool,
                 const RecordingParser& parser, const Clock& clock, UploadObserver& observer,
                 SampleLimits limits = {});
 
-  // One upload. Used by one thread; destroyed before Finish, it leaves nothing behind.
+  // One upload. Used by one thread; destroyed before Finish, it leaves the bytes of a resumable one
+  // in the spool, and nothing of another.
   class Upload {
    public:
-    // INVALID_ARGUMENT, reason FILE_TOO_LARGE; RESOURCE_EXHAUSTED, reason UPLOADS_BUSY.
+    // INVALID_ARGUMENT, reason FILE_TOO_LARGE; RESOURCE_EXHAUSTED, reason UPLOADS_BUSY or a full
+    // disk; ABORTED, reason UPLOAD_TAKEN_OVER.
     absl::Status Append(absl::string_view data);
     // Replaces the labels of the spec; Finish checks them.
     void SetLabels(std::vector<LabelRange> labels) { spec_.labels = std::move(labels); }
     // Reads and stores the file. Call once. INVALID_ARGUMENT, ALREADY_EXISTS (when the spec
-    // disallows duplicates), RESOURCE_EXHAUSTED (disk full), UNAVAILABLE.
+    // disallows duplicates), RESOURCE_EXHAUSTED (disk full), UNAVAILABLE; FAILED_PRECONDITION,
+    // reason UPLOAD_INCOMPLETE, before the last byte of a resumable one.
     absl::StatusOr<StoredSample> Finish();
 
    private:
     friend class SampleService;
-    Upload(SampleService& service, UploadSpec spec);
+    Upload(SampleService& service, UploadSpec spec, std::unique_ptr<SpooledFile> file);
+    std::int64_t received_bytes() const;
+    absl::Status Receive(absl::string_view data);
+    absl::StatusOr<StoredSample> StoreReceived();
     absl::StatusOr<StoredSample> Store();
     absl::StatusOr<ParsedRecording> Parse(const Settings& settings) const;
 
     SampleService& service_;
     UploadSpec spec_;
     MemoryBudget::Share memory_;
-    std::string bytes_;
+    std::string buffer_;                 // The file, while it is small,
+    std::unique_ptr<SpooledFile> file_;  // or where it is.
+    Sha256 hash_;                        // Of what this call brought.
+    absl::string_view bytes_;            // The whole file, in Finish.
   };
 
   // Begins an upload, which must not outlive this object. INVALID_ARGUMENT naming what is wrong in
-  // `spec`, before any byte of the file is taken.
+  // `spec`, before any byte of the file is taken; for a resumable one also as UploadSpool::Open.
   absl::StatusOr<std::unique_ptr<Upload>> BeginUpload(UploadSpec spec);
+  // How far a resumable upload has come. INVALID_ARGUMENT, NOT_FOUND.
+  absl::StatusOr<PartialUpload> FindUpload(const UploadKey& key);
 
   // Stores a recording of a device, or returns the sample that (device, sequence) or the same
   // payload brought before.
@@ -132,6 +153,7 @@ class SampleService {
 
  private:
   absl::Status ValidateSpec(UploadSpec& spec) const;
+  absl::Status ValidateResumable(const UploadSpec& spec) const;
   absl::StatusOr<StoredSample> Insert(const NewSample& sample);
   absl::StatusOr<Sample> StoreDeviceSample(const DeviceRecording& recording);
   // Tells the observer about a refusal and passes the error on.
@@ -140,11 +162,13 @@ class SampleService {
   SampleStore& store_;
   SettingsStore& settings_;
   BlobStore& blobs_;
+  UploadSpool& spool_;
   const RecordingParser& parser_;
   const Clock& clock_;
   UploadObserver& observer_;
   const SampleLimits limits_;
   MemoryBudget memory_;
+  MemoryBudget parse_memory_;
 };
 
 }  // namespace fieldloop::ingestion

@@ -26,6 +26,9 @@ namespace fieldloop::ingestion {
 
 namespace {
 
+// Bounds how long others wait for the lock of the database.
+constexpr std::size_t kMaxInsertsTogether = 128;
+
 absl::Status NoSample(absl::string_view project, absl::string_view id) {
   return absl::NotFoundError(absl::StrCat("no sample projects/", project, "/samples/", id));
 }
@@ -190,46 +193,72 @@ absl::StatusOr<Label> AddLabel(soci::session& session, Label label) {
   return label;
 }
 
+// Stores a sample, its first label, its side and its uplink; returns what is there if one is known.
+absl::StatusOr<StoredSample> InsertOne(soci::session& session, const NewSample& fresh) {
+  const std::string& project = fresh.sample.project;
+  std::optional<std::string> known_uplink;
+  if (fresh.uplink.has_value()) {
+    known_uplink = FindUplink(session, project, *fresh.uplink);
+  }
+  std::optional<SampleWithLabelNumber> known =
+      FindSample(session, project, known_uplink.value_or(fresh.sample.id));
+  if (fresh.uplink.has_value() && !known_uplink.has_value()) {
+    InsertUplink(session, project, *fresh.uplink, fresh.sample.id);
+  }
+  if (known.has_value()) {
+    return StoredSample{.sample = std::move(known->sample), .existed = true};
+  }
+  StoredSample stored{.sample = fresh.sample, .existed = false};
+  if (stored.sample.split == Split::kUnspecified && fresh.split_key.has_value()) {
+    stored.sample.split = SplitOfKey(session, project, *fresh.split_key);
+    stored.sample.split_group = absl::StrCat(fresh.split_key->name, "=", fresh.split_key->value);
+  } else if (stored.sample.split == Split::kUnspecified) {
+    stored.sample.split = SplitOfDigest(fresh.sample.digest);
+  }
+  InsertSampleRow(session, stored.sample);
+  if (!fresh.sample.labels.empty()) {
+    InsertLabel(session, {.project = project,
+                          .sample_id = fresh.sample.id,
+                          .number = 1,
+                          .ranges = fresh.sample.labels,
+                          .author = fresh.label_author,
+                          .source = fresh.label_source,
+                          .create_time = fresh.sample.create_time});
+  }
+  return stored;
+}
+
 }  // namespace
 
+SqlSampleStore::SqlSampleStore(Database& database)
+    : database_(database),
+      inserts_(kMaxInsertsTogether,
+               [this](const std::vector<PendingInsert*>& inserts) { InsertAll(inserts); }) {}
+
 absl::StatusOr<StoredSample> SqlSampleStore::Insert(const NewSample& fresh) {
-  StoredSample stored;
-  FIELDLOOP_RETURN_IF_ERROR(database_.Write([&](soci::session& session) -> absl::Status {
-    stored = {};
-    const std::string& project = fresh.sample.project;
-    std::optional<std::string> known_uplink;
-    if (fresh.uplink.has_value()) {
-      known_uplink = FindUplink(session, project, *fresh.uplink);
-    }
-    std::optional<SampleWithLabelNumber> known =
-        FindSample(session, project, known_uplink.value_or(fresh.sample.id));
-    if (fresh.uplink.has_value() && !known_uplink.has_value()) {
-      InsertUplink(session, project, *fresh.uplink, fresh.sample.id);
-    }
-    if (known.has_value()) {
-      stored = {.sample = std::move(known->sample), .existed = true};
+  PendingInsert insert{.fresh = fresh, .stored = StoredSample{}};
+  inserts_.Run(insert);
+  return std::move(insert.stored);
+}
+
+void SqlSampleStore::InsertAll(const std::vector<PendingInsert*>& inserts) {
+  const auto insert_in_one_transaction = [&](const std::vector<PendingInsert*>& some) {
+    return database_.Write([&](soci::session& session) -> absl::Status {
+      for (PendingInsert* insert : some) {
+        FIELDLOOP_ASSIGN_OR_RETURN(insert->stored, InsertOne(session, insert->fresh));
+      }
       return absl::OkStatus();
+    });
+  };
+  if (insert_in_one_transaction(inserts).ok()) {
+    return;
+  }
+  // One of them may have failed alone, and took the transaction with it.
+  for (PendingInsert* insert : inserts) {
+    if (const absl::Status status = insert_in_one_transaction({insert}); !status.ok()) {
+      insert->stored = status;
     }
-    stored.sample = fresh.sample;
-    if (stored.sample.split == Split::kUnspecified && fresh.split_key.has_value()) {
-      stored.sample.split = SplitOfKey(session, project, *fresh.split_key);
-      stored.sample.split_group = absl::StrCat(fresh.split_key->name, "=", fresh.split_key->value);
-    } else if (stored.sample.split == Split::kUnspecified) {
-      stored.sample.split = SplitOfDigest(fresh.sample.digest);
-    }
-    InsertSampleRow(session, stored.sample);
-    if (!fresh.sample.labels.empty()) {
-      InsertLabel(session, {.project = project,
-                            .sample_id = fresh.sample.id,
-                            .number = 1,
-                            .ranges = fresh.sample.labels,
-                            .author = fresh.label_author,
-                            .source = fresh.label_source,
-                            .create_time = fresh.sample.create_time});
-    }
-    return absl::OkStatus();
-  }));
-  return stored;
+  }
 }
 
 absl::StatusOr<Sample> SqlSampleStore::Get(absl::string_view project, absl::string_view id) {

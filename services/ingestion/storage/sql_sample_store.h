@@ -8,15 +8,17 @@
 #include <vector>
 
 #include "services/common/sql/database.h"
+#include "services/common/sync/group_commit.h"
 #include "services/ingestion/domain/sample_store.h"
 
 namespace fieldloop::ingestion {
 
-// Keeps samples in a database whose schema is that of storage/migrations.
+// Keeps samples in a database whose schema is that of storage/migrations. Samples that come at the
+// same time share a transaction, and so the sync of the disk that makes them last.
 class SqlSampleStore final : public SampleStore {
  public:
   // `database` must outlive this object.
-  explicit SqlSampleStore(Database& database) : database_(database) {}
+  explicit SqlSampleStore(Database& database);
 
   absl::StatusOr<StoredSample> Insert(const NewSample& sample) override;
   absl::StatusOr<Sample> Get(absl::string_view project, absl::string_view id) override;
@@ -32,7 +34,15 @@ class SqlSampleStore final : public SampleStore {
                                        int page_size, absl::string_view page_token) override;
 
  private:
+  struct PendingInsert {
+    const NewSample& fresh;
+    absl::StatusOr<StoredSample> stored;
+  };
+
+  void InsertAll(const std::vector<PendingInsert*>& inserts);
+
   Database& database_;
+  GroupCommit<PendingInsert> inserts_;
 };
 
 }  // namespace fieldloop::ingestion

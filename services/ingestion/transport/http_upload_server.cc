@@ -40,7 +40,7 @@ constexpr std::size_t kMaxFilesInRequest = 1000;
 constexpr std::size_t kMaxSideFileBytes = 16 << 20;
 // A refused client is read this far, so that it sees the answer instead of a broken connection.
 constexpr std::size_t kMaxDrainedBytes = 1 << 20;
-constexpr std::size_t kThreads = 32;
+constexpr std::size_t kThreads = 128;
 constexpr std::chrono::seconds kReadTimeout{30};
 // A connection keeps its thread while it is idle.
 constexpr std::size_t kMaxRequestsOfConnection = 1000;

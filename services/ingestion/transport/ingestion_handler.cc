@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/grpc/call_access.h"
 #include "services/common/grpc/grpc_status.h"
+#include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
 #include "services/ingestion/transport/proto_conversion.h"
 
@@ -67,6 +68,23 @@ grpc::Status IngestionHandler::UploadSample(grpc::ServerContext* context,
     FIELDLOOP_ASSIGN_OR_RETURN(const StoredSample stored, upload->Finish());
     *response->mutable_sample() = ToProto(stored.sample);
     response->set_duplicate(stored.existed);
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status IngestionHandler::GetUpload(grpc::ServerContext* context,
+                                         const v1::GetUploadRequest* request,
+                                         v1::GetUploadResponse* response) {
+  return Respond([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(access_, *context, request->name(), Role::kIngest).status());
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                               ParseResourceName("name", "projects/*/uploads/*", request->name()));
+    FIELDLOOP_ASSIGN_OR_RETURN(const PartialUpload upload,
+                               samples_.FindUpload({.project = names[0], .upload_id = names[1]}));
+    response->set_committed_bytes(upload.safe_bytes);
+    response->set_size_bytes(upload.size_bytes);
+    *response->mutable_expire_time() = ToProto(upload.expire_time);
     return absl::OkStatus();
   });
 }

@@ -23,6 +23,8 @@ class IngestionHandler final : public v1::IngestionService::Service {
   grpc::Status UploadSample(grpc::ServerContext* context,
                             grpc::ServerReader<v1::UploadSampleRequest>* reader,
                             v1::UploadSampleResponse* response) override;
+  grpc::Status GetUpload(grpc::ServerContext* context, const v1::GetUploadRequest* request,
+                         v1::GetUploadResponse* response) override;
   grpc::Status RecordDeviceSample(grpc::ServerContext* context,
                                   const v1::RecordDeviceSampleRequest* request,
                                   v1::RecordDeviceSampleResponse* response) override;

@@ -18,11 +18,12 @@
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop::ingestion {
-namespace {
 
 google::protobuf::Timestamp ToProto(absl::Time time) {
   return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
 }
+
+namespace {
 
 absl::StatusOr<absl::Time> FromProto(absl::string_view field,
                                      const google::protobuf::Timestamp& proto) {
@@ -176,6 +177,9 @@ absl::StatusOr<UploadSpec> FromProto(const v1::UploadSpec& proto) {
   spec.metadata.insert(proto.metadata().begin(), proto.metadata().end());
   spec.split_key = proto.split_key();
   spec.disallow_duplicates = proto.disallow_duplicates();
+  spec.upload_id = proto.upload_id();
+  spec.size_bytes = proto.size_bytes();
+  spec.offset = proto.offset();
   return spec;
 }
 

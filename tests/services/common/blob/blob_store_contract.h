@@ -9,6 +9,7 @@
 #include <ostream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -43,6 +44,17 @@ TEST_P(BlobStoreContract, ABlobComesBackUnderItsDigest) {
     EXPECT_EQ(*store_->Get(info->digest), data);
     EXPECT_TRUE(*store_->Exists(info->digest));
   }
+}
+
+TEST_P(BlobStoreContract, ManyBlobsArePutAtOnce) {
+  const absl::StatusOr<std::vector<BlobInfo>> infos =
+      store_->PutAll({{"one", ""}, {"two", ToHex(Sha256Of("two"))}, {"one", ""}, {"", ""}});
+  ASSERT_THAT(infos, ::fieldloop::testing::IsOk());
+  ASSERT_EQ(infos->size(), 4U);
+  EXPECT_EQ(*store_->Get((*infos)[0].digest), "one");
+  EXPECT_EQ(*store_->Get((*infos)[1].digest), "two");
+  EXPECT_EQ((*infos)[2].digest, (*infos)[0].digest);
+  EXPECT_EQ((*infos)[3].size_bytes, 0);
 }
 
 TEST_P(BlobStoreContract, TheSameBytesTwiceAreOneBlob) {

@@ -13,6 +13,7 @@
 #include "services/ingestion/domain/dataset_service.h"
 #include "services/ingestion/domain/settings_service.h"
 #include "services/ingestion/formats/recording_formats.h"
+#include "services/ingestion/storage/folder_upload_spool.h"
 #include "services/ingestion/storage/sql_dataset_store.h"
 #include "services/ingestion/storage/sql_sample_store.h"
 #include "services/ingestion/storage/sql_settings_store.h"
@@ -81,17 +82,20 @@ class SampleServiceTest : public ::testing::Test {
   SqlSampleStore store_{database_.get()};
   SqlDatasetStore dataset_store_{database_.get()};
   MemoryBlobStore blobs_;
+  TempFolder spool_folder_;
   RecordingFormats formats_;
   ::fieldloop::testing::FakeClock clock_;
+  std::unique_ptr<UploadSpool> spool_ = *OpenFolderUploadSpool(spool_folder_.path(), clock_);
   CountingObserver observer_;
   SqlSettingsStore settings_{database_.get()};
   SampleService samples_{store_,
                          settings_,
                          blobs_,
+                         *spool_,
                          formats_,
                          clock_,
                          observer_,
-                         {.max_file_bytes = 10'000, .memory_bytes = 100'000}};
+                         {.max_file_bytes = 10'000, .buffer_bytes = 5'000, .memory_bytes = 10'000}};
   DatasetService datasets_{dataset_store_, blobs_, clock_};
 };
 
@@ -178,13 +182,84 @@ TEST_F(SampleServiceTest, UploadsTogetherKeepWithinTheirMemory) {
   auto first = samples_.BeginUpload(Spec());
   auto second = samples_.BeginUpload(Spec());
   auto third = samples_.BeginUpload(Spec());
-  ASSERT_THAT((*first)->Append(std::string(10'000, '0')), IsOk());
-  ASSERT_THAT((*second)->Append(std::string(10'000, '0')), IsOk());
+  ASSERT_THAT((*first)->Append(std::string(5'000, '0')), IsOk());
+  ASSERT_THAT((*second)->Append(std::string(5'000, '0')), IsOk());
   const absl::Status busy = (*third)->Append("0");
   EXPECT_THAT(busy, StatusIs(absl::StatusCode::kResourceExhausted));
   EXPECT_EQ(ReasonOf(busy), "UPLOADS_BUSY");
   first->reset();
   EXPECT_THAT((*third)->Append("0"), IsOk());
+}
+
+TEST_F(SampleServiceTest, ALargeFileGoesThroughTheSpoolAndItsBytesComeBack) {
+  const std::string csv = CsvFile(500);
+  ASSERT_GT(csv.size(), 5'000U);
+  auto upload = samples_.BeginUpload(Spec());
+  ASSERT_THAT(upload, IsOk());
+  for (std::size_t at = 0; at < csv.size(); at += 700) {
+    ASSERT_THAT((*upload)->Append(absl::string_view(csv).substr(at, 700)), IsOk());
+  }
+  const auto stored = (*upload)->Finish();
+  ASSERT_THAT(stored, IsOk());
+  EXPECT_EQ(stored->sample.digest, ToHex(Sha256Of(csv)));
+  EXPECT_EQ(Download(stored->sample.id, false), csv);
+}
+
+TEST_F(SampleServiceTest, ABrokenUploadGoesOnWhereItsBytesEnd) {
+  const std::string csv = CsvFile(500);
+  const UploadKey key{.project = "motor", .upload_id = "tape-1"};
+  UploadSpec spec = Spec();
+  spec.upload_id = key.upload_id;
+  spec.size_bytes = static_cast<std::int64_t>(csv.size());
+  EXPECT_THAT(samples_.FindUpload(key), StatusIs(absl::StatusCode::kNotFound));
+  {
+    auto upload = samples_.BeginUpload(spec);
+    ASSERT_THAT(upload, IsOk());
+    ASSERT_THAT((*upload)->Append(csv.substr(0, 1000)), IsOk());
+    const auto early = (*upload)->Finish();
+    EXPECT_EQ(ReasonOf(early.status()), "UPLOAD_INCOMPLETE");
+  }
+  EXPECT_EQ(samples_.FindUpload(key)->safe_bytes, 1000);
+  EXPECT_EQ(ReasonOf(samples_.BeginUpload(spec).status()), "OFFSET_MISMATCH");
+  spec.offset = 1000;
+  auto upload = samples_.BeginUpload(spec);
+  ASSERT_THAT(upload, IsOk());
+  ASSERT_THAT((*upload)->Append(csv.substr(1000)), IsOk());
+  EXPECT_THAT((*upload)->Append("0"), StatusIs(absl::StatusCode::kInvalidArgument));
+  // A full disk keeps the bytes: a repeat needs to send none.
+  blobs_.set_full(true);
+  EXPECT_THAT((*upload)->Finish(), StatusIs(absl::StatusCode::kResourceExhausted));
+  blobs_.set_full(false);
+  upload->reset();
+  spec.offset = spec.size_bytes;
+  upload = samples_.BeginUpload(spec);
+  ASSERT_THAT(upload, IsOk());
+  const auto stored = (*upload)->Finish();
+  ASSERT_THAT(stored, IsOk());
+  EXPECT_EQ(Download(stored->sample.id, false), csv);
+  EXPECT_THAT(samples_.FindUpload(key), StatusIs(absl::StatusCode::kNotFound));
+  // Repeated after its end, it brings no double.
+  spec.offset = 0;
+  upload = samples_.BeginUpload(spec);
+  ASSERT_THAT((*upload)->Append(csv), IsOk());
+  EXPECT_TRUE((*upload)->Finish()->existed);
+  EXPECT_EQ(samples_.Count("motor", {})->total, 1);
+}
+
+TEST_F(SampleServiceTest, WhatIsWrongWithAResumableUploadIsSaidBeforeAnyByte) {
+  UploadSpec spec = Spec();
+  spec.upload_id = "a/b";
+  spec.size_bytes = 10;
+  EXPECT_THAT(samples_.BeginUpload(spec), StatusIs(absl::StatusCode::kInvalidArgument));
+  spec.upload_id = "a";
+  for (const auto& [size, offset] : {std::pair{0, 0}, std::pair{10, -1}, std::pair{10, 11}}) {
+    spec.size_bytes = size;
+    spec.offset = offset;
+    EXPECT_THAT(samples_.BeginUpload(spec), StatusIs(absl::StatusCode::kInvalidArgument));
+  }
+  spec.offset = 0;
+  spec.size_bytes = 10'001;
+  EXPECT_EQ(ReasonOf(samples_.BeginUpload(spec).status()), "FILE_TOO_LARGE");
 }
 
 TEST_F(SampleServiceTest, WhatIsWrongWithASpecIsSaidBeforeAnyByte) {

@@ -62,6 +62,38 @@ TEST_P(SampleStoreContract, ADevicesProvenanceComesBack) {
   EXPECT_EQ(store_.Get("motor", fresh.sample.id)->device, fresh.sample.device);
 }
 
+TEST_P(SampleStoreContract, ASampleThatCannotBeStoredDoesNotKeepOutThoseThatComeWithIt) {
+  constexpr int kThreads = 8;
+  constexpr int kEach = 6;
+  std::vector<std::thread> threads;
+  std::vector<int> stored(kThreads);
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kEach; ++i) {
+        NewSample fresh = LabelledSampleOf(std::to_string(t) + "." + std::to_string(i), "idle");
+        const bool bad = i % 3 == 1;
+        if (bad) {  // Two ranges that begin together: no database takes them.
+          fresh.sample.labels.push_back(fresh.sample.labels.front());
+        }
+        const absl::StatusOr<StoredSample> result = store_.Insert(fresh);
+        EXPECT_EQ(result.ok(), !bad) << result.status();
+        if (result.ok()) {
+          EXPECT_EQ(result->sample, fresh.sample);
+          ++stored[static_cast<std::size_t>(t)];
+        } else {
+          EXPECT_THAT(store_.Get("motor", fresh.sample.id),
+                      ::fieldloop::testing::StatusIs(absl::StatusCode::kNotFound));
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  EXPECT_THAT(stored, ::testing::Each(4));
+  EXPECT_EQ(Listed({}).size(), 32U);
+}
+
 TEST_P(SampleStoreContract, AProjectDoesNotSeeAnothersSamples) {
   const Sample sample = Insert(SampleOf("a"));
   EXPECT_THAT(store_.Get("pump", sample.id),

@@ -29,6 +29,7 @@
 #include "services/common/sql/database.h"
 #include "services/common/sync/mutex.h"
 #include "services/ingestion/domain/upload_observer.h"
+#include "services/ingestion/domain/upload_spool.h"
 
 namespace fieldloop::ingestion {
 
@@ -89,6 +90,18 @@ class MemoryBlobStore final : public BlobStore {
 
   absl::StatusOr<std::unique_ptr<BlobWriter>> Create() override {
     return std::make_unique<Writer>(*this);
+  }
+
+  absl::StatusOr<std::vector<BlobInfo>> PutAll(const std::vector<BlobContent>& blobs) override {
+    std::vector<BlobInfo> infos;
+    for (const BlobContent& content : blobs) {
+      Writer writer(*this);
+      if (const absl::Status status = writer.Append(content.data); !status.ok()) {
+        return status;
+      }
+      infos.push_back(*writer.Commit());
+    }
+    return infos;
   }
 
   absl::Status Read(absl::string_view digest, std::int64_t piece_bytes,
@@ -155,6 +168,37 @@ class MemoryBlobStore final : public BlobStore {
   Mutex mutex_;
   bool full_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, std::string> blobs_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Keeps uploads on their way in memory, for tests that are not about them: none can be resumed.
+class MemoryUploadSpool final : public UploadSpool {
+ public:
+  absl::StatusOr<std::unique_ptr<SpooledFile>> CreateTemporary() override {
+    return std::make_unique<File>();
+  }
+  absl::StatusOr<std::unique_ptr<SpooledFile>> Open(const UploadKey& /*key*/,
+                                                    std::int64_t /*size_bytes*/,
+                                                    std::int64_t /*offset*/) override {
+    return absl::UnimplementedError("no upload can be resumed");
+  }
+  absl::StatusOr<PartialUpload> Find(const UploadKey& /*key*/) override {
+    return absl::NotFoundError("no upload can be resumed");
+  }
+
+ private:
+  class File final : public SpooledFile {
+   public:
+    absl::Status Append(absl::string_view data) override {
+      data_.append(data.data(), data.size());
+      return absl::OkStatus();
+    }
+    std::int64_t size_bytes() const override { return static_cast<std::int64_t>(data_.size()); }
+    absl::StatusOr<absl::string_view> Bytes() override { return absl::string_view(data_); }
+    void Remove() override {}
+
+   private:
+    std::string data_;
+  };
 };
 
 // Counts what it hears.

@@ -12,6 +12,7 @@
 #include "services/common/grpc/grpc_status.h"
 #include "services/common/status/error_reason.h"
 #include "services/ingestion/formats/recording_formats.h"
+#include "services/ingestion/storage/folder_upload_spool.h"
 #include "services/ingestion/storage/sql_dataset_store.h"
 #include "services/ingestion/storage/sql_sample_store.h"
 #include "services/ingestion/storage/sql_settings_store.h"
@@ -98,10 +99,13 @@ class IngestionHandlerTest : public ::testing::Test {
   MemoryBlobStore blobs_;
   RecordingFormats formats_;
   ::fieldloop::testing::FakeClock clock_;
+  TempFolder spool_folder_;
+  std::unique_ptr<UploadSpool> spool_ = *OpenFolderUploadSpool(spool_folder_.path(), clock_);
   CountingObserver observer_;
   FakeAccess access_;
   SqlSettingsStore settings_store_{database_.get()};
-  SampleService samples_{store_, settings_store_, blobs_, formats_, clock_, observer_};
+  SampleService samples_{store_,   settings_store_, blobs_,   *spool_,
+                         formats_, clock_,          observer_};
   SettingsService settings_{settings_store_};
   DatasetService datasets_{dataset_store_, blobs_, clock_};
   IngestionHandler handler_{access_, samples_, datasets_, settings_};
@@ -188,6 +192,31 @@ TEST_F(IngestionHandlerTest, AnUploadThatBreaksTheOrderOfItsPartsIsRefused) {
   }
   EXPECT_TRUE(absl::IsInvalidArgument(
       Upload(SpecOf("a.csv"), std::string((1 << 20) + 1, '0'), response, "ingest:motor", 2 << 20)));
+}
+
+TEST_F(IngestionHandlerTest, AnUploadGoesOnAfterItsCallBroke) {
+  const std::string csv = CsvFile(100);
+  v1::UploadSpec spec = SpecOf("a.csv");
+  spec.set_upload_id("tape-1");
+  spec.set_size_bytes(static_cast<std::int64_t>(csv.size()));
+  v1::UploadSampleResponse response;
+  EXPECT_TRUE(absl::IsFailedPrecondition(Upload(spec, csv.substr(0, 500), response)));
+  v1::GetUploadRequest request;
+  request.set_name("projects/motor/uploads/tape-1");
+  v1::GetUploadResponse upload;
+  const auto find = [&](const std::string& token) {
+    return Call(&v1::IngestionService::Stub::GetUpload, request, upload, token);
+  };
+  EXPECT_TRUE(absl::IsUnauthenticated(find("bad")));
+  EXPECT_TRUE(absl::IsPermissionDenied(find("ingest:pump")));
+  ASSERT_TRUE(find("ingest:motor").ok());
+  EXPECT_EQ(upload.committed_bytes(), 500);
+  EXPECT_EQ(upload.size_bytes(), spec.size_bytes());
+  EXPECT_EQ(upload.expire_time().seconds(), absl::ToUnixSeconds(clock_.Now() + absl::Hours(24)));
+  spec.set_offset(upload.committed_bytes());
+  ASSERT_TRUE(Upload(spec, csv.substr(500), response).ok());
+  EXPECT_EQ(response.sample().digest(), ToHex(Sha256Of(csv)));
+  EXPECT_TRUE(absl::IsNotFound(find("ingest:motor")));
 }
 
 TEST_F(IngestionHandlerTest, AFullDiskReachesTheClientAndTheServiceLives) {
