@@ -93,7 +93,14 @@ class EdgeImpulseUploaderTest(unittest.TestCase):
         return found[0] if found else None
 
     def test_golden_files_are_uploaded_once(self):
-        files = ["wave.01.json", "good.01.csv"]
+        files = [
+            "wave.01.json",
+            "wave.01.cbor",
+            "wave.0.cbor",
+            "c-sdk-signed.cbor",
+            "good.01.csv",
+            "hadouken.01.wav",
+        ]
         uploads = [
             {
                 "path": SAMPLES / name,

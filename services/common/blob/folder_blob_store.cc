@@ -5,6 +5,8 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -16,6 +18,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "services/common/blob/blob_journal.h"
 #include "services/common/blob/blob_store.h"
 #include "services/common/crypto/digest.h"
 #include "services/common/status/status_macros.h"
@@ -24,12 +27,23 @@
 namespace fieldloop {
 namespace {
 
+// Blobs that are put together go through the journal up to this size; beyond it writing them twice
+// costs more than a second sync.
+constexpr std::size_t kJournalledBytes = 64 << 10;
+
 absl::Status FileError(absl::string_view what, const std::string& path, int error) {
   const std::string message = absl::StrCat("cannot ", what, " ", path, ": ", std::strerror(error));
   if (error == ENOSPC || error == EDQUOT) {
     return absl::ResourceExhaustedError(absl::StrCat(message, "; free some space and repeat"));
   }
   return absl::UnavailableError(message);
+}
+
+std::string FolderIn(const std::string& root, absl::string_view digest) {
+  return absl::StrCat(root, "/", digest.substr(0, 2));
+}
+std::string PathIn(const std::string& root, absl::string_view digest) {
+  return absl::StrCat(FolderIn(root, digest), "/", digest.substr(2));
 }
 
 // Closes a file descriptor when it goes out of scope.
@@ -149,9 +163,26 @@ class NewBlob {
     return content.digest.empty() ? Append(content.data) : WriteBytes(content.data);
   }
 
-  // Syncs the blobs, gives them their names and syncs those, all together.
-  static absl::StatusOr<std::vector<BlobInfo>> Commit(const std::string& root, DiskSync& disk,
-                                                      const std::vector<NewBlob*>& blobs);
+  // Ends the content.
+  const BlobInfo& Seal() {
+    if (info_.digest.empty()) {
+      info_.digest = ToHex(hash_.Finish());
+    }
+    return info_;
+  }
+
+  // Gives the sealed blob its name.
+  absl::Status Name(const std::string& root) {
+    const std::string path = PathIn(root, info_.digest);
+    if (::rename(temporary_.c_str(), path.c_str()) != 0) {
+      return FileError("rename", temporary_, errno);
+    }
+    temporary_.clear();
+    return absl::OkStatus();
+  }
+
+  int descriptor() const { return file_.get(); }
+  const BlobInfo& info() const { return info_; }
 
  private:
   NewBlob(std::string temporary, int descriptor)
@@ -178,82 +209,143 @@ class NewBlob {
   BlobInfo info_;
 };
 
-absl::StatusOr<std::vector<BlobInfo>> NewBlob::Commit(const std::string& root, DiskSync& disk,
-                                                      const std::vector<NewBlob*>& blobs) {
-  std::vector<int> files;
-  for (const NewBlob* blob : blobs) {
-    files.push_back(blob->file_.get());
-  }
-  FIELDLOOP_RETURN_IF_ERROR(disk.Sync(std::move(files)));
-  std::vector<BlobInfo> infos;
-  std::vector<std::unique_ptr<File>> folders;
-  std::vector<int> to_sync;
-  const auto add_folder = [&](const std::string& path) -> absl::Status {
-    FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<File> folder, OpenFolder(path));
-    to_sync.push_back(folder->get());
-    folders.push_back(std::move(folder));
-    return absl::OkStatus();
-  };
-  for (NewBlob* blob : blobs) {
-    if (blob->info_.digest.empty()) {
-      blob->info_.digest = ToHex(blob->hash_.Finish());
-    }
-    const std::string folder = absl::StrCat(root, "/", blob->info_.digest.substr(0, 2));
-    const std::string path = absl::StrCat(folder, "/", blob->info_.digest.substr(2));
-    if (::mkdir(folder.c_str(), 0755) == 0) {
-      FIELDLOOP_RETURN_IF_ERROR(add_folder(root));
-    } else if (errno != EEXIST) {
-      return FileError("make", folder, errno);
-    }
-    if (::rename(blob->temporary_.c_str(), path.c_str()) != 0) {
-      return FileError("rename", blob->temporary_, errno);
-    }
-    blob->temporary_.clear();
-    FIELDLOOP_RETURN_IF_ERROR(add_folder(folder));
-    infos.push_back(blob->info_);
-  }
-  FIELDLOOP_RETURN_IF_ERROR(disk.Sync(std::move(to_sync)));
-  return infos;
-}
+using NewBlobs = std::vector<std::unique_ptr<NewBlob>>;
 
-class FolderBlobWriter final : public BlobWriter {
+// Makes blobs last, each way for all threads that ask at the same time together.
+class BlobCommitter {
  public:
-  FolderBlobWriter(std::string root, DiskSync& disk, std::unique_ptr<NewBlob> blob)
-      : root_(std::move(root)), disk_(disk), blob_(std::move(blob)) {}
+  BlobCommitter(std::string root, std::unique_ptr<BlobJournal> journal)
+      : root_(std::move(root)),
+        disk_(root_),
+        journal_(std::move(journal)),
+        journalled_(kMaxItems, [this](const std::vector<Item*>& items) { CommitItems(items); }) {}
 
-  absl::Status Append(absl::string_view data) override { return blob_->Append(data); }
+  ~BlobCommitter() { EmptyJournal(); }
+  BlobCommitter(const BlobCommitter&) = delete;
+  BlobCommitter& operator=(const BlobCommitter&) = delete;
 
-  absl::StatusOr<BlobInfo> Commit() override {
-    FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<BlobInfo> infos,
-                               NewBlob::Commit(root_, disk_, {blob_.get()}));
-    return infos.front();
+  // For blobs of any size: syncs them, names them, syncs the names.
+  absl::Status Commit(const NewBlobs& blobs) {
+    std::vector<int> descriptors;
+    for (const auto& blob : blobs) {
+      blob->Seal();
+      descriptors.push_back(blob->descriptor());
+    }
+    FIELDLOOP_RETURN_IF_ERROR(disk_.Sync(std::move(descriptors)));
+    std::vector<std::unique_ptr<File>> folders;
+    descriptors.clear();
+    for (const auto& blob : blobs) {
+      FIELDLOOP_RETURN_IF_ERROR(blob->Name(root_));
+      FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<File> folder,
+                                 OpenFolder(FolderIn(root_, blob->info().digest)));
+      descriptors.push_back(folder->get());
+      folders.push_back(std::move(folder));
+    }
+    return disk_.Sync(std::move(descriptors));
+  }
+
+  // For small blobs, whose `contents` are these: syncs the journal alone.
+  absl::Status CommitSmall(const NewBlobs& blobs, const std::vector<BlobContent>& contents) {
+    Item item{.blobs = blobs, .contents = contents, .status = absl::OkStatus()};
+    for (const auto& blob : blobs) {
+      blob->Seal();
+    }
+    journalled_.Run(item);
+    return item.status;
   }
 
  private:
+  struct Item {
+    const NewBlobs& blobs;
+    const std::vector<BlobContent>& contents;
+    absl::Status status;
+  };
+  static constexpr std::size_t kMaxItems = 256;
+  static constexpr std::int64_t kMaxJournalBytes = 64 << 20;
+
+  void CommitItems(const std::vector<Item*>& items) {
+    std::vector<std::string> digests;
+    std::vector<BlobJournal::Entry> entries;
+    for (const Item* item : items) {
+      for (std::size_t i = 0; i < item->blobs.size(); ++i) {
+        digests.push_back(*FromHex(item->blobs[i]->info().digest));
+        entries.push_back({.digest = "", .data = item->contents[i].data});
+      }
+    }
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      entries[i].digest = digests[i];
+    }
+    const absl::Status status = journal_->Append(entries);
+    for (Item* item : items) {
+      item->status = status;
+      for (std::size_t i = 0; item->status.ok() && i < item->blobs.size(); ++i) {
+        item->status = item->blobs[i]->Name(root_);
+      }
+    }
+    if (journal_->size_bytes() > kMaxJournalBytes) {
+      EmptyJournal();
+    }
+  }
+
+  // A sync that fails leaves the journal as it is; the next one tries again.
+  void EmptyJournal() {
+    const absl::StatusOr<std::unique_ptr<File>> folder = OpenFolder(root_);
+    if (folder.ok() && ::syncfs((*folder)->get()) == 0) {
+      journal_->Restart();
+    }
+  }
+
   const std::string root_;
-  DiskSync& disk_;
-  const std::unique_ptr<NewBlob> blob_;
+  DiskSync disk_;
+  const std::unique_ptr<BlobJournal> journal_;
+  GroupCommit<Item> journalled_;
+};
+
+class FolderBlobWriter final : public BlobWriter {
+ public:
+  FolderBlobWriter(BlobCommitter& committer, std::unique_ptr<NewBlob> blob)
+      : committer_(committer) {
+    blob_.push_back(std::move(blob));
+  }
+
+  absl::Status Append(absl::string_view data) override { return blob_.front()->Append(data); }
+
+  absl::StatusOr<BlobInfo> Commit() override {
+    FIELDLOOP_RETURN_IF_ERROR(committer_.Commit(blob_));
+    return blob_.front()->info();
+  }
+
+ private:
+  BlobCommitter& committer_;
+  NewBlobs blob_;
 };
 
 class FolderBlobStore final : public BlobStore {
  public:
-  explicit FolderBlobStore(const std::string& root) : root_(root), disk_(root) {}
+  FolderBlobStore(std::string root, std::unique_ptr<BlobJournal> journal)
+      : root_(std::move(root)), committer_(root_, std::move(journal)) {}
 
   absl::StatusOr<std::unique_ptr<BlobWriter>> Create() override {
     FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<NewBlob> blob, NewBlob::Create(root_));
-    return std::make_unique<FolderBlobWriter>(root_, disk_, std::move(blob));
+    return std::make_unique<FolderBlobWriter>(committer_, std::move(blob));
   }
 
-  absl::StatusOr<std::vector<BlobInfo>> PutAll(const std::vector<BlobContent>& blobs) override {
-    std::vector<std::unique_ptr<NewBlob>> created;
-    std::vector<NewBlob*> to_commit;
-    for (const BlobContent& content : blobs) {
+  absl::StatusOr<std::vector<BlobInfo>> PutAll(const std::vector<BlobContent>& contents) override {
+    NewBlobs blobs;
+    std::size_t bytes = 0;
+    for (const BlobContent& content : contents) {
       FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<NewBlob> blob, NewBlob::Create(root_));
       FIELDLOOP_RETURN_IF_ERROR(blob->Write(content));
-      to_commit.push_back(blob.get());
-      created.push_back(std::move(blob));
+      bytes += content.data.size();
+      blobs.push_back(std::move(blob));
     }
-    return NewBlob::Commit(root_, disk_, to_commit);
+    FIELDLOOP_RETURN_IF_ERROR(bytes <= kJournalledBytes ? committer_.CommitSmall(blobs, contents)
+                                                        : committer_.Commit(blobs));
+    std::vector<BlobInfo> infos;
+    for (const auto& blob : blobs) {
+      infos.push_back(blob->info());
+    }
+    return infos;
   }
 
   absl::Status Read(absl::string_view digest, std::int64_t piece_bytes,
@@ -323,7 +415,7 @@ class FolderBlobStore final : public BlobStore {
     if (!IsDigest(digest)) {  // Never let a name from outside become a path.
       return absl::InvalidArgumentError("digest: want 64 lower-case hex digits");
     }
-    return absl::StrCat(root_, "/", digest.substr(0, 2), "/", digest.substr(2));
+    return PathIn(root_, digest);
   }
 
   static absl::Status OpenError(absl::string_view digest, const std::string& path) {
@@ -334,21 +426,55 @@ class FolderBlobStore final : public BlobStore {
   }
 
   const std::string root_;
-  DiskSync disk_;
+  BlobCommitter committer_;
 };
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<BlobStore>> OpenFolderBlobStore(const std::string& root) {
+// Makes the folders that blobs lie in; their names last from then on.
+absl::Status MakeFolders(const std::string& root) {
   std::error_code error;
   // What a crash left half-written has no name and no reader.
   std::filesystem::remove_all(root + "/tmp", error);
   std::filesystem::create_directories(root + "/tmp", error);
+  std::filesystem::create_directories(root + "/journal", error);
+  for (int i = 0; i < 256 && !error; ++i) {
+    const char byte = static_cast<char>(i);
+    std::filesystem::create_directory(FolderIn(root, ToHex(absl::string_view(&byte, 1))), error);
+  }
   if (error) {
     return absl::UnavailableError(
-        absl::StrCat("cannot make folder ", root, "/tmp: ", error.message()));
+        absl::StrCat("cannot make the folders in ", root, ": ", error.message()));
   }
-  return std::make_unique<FolderBlobStore>(root);
+  return absl::OkStatus();
+}
+
+// Makes the files of a crashed process's journal again, where they are not whole.
+absl::Status RecoverJournals(const std::string& root) {
+  const auto restore = [&root](const BlobJournal::Entry& entry) -> absl::Status {
+    const std::string digest = ToHex(entry.digest);
+    std::ifstream file(PathIn(root, digest), std::ios::binary);
+    const std::string there{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    if (there == entry.data) {
+      return absl::OkStatus();
+    }
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<NewBlob> blob, NewBlob::Create(root));
+    FIELDLOOP_RETURN_IF_ERROR(blob->Write({.data = entry.data, .digest = digest}));
+    return blob->Name(root);
+  };
+  const auto sync = [&root]() -> absl::Status {
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<File> folder, OpenFolder(root));
+    return ::syncfs(folder->get()) == 0 ? absl::OkStatus() : FileError("sync", root, errno);
+  };
+  return BlobJournal::Recover(root + "/journal", restore, sync);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<BlobStore>> OpenFolderBlobStore(const std::string& root) {
+  FIELDLOOP_RETURN_IF_ERROR(MakeFolders(root));
+  FIELDLOOP_RETURN_IF_ERROR(RecoverJournals(root));
+  FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<BlobJournal> journal,
+                             BlobJournal::Create(root + "/journal"));
+  return std::make_unique<FolderBlobStore>(root, std::move(journal));
 }
 
 }  // namespace fieldloop
