@@ -28,6 +28,7 @@ namespace fieldloop {
 namespace {
 
 constexpr int kMaxMessageBytes = 64 << 20;
+constexpr int kMaxPollers = 64;
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -100,6 +101,8 @@ absl::Status ServiceServer::Start() {
   // Without this two processes could share a port and each get half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  // With the library's two, every other call would make a thread and end it.
+  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, kMaxPollers);
   int port = 0;
   builder.AddListeningPort(state_->options.listen, credentials, &port);
   for (grpc::Service* service : state_->services) {

@@ -41,6 +41,8 @@ namespace {
 namespace ingestion = fieldloop::ingestion;
 
 constexpr char kService[] = "ingestion";
+// Uploads read before they write, and must not wait for one another to do so.
+constexpr int kDatabaseConnections = 16;
 
 struct Options {
   fieldloop::ServiceOptions service;
@@ -57,7 +59,8 @@ absl::Status Run(const Options& options) {
       fieldloop::OpenFolderBlobStore(absl::StrCat(options.service.data_dir, "/ingestion-blobs")));
   FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<fieldloop::Database> database,
                              fieldloop::Database::Open({.connection = fieldloop::DatabaseConnection(
-                                                            options.service, kService)},
+                                                            options.service, kService),
+                                                        .pool_size = kDatabaseConnections},
                                                        ingestion::Migrations()));
   const fieldloop::SystemClock clock;
   FIELDLOOP_ASSIGN_OR_RETURN(
