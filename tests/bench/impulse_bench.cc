@@ -3,7 +3,8 @@
 
 // The impulse code beside plain loops that do the least work that must be done, in the same run:
 //   Network / PlainNetwork: a dense network 30-32-16-5, and its multiply-adds alone;
-//   Features / PlainFeatures: flatten of 50 readings of 6 axes, and its five sums in plain loops.
+//   Features / PlainFeatures: flatten of 50 readings of 6 axes, and its five sums in plain loops;
+//   Sound / Transforms: mfe and mfcc of a second at 16 kHz, and the transforms of as many frames.
 
 #include <algorithm>
 #include <cstddef>
@@ -16,6 +17,7 @@
 #include <benchmark/benchmark.h>
 
 #include "agent/impulse/dsp.h"
+#include "agent/impulse/float_math.h"
 #include "agent/impulse/network.h"
 #include "tests/agent/impulse/proto_writer.h"
 #include "tests/agent/impulse/tflite_builder.h"
@@ -25,6 +27,9 @@ namespace {
 using fieldloop::testing::ByteOption;
 using fieldloop::testing::FloatOption;
 using fieldloop::testing::ImpulseMessage;
+using fieldloop::testing::MelParameters;
+using fieldloop::testing::MfccBlockMessage;
+using fieldloop::testing::MfeBlockMessage;
 using fieldloop::testing::ProtoWriter;
 using fieldloop::testing::TfliteBuilder;
 using fieldloop::testing::WindowMessage;
@@ -176,6 +181,68 @@ void PlainFeatures(benchmark::State& state) {
   }
 }
 BENCHMARK(PlainFeatures);
+
+constexpr std::uint32_t kSecond = 16000;
+constexpr std::uint32_t kTransform = 256;
+
+std::vector<float> Second() {
+  std::vector<float> window;
+  std::uint32_t state = 1;
+  for (std::uint32_t i = 0; i < kSecond; ++i) {
+    state = state * 1664525U + 1013904223U;
+    window.push_back(static_cast<float>(static_cast<std::int32_t>(state) >> 16));
+  }
+  return window;
+}
+
+// Frames of 20 ms, by which users start.
+void Sound(benchmark::State& state, bool cepstrum, std::uint32_t stride) {
+  const MelParameters mel{.frame_length = 320,
+                          .frame_stride = stride,
+                          .fft_length = kTransform,
+                          .filter_count = cepstrum ? 32U : 40U,
+                          .pre_emphasis = 0.98F,
+                          .scale = 1.0F / 32768,
+                          .coefficient_count = 13,
+                          .normalisation_frames = 101};
+  ProtoWriter window;
+  window.Varint(1, kSecond).Varint(2, kSecond).Float(3, kSecond).Bytes(4, "audio");
+  const std::string bytes =
+      ImpulseMessage(window, {cepstrum ? MfccBlockMessage(mel) : MfeBlockMessage(mel)}).bytes();
+  fl_dsp_t dsp;
+  if (fl_dsp_open(&dsp, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()) !=
+      FL_OK) {
+    std::abort();
+  }
+  std::vector<std::uint64_t> scratch(dsp.scratch_size / 8 + 1);
+  std::vector<float> features(dsp.feature_count);
+  const std::vector<float> values = Second();
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(fl_dsp_features(&dsp, values.data(), features.data(),
+                                             reinterpret_cast<std::uint8_t*>(scratch.data())));
+    benchmark::DoNotOptimize(features[0]);
+  }
+}
+
+void Transforms(benchmark::State& state, std::uint32_t frames) {
+  const std::vector<float> values = Second();
+  std::vector<float> even(kTransform / 2 + 1);
+  std::vector<float> odd(kTransform / 2);
+  for (auto _ : state) {
+    for (std::uint32_t frame = 0; frame < frames; ++frame) {
+      const auto first = values.begin() + frame * std::ptrdiff_t{kTransform / 2};
+      std::copy(first, first + kTransform / 2, even.begin());
+      std::copy(first, first + kTransform / 2, odd.begin());
+      fl_power_spectrum(even.data(), odd.data(), kTransform);
+      benchmark::DoNotOptimize(even[0]);
+    }
+  }
+}
+
+BENCHMARK_CAPTURE(Sound, mfe, false, 160);
+BENCHMARK_CAPTURE(Transforms, of_mfe, 99);
+BENCHMARK_CAPTURE(Sound, mfcc, true, 320);
+BENCHMARK_CAPTURE(Transforms, of_mfcc, 49);
 
 }  // namespace
 
