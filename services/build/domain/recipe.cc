@@ -491,6 +491,7 @@ void ParseLine(Words& words, ImpulseRecipe& recipe, bool& known) {
     recipe.window.length = words.Integer<std::int64_t>();
     recipe.window.stride = words.Integer<std::int64_t>();
     recipe.window.frequency_hz = static_cast<float>(words.Real());
+    recipe.window.pad_short = words.more() && words.Flag();
   } else if (key == "axis") {
     recipe.window.axes.push_back(words.Text());
   } else if (key == "magnitude") {
@@ -684,8 +685,9 @@ absl::StatusOr<ImpulseRecipe> CompleteRecipe(ImpulseRecipe recipe) {
 }
 
 std::string RecipeText(const ImpulseRecipe& recipe) {
-  std::string text = absl::StrCat(kTextFormat, "\nwindow ", recipe.window.length, " ",
-                                  recipe.window.stride, " ", Number(recipe.window.frequency_hz));
+  std::string text =
+      absl::StrCat(kTextFormat, "\nwindow ", recipe.window.length, " ", recipe.window.stride, " ",
+                   Number(recipe.window.frequency_hz), recipe.window.pad_short ? " 1" : "");
   for (const std::string& axis : recipe.window.axes) {
     absl::StrAppend(&text, "\naxis ", absl::CEscape(axis));
   }

@@ -22,6 +22,7 @@ struct Window {
   std::int64_t stride = 0;
   float frequency_hz = 0;
   std::vector<std::string> axes;
+  bool pad_short = false;  // See PadShort.
   friend bool operator==(const Window&, const Window&) = default;
 };
 

@@ -71,11 +71,14 @@ absl::StatusOr<PreparedSample> PrepareSample(const SourceSample& sample, const W
     return Unusable(sample, selected.status().message());
   }
   PreparedSample prepared{.recording = Resample(*selected, to_hz), .ranges = {}};
-  prepared.readings =
-      static_cast<std::int64_t>(prepared.recording.values.size() / window.axes.size());
   for (const ReadingRange& range : sample.labels) {
     prepared.ranges.push_back(ResampleRange(range, from_hz, to_hz));
   }
+  if (window.pad_short) {
+    PadShort(window.length, prepared.recording, prepared.ranges);
+  }
+  prepared.readings =
+      static_cast<std::int64_t>(prepared.recording.values.size() / window.axes.size());
   for (const float value : prepared.recording.values) {
     if (!std::isfinite(value)) {
       return Unusable(sample, "got a value that is not finite");

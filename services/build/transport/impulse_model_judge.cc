@@ -50,13 +50,21 @@ class OpenedImpulse final : public OpenedModel {
     window_ = {.length = impulse.window().length(),
                .stride = impulse.window().stride(),
                .frequency_hz = impulse.window().frequency_hz(),
-               .axes = {impulse.window().axes().begin(), impulse.window().axes().end()}};
+               .axes = {impulse.window().axes().begin(), impulse.window().axes().end()},
+               .pad_short = impulse.window().pad_short()};
     classes_.assign(impulse.classes().begin(), impulse.classes().end());
     timed_window_.resize(fl_impulse_window_values(&impulse_));
-    if (const std::string& test = impulse.self_test().window();
-        test.size() == timed_window_.size() * sizeof(float)) {
-      // float32, little endian, as is this machine's.
+    // Little endian, as is this machine.
+    const std::string& test = impulse.self_test().window();
+    const std::string& integers = impulse.self_test().window_int16();
+    if (test.size() == timed_window_.size() * sizeof(float)) {
       std::memcpy(timed_window_.data(), test.data(), test.size());
+    } else if (integers.size() == timed_window_.size() * sizeof(std::int16_t)) {
+      for (std::size_t i = 0; i < timed_window_.size(); ++i) {
+        std::int16_t value = 0;
+        std::memcpy(&value, integers.data() + i * sizeof value, sizeof value);
+        timed_window_[i] = value;
+      }
     }
     return FL_OK;
   }

@@ -55,6 +55,7 @@ agent::v1::Window ToProto(const Window& window) {
   for (const std::string& axis : window.axes) {
     proto.add_axes(axis);
   }
+  proto.set_pad_short(window.pad_short);
   return proto;
 }
 
@@ -321,7 +322,8 @@ ImpulseRecipe FromProto(const v1::ImpulseRecipe& proto) {
   recipe.window = {.length = proto.window().length(),
                    .stride = proto.window().stride(),
                    .frequency_hz = proto.window().frequency_hz(),
-                   .axes = {proto.window().axes().begin(), proto.window().axes().end()}};
+                   .axes = {proto.window().axes().begin(), proto.window().axes().end()},
+                   .pad_short = proto.window().pad_short()};
   for (const agent::v1::MagnitudeAxis& magnitude : proto.magnitudes()) {
     recipe.magnitudes.push_back({.first_axis = magnitude.first_axis(), .count = magnitude.count()});
   }

@@ -89,6 +89,23 @@ Recording ResampleUneven(const std::vector<double>& times_ms, const std::vector<
   return out;
 }
 
+void PadShort(std::int64_t length, Recording& recording, std::vector<ReadingRange>& ranges) {
+  const auto axes = static_cast<std::int64_t>(recording.axes);
+  const std::int64_t readings = static_cast<std::int64_t>(recording.values.size()) / axes;
+  if (readings == 0 || readings >= length) {
+    return;
+  }
+  const std::int64_t before = (length - readings) / 2;
+  std::vector<float> values(static_cast<std::size_t>(length * axes));
+  std::copy(recording.values.begin(), recording.values.end(), values.begin() + before * axes);
+  recording.values = std::move(values);
+  for (ReadingRange& range : ranges) {
+    const bool to_the_end = range.end < 0 || range.end >= readings - 1;
+    range.end = to_the_end ? length - 1 : range.end + before;
+    range.start = range.start <= 0 ? 0 : range.start + before;
+  }
+}
+
 std::vector<LabelledWindow> CutWindows(std::int64_t readings, int length, int stride, double purity,
                                        const std::vector<ReadingRange>& ranges) {
   std::vector<LabelledWindow> windows;

@@ -39,6 +39,11 @@ ReadingRange ResampleRange(const ReadingRange& range, double from_hz, double to_
 Recording ResampleUneven(const std::vector<double>& times_ms, const std::vector<float>& values,
                          int axes, double frequency_hz);
 
+// Puts a recording that is shorter than `length` readings into the middle of as many, between
+// zeros. Ranges that begin with the first reading, or end with the last, then begin or end with the
+// window.
+void PadShort(std::int64_t length, Recording& recording, std::vector<ReadingRange>& ranges);
+
 // One window of a recording.
 struct LabelledWindow {
   std::int64_t start = 0;  // First reading.

@@ -29,6 +29,7 @@ struct Model {
   int window_stride = 0;  // Readings.
   double frequency_hz = 0;
   std::vector<std::string> axes;
+  bool pad_short = false;  // See PadShort.
 };
 
 }  // namespace fieldloop::evaluation

@@ -40,6 +40,9 @@ absl::StatusOr<View> MakeView(const TestingSample& sample, const Model& model) {
     view.ranges.push_back(ResampleRange(whole_range, sample.frequency_hz, model.frequency_hz));
   }
   view.recording = Resample(*selected, model.frequency_hz);
+  if (model.pad_short) {
+    PadShort(model.window_length, view.recording, view.ranges);
+  }
   view.readings = static_cast<std::int64_t>(view.recording.values.size() / model.axes.size());
   return view;
 }

@@ -53,6 +53,7 @@ Model FromProto(const build::Model& proto) {
   model.window_stride = static_cast<int>(impulse.window().stride());
   model.frequency_hz = static_cast<double>(impulse.window().frequency_hz());
   model.axes.assign(impulse.window().axes().begin(), impulse.window().axes().end());
+  model.pad_short = impulse.window().pad_short();
   return model;
 }
 

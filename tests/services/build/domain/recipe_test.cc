@@ -52,7 +52,8 @@ ImpulseRecipe FullRecipe() {
 // Every block and every field of learning that FullRecipe has not.
 ImpulseRecipe AudioRecipe() {
   ImpulseRecipe recipe;
-  recipe.window = {.length = 8000, .stride = 4000, .frequency_hz = 8000, .axes = {"audio"}};
+  recipe.window = {
+      .length = 8000, .stride = 4000, .frequency_hz = 8000, .axes = {"audio"}, .pad_short = true};
   DspBlock mfe{.kind = BlockKind::kMfe, .scale = 1.0F / 32768};
   mfe.frame_length = 160;
   mfe.frame_stride = 80;

@@ -101,6 +101,18 @@ TEST_F(TrainingSetTest, TheTrainingSideHasItsOwnStrideAndPurityAndTheTestingSide
               ElementsAre(WindowRow{.label = 1, .sample = 1, .start_ms = 40, .end_ms = 80}));
 }
 
+TEST_F(TrainingSetTest, AShortRecordingIsAWindowIfTheRecipePadsIt) {
+  recipe_.window.length = 5;
+  recipe_.window.stride = 5;
+  const std::vector<SourceSample> samples = {SmallSample("a", "walk", 2),
+                                             SmallSample("b", "run", 3)};
+  EXPECT_THAT(Build(samples), StatusIs(absl::StatusCode::kFailedPrecondition));
+  recipe_.window.pad_short = true;
+  ASSERT_THAT(Build(samples), IsOk());
+  EXPECT_THAT(set_->train, ElementsAre(ElementsAre(0, 0, 0, 0, 1, -1, 0, 0, 0, 0),
+                                       ElementsAre(0, 0, 0, 0, 1, -1, 2, -2, 0, 0)));
+}
+
 TEST_F(TrainingSetTest, AxesAreTakenByNameAndTheRateIsTheRecipes) {
   SourceSample sample = SmallSample("a", "walk", 4);
   sample.axes = {"y", "x"};

@@ -78,6 +78,42 @@ TEST(ResampleUnevenTest, TimesNeedNotBeginAtZero) {
   EXPECT_THAT(ResampleUneven({}, {}, 1, 100).values, IsEmpty());
 }
 
+TEST(PadShortTest, AShortRecordingStandsInTheMiddleBetweenZeros) {
+  Recording recording = {.values = {1, 2, 3, 4}, .axes = 2, .frequency_hz = 10};
+  std::vector<ReadingRange> ranges = {{.start = 0, .end = -1, .label = "a"}};
+  PadShort(5, recording, ranges);
+  EXPECT_THAT(recording.values, ElementsAre(0, 0, 1, 2, 3, 4, 0, 0, 0, 0));
+  const std::vector<LabelledWindow> windows = CutWindows(5, 5, 5, 1, ranges);
+  EXPECT_THAT(Starts(windows), ElementsAre(0)) << "the zeros carry its label";
+  EXPECT_EQ(windows[0].label, "a");
+}
+
+TEST(PadShortTest, LabelsMoveWithTheirReadings) {
+  Recording recording = {.values = {1, 2, 3, 4}, .axes = 1, .frequency_hz = 10};
+  std::vector<ReadingRange> ranges = {{.start = 0, .end = 0, .label = "a"},
+                                      {.start = 1, .end = 2, .label = "b"},
+                                      {.start = 3, .end = 3, .label = "c"}};
+  PadShort(8, recording, ranges);
+  EXPECT_THAT(recording.values, ElementsAre(0, 0, 1, 2, 3, 4, 0, 0));
+  EXPECT_EQ(ranges[0].start, 0);
+  EXPECT_EQ(ranges[0].end, 2);
+  EXPECT_EQ(ranges[1].start, 3);
+  EXPECT_EQ(ranges[1].end, 4);
+  EXPECT_EQ(ranges[2].start, 5);
+  EXPECT_EQ(ranges[2].end, 7);
+}
+
+TEST(PadShortTest, ARecordingOfAWindowOrMoreAndAnEmptyOneStayAsTheyAre) {
+  for (const std::vector<float>& values : {std::vector<float>{1, 2, 3}, {1, 2, 3, 4}, {}}) {
+    Recording recording = {.values = values, .axes = 1, .frequency_hz = 10};
+    std::vector<ReadingRange> ranges = {{.start = 1, .end = 1, .label = "a"}};
+    PadShort(3, recording, ranges);
+    EXPECT_EQ(recording.values, values);
+    EXPECT_EQ(ranges[0].start, 1);
+    EXPECT_EQ(ranges[0].end, 1);
+  }
+}
+
 TEST(CutWindowsTest, AWindowNeedsTheShareOfOneLabel) {
   const std::vector<ReadingRange> ranges = {{.start = 0, .end = 9, .label = "a"},
                                             {.start = 10, .end = -1, .label = "b"}};

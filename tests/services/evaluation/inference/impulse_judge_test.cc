@@ -113,6 +113,22 @@ TEST_F(ImpulseJudgeTest, ABaselineOfAnotherLengthAndRateSeesTheSameTimes) {
   EXPECT_LT(judged->windows.size(), 8U);  // Longer windows are pure less often.
 }
 
+TEST_F(ImpulseJudgeTest, AShortRecordingIsOneWindowIfTheModelPadsIt) {
+  SignClassifier classifier;
+  TestingSample sample = Sample(2);
+  sample.ranges = {{.start = 0, .end = -1, .label = "SITTING"}};
+  Model padding = model(1);
+  EXPECT_TRUE(JudgeSample(sample, {}, {.model = padding, .classifier = classifier}, nullptr)
+                  ->windows.empty());
+  padding.pad_short = true;
+  const absl::StatusOr<JudgedSample> judged =
+      JudgeSample(sample, {}, {.model = padding, .classifier = classifier}, nullptr);
+  ASSERT_THAT(judged, IsOk());
+  ASSERT_EQ(judged->windows.size(), 1U);
+  EXPECT_EQ(judged->windows[0].label, "SITTING");
+  EXPECT_THAT(classifier.first_values, ElementsAre(0)) << "begins with a zero";
+}
+
 TEST_F(ImpulseJudgeTest, AMissingAxisNamesSampleModelAndAxis) {
   SignClassifier classifier;
   TestingSample sample = Sample(20);

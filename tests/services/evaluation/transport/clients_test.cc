@@ -91,6 +91,7 @@ TEST(RemoteModelRegistryTest, AModelIsAskedForOnceByItsDigest) {
   impulse.add_classes("SITTING");
   impulse.mutable_window()->set_length(50);
   impulse.mutable_window()->set_frequency_hz(50);
+  impulse.mutable_window()->set_pad_short(true);
   impulse.mutable_reference()->set_id(9);
   agent::v1::ReferenceChannel& novelty = *impulse.mutable_reference()->add_channels();
   novelty.set_kind(agent::v1::CHANNEL_KIND_NOVELTY);
@@ -109,6 +110,7 @@ TEST(RemoteModelRegistryTest, AModelIsAskedForOnceByItsDigest) {
   EXPECT_EQ(found->confidence_channel, 1);
   EXPECT_EQ(found->channels[1].bins, 3);
   EXPECT_EQ(found->reference_id, 9U);
+  EXPECT_TRUE(found->pad_short);
   EXPECT_EQ(registry.FindModel("projects/x", "abc")->name, "projects/x/models/3");
   EXPECT_THAT(registry.FindModel("projects/x", "none"), StatusIs(absl::StatusCode::kNotFound));
 }
