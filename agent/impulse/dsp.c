@@ -126,8 +126,8 @@ fl_status_t fl_dsp_open(fl_dsp_t *dsp, const uint8_t *metadata, size_t size) {
     return open_standardisation(dsp, (fl_span_t){metadata, size});
 }
 
-static void raw(const fl_dsp_t *dsp, const fieldloop_agent_v1_RawBlock *block,
-                const uint8_t *window, float *features) {
+static void raw(const fl_dsp_t *dsp, const fieldloop_agent_v1_RawBlock *block, fl_window_t window,
+                float *features) {
     const float scale = fl_scale_or_one(block->scale);
     for (uint32_t i = 0; i < dsp->config.window.length; ++i) {
         for (uint32_t index = 0; index < dsp->block_axes; ++index) {
@@ -155,7 +155,7 @@ static void axis_features(const fl_axis_t *axis, const fieldloop_agent_v1_DspBlo
 
 /* Features of a block; returns where those of the next begin. */
 static float *block_features(const fl_dsp_t *dsp, const fieldloop_agent_v1_DspBlock *block,
-                             const uint8_t *window, float *features, float *scratch) {
+                             fl_window_t window, float *features, float *scratch) {
     fl_block_needs_t needs = {0};
     (void)check_block(dsp, block, &needs); /* Passed when the metadata was opened. */
     if (block->which_block == fieldloop_agent_v1_DspBlock_raw_tag) {
@@ -169,11 +169,11 @@ static float *block_features(const fl_dsp_t *dsp, const fieldloop_agent_v1_DspBl
     return features + (size_t)dsp->block_axes * needs.features_of_axis;
 }
 
-fl_status_t fl_dsp_features_of_bytes(const fl_dsp_t *dsp, const uint8_t *window, float *features,
-                                     uint8_t *scratch) {
+fl_status_t fl_dsp_features_of(const fl_dsp_t *dsp, fl_window_t window, float *features,
+                               uint8_t *scratch) {
     const size_t window_values = (size_t)dsp->config.window.length * dsp->window_axes;
     for (size_t i = 0; i < window_values; ++i) {
-        if (!fl_is_finite(fl_read_f32(window + sizeof(float) * i))) {
+        if (!fl_is_finite(fl_window_value(&window, i))) {
             return FL_ERR_ARG;
         }
     }
@@ -191,7 +191,8 @@ fl_status_t fl_dsp_features_of_bytes(const fl_dsp_t *dsp, const uint8_t *window,
 
 fl_status_t fl_dsp_features(const fl_dsp_t *dsp, const float *window, float *features,
                             uint8_t *scratch) {
-    return fl_dsp_features_of_bytes(dsp, (const uint8_t *)window, features, scratch);
+    const fl_window_t values = {.values = (const uint8_t *)window, .is_int16 = false};
+    return fl_dsp_features_of(dsp, values, features, scratch);
 }
 
 void fl_dsp_standardise(const fl_dsp_t *dsp, float *features) {

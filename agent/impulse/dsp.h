@@ -12,6 +12,7 @@
 #define FIELDLOOP_AGENT_IMPULSE_DSP_H
 
 #include <fieldloop/agent/v1/impulse.nanopb.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,9 +56,15 @@ fl_status_t fl_dsp_open(fl_dsp_t *dsp, const uint8_t *metadata, size_t size);
 fl_status_t fl_dsp_features(const fl_dsp_t *dsp, const float *window, float *features,
                             uint8_t *scratch);
 
-/** As fl_dsp_features, for a window of little-endian float32 of any alignment. */
-fl_status_t fl_dsp_features_of_bytes(const fl_dsp_t *dsp, const uint8_t *window, float *features,
-                                     uint8_t *scratch);
+/** A window as it lies in memory, of any alignment. */
+typedef struct fl_window {
+    const uint8_t *values; /**< Little endian. */
+    bool is_int16;         /**< int16; else float32. */
+} fl_window_t;
+
+/** As fl_dsp_features. A window of int16 has the features of the same numbers as float32. */
+fl_status_t fl_dsp_features_of(const fl_dsp_t *dsp, fl_window_t window, float *features,
+                               uint8_t *scratch);
 
 /**
  * @brief Standardises features in place: z = clamp((x - mean) * inverse_deviation, -clip, clip).

@@ -16,6 +16,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "agent/impulse/dsp.h"
 #include "agent/impulse/tflite.h"
@@ -29,22 +30,32 @@ typedef struct fl_block_needs {
 /** One axis of a window: a sensor's, or a magnitude. */
 typedef struct fl_axis {
     const fl_dsp_t *dsp;
-    const uint8_t *window; /**< length x window_axes float32, little endian, any alignment. */
-    uint32_t index;        /**< Below dsp->block_axes. */
+    fl_window_t window;
+    uint32_t index; /**< Below dsp->block_axes. */
 } fl_axis_t;
+
+/** A value of a window; `index` counts the axes within a reading. */
+static inline float fl_window_value(const fl_window_t *window, size_t index) {
+    if (!window->is_int16) {
+        return fl_read_f32(window->values + sizeof(float) * index);
+    }
+    int16_t value;
+    memcpy(&value, window->values + sizeof value * index, sizeof value);
+    return (float)value;
+}
 
 /** Value of the axis in a reading. */
 static inline float fl_axis_value(const fl_axis_t *axis, uint32_t reading) {
     const fl_dsp_t *dsp = axis->dsp;
-    const uint8_t *values = axis->window + sizeof(float) * ((size_t)reading * dsp->window_axes);
+    const size_t first = (size_t)reading * dsp->window_axes;
     if (axis->index < dsp->window_axes) {
-        return fl_read_f32(values + sizeof(float) * axis->index);
+        return fl_window_value(&axis->window, first + axis->index);
     }
     const fieldloop_agent_v1_MagnitudeAxis *group =
         &dsp->config.magnitudes[axis->index - dsp->window_axes];
     float squares = 0.0f;
     for (uint32_t i = 0; i < group->count; ++i) {
-        const float value = fl_read_f32(values + sizeof(float) * (group->first_axis + i));
+        const float value = fl_window_value(&axis->window, first + group->first_axis + i);
         squares += value * value;
     }
     return sqrtf(squares);

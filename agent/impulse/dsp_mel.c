@@ -232,7 +232,8 @@ static float cosine_coefficient(const float *values, uint32_t count, const float
     float sum = 0.0f;
     for (uint32_t n = 0; n < count; ++n) {
         sum += values[n] * cosines[angle <= 2 * count ? angle : turn - angle];
-        angle = (angle + 2 * k) % turn;
+        angle += 2 * k;
+        angle = angle < turn ? angle : angle - turn;
     }
     return sum * sqrtf((k == 0 ? 1.0f : 2.0f) / (float)count);
 }

@@ -89,20 +89,28 @@ static fl_status_t check_config(const fl_dsp_t *dsp) {
     return FL_OK;
 }
 
-static fl_status_t find_self_test(fl_span_t metadata, const fl_dsp_t *dsp, fl_span_t *window,
+static fl_status_t find_self_test(fl_span_t metadata, const fl_dsp_t *dsp, fl_window_t *window,
                                   fl_span_t *output) {
     fl_span_t message;
+    fl_span_t floats;
+    fl_span_t integers;
+    *window = (fl_window_t){NULL, false};
+    *output = (fl_span_t){NULL, 0};
     FL_RETURN_IF_ERROR(fl_metadata_field(metadata, FL_METADATA_SELF_TEST_TAG, &message));
     if (message.data == NULL) {
-        *window = (fl_span_t){NULL, 0};
-        *output = (fl_span_t){NULL, 0};
         return FL_OK;
     }
-    FL_RETURN_IF_ERROR(fl_metadata_field(message, FL_METADATA_SELF_TEST_WINDOW_TAG, window));
+    FL_RETURN_IF_ERROR(fl_metadata_field(message, FL_METADATA_SELF_TEST_WINDOW_TAG, &floats));
+    FL_RETURN_IF_ERROR(
+        fl_metadata_field(message, FL_METADATA_SELF_TEST_WINDOW_INT16_TAG, &integers));
     FL_RETURN_IF_ERROR(fl_metadata_field(message, FL_METADATA_SELF_TEST_OUTPUT_TAG, output));
     const size_t values = (size_t)dsp->config.window.length * dsp->window_axes;
     const bool fits =
-        window->size == sizeof(float) * values && output->size == dsp->config.classes_count;
+        (floats.size == 0 ? integers.size == sizeof(int16_t) * values
+                          : floats.size == sizeof(float) * values && integers.size == 0) &&
+        output->size == dsp->config.classes_count;
+    *window = (fl_window_t){.values = floats.size == 0 ? integers.data : floats.data,
+                            .is_int16 = floats.size == 0};
     return fits ? FL_OK : FL_ERR_CORRUPT;
 }
 
@@ -145,7 +153,7 @@ fl_status_t fl_impulse_open(fl_impulse_t *impulse, const uint8_t *model, size_t 
     if (anomaly != FL_OK && anomaly != FL_ERR_NOT_FOUND) {
         return anomaly;
     }
-    fl_span_t window;
+    fl_window_t window;
     fl_span_t output;
     FL_RETURN_IF_ERROR(find_self_test(metadata, &impulse->dsp, &window, &output));
     impulse->has_anomaly = anomaly == FL_OK;
@@ -153,8 +161,7 @@ fl_status_t fl_impulse_open(fl_impulse_t *impulse, const uint8_t *model, size_t 
     impulse->model_size = size;
     impulse->features = arena;
     impulse->scratch = bytes + layout.scratch;
-    impulse->self_test_window = window.data;
-    impulse->self_test_window_size = window.size;
+    impulse->self_test_window = window;
     impulse->self_test_output = output.data;
     impulse->self_test_output_size = output.size;
     return FL_OK;
@@ -229,10 +236,10 @@ static void read_channels(const fl_impulse_t *impulse, fl_inference_t *result) {
     }
 }
 
-static fl_status_t run(fl_impulse_t *impulse, const uint8_t *window, fl_inference_t *result) {
+static fl_status_t run(fl_impulse_t *impulse, fl_window_t window, fl_inference_t *result) {
     fl_network_t *network = &impulse->network;
     FL_RETURN_IF_ERROR(
-        fl_dsp_features_of_bytes(&impulse->dsp, window, impulse->features, impulse->scratch));
+        fl_dsp_features_of(&impulse->dsp, window, impulse->features, impulse->scratch));
     fl_dsp_standardise(&impulse->dsp, impulse->features);
     for (uint32_t i = 0; i < network->input_size; ++i) {
         network->input[i] =
@@ -252,11 +259,16 @@ static fl_status_t run(fl_impulse_t *impulse, const uint8_t *window, fl_inferenc
 }
 
 fl_status_t fl_impulse_run(fl_impulse_t *impulse, const float *window, fl_inference_t *result) {
-    return run(impulse, (const uint8_t *)window, result);
+    return run(impulse, (fl_window_t){(const uint8_t *)window, false}, result);
+}
+
+fl_status_t fl_impulse_run_int16(fl_impulse_t *impulse, const int16_t *window,
+                                 fl_inference_t *result) {
+    return run(impulse, (fl_window_t){(const uint8_t *)window, true}, result);
 }
 
 fl_status_t fl_impulse_self_test(fl_impulse_t *impulse) {
-    if (impulse->self_test_window == NULL) {
+    if (impulse->self_test_window.values == NULL) {
         return FL_ERR_NOT_FOUND;
     }
     fl_inference_t result;

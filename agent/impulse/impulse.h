@@ -54,10 +54,9 @@ typedef struct fl_impulse {
     fl_network_t network;
     bool has_anomaly;
     fl_anomaly_t anomaly;
-    float *features;  /**< In the arena: z values, dsp.feature_count of them. */
-    uint8_t *scratch; /**< In the arena: for the signal processing. */
-    const uint8_t *self_test_window;
-    size_t self_test_window_size;
+    float *features;              /**< In the arena: z values, dsp.feature_count of them. */
+    uint8_t *scratch;             /**< In the arena: for the signal processing. */
+    fl_window_t self_test_window; /**< Values NULL: the model carries no self-test. */
     const uint8_t *self_test_output;
     size_t self_test_output_size;
 } fl_impulse_t;
@@ -104,6 +103,10 @@ size_t fl_impulse_window_values(const fl_impulse_t *impulse);
  * @return FL_OK; FL_ERR_ARG if a value is NaN or infinite, or so large that a feature overflows.
  */
 fl_status_t fl_impulse_run(fl_impulse_t *impulse, const float *window, fl_inference_t *result);
+
+/** As fl_impulse_run, for a window of integers, such as audio; the result is the same. */
+fl_status_t fl_impulse_run_int16(fl_impulse_t *impulse, const int16_t *window,
+                                 fl_inference_t *result);
 
 /**
  * @brief Runs the self-test vector of the model.

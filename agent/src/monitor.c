@@ -22,11 +22,11 @@
 
 #include "internal.h"
 
-enum { HEADER_PREFIX = 2 };
+enum { HEADER_PREFIX = 2, MAX_PAYLOAD = 65536 };
 
 static const uint32_t DEFAULT_PERIOD_MS = 60000;
 
-/* The payload is sent as the floats lie in memory, and the protocol says little endian. */
+/* The payload is sent as the values lie in memory, and the protocol says little endian. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a port to big endian must swap");
 
 static uint32_t minimum(uint32_t a, uint32_t b) {
@@ -218,14 +218,19 @@ static bool chosen_at_random(fl_agent_t *agent) {
 static void enqueue_sample(fl_agent_t *agent, const fl_observation_t *observation,
                            fl_reason_t reason, float probability) {
     const fl_port_t *port = agent->port;
-    const size_t payload_size = observation->value_count * sizeof(float);
+    const bool is_int16 = observation->values_int16 != NULL;
+    const void *payload = is_int16 ? (const void *)observation->values_int16 : observation->values;
+    const size_t payload_size =
+        observation->value_count * (is_int16 ? sizeof(int16_t) : sizeof(float));
     FL_PB(SampleHeader)
     header = {
         .start_ms = observation->start_ms,
         .first_reading = observation->first_reading,
         .frequency_hz = agent->running.info.frequency_hz,
         .axes = agent->running.info.axes,
-        .encoding = FL_PB(SampleEncoding_SAMPLE_ENCODING_F32),
+        .encoding = is_int16 ? FL_PB(SampleEncoding_SAMPLE_ENCODING_I16)
+                             : FL_PB(SampleEncoding_SAMPLE_ENCODING_F32),
+        .scale = 1.0f,
         .reason = (FL_PB(SampleReason))reason, /* The numbers are the same. */
         .probability = probability,
         .predicted_class = observation->predicted_class,
@@ -234,13 +239,17 @@ static void enqueue_sample(fl_agent_t *agent, const fl_observation_t *observatio
     fl_sha256_t hash;
     memcpy(header.model_digest, agent->running.model.digest, 32);
     port->sha256_start(port->context, &hash);
-    port->sha256_update(port->context, &hash, observation->values, payload_size);
+    port->sha256_update(port->context, &hash, payload, payload_size);
     port->sha256_finish(port->context, &hash, header.payload_digest);
 
     uint8_t encoded[FL_PB(SampleHeader_size)];
     pb_ostream_t stream = pb_ostream_from_buffer(encoded, sizeof encoded);
     const uint64_t sequence = fl_agent_sequence(agent);
-    if (payload_size == 0 || payload_size > 65536 || sequence == 0 ||
+    if (payload_size > MAX_PAYLOAD) {
+        fl_agent_log(agent, FL_LOG_WARNING, "a window is too large to be sent as a recording");
+        return;
+    }
+    if (payload_size == 0 || sequence == 0 ||
         !pb_encode(&stream, FL_PB(SampleHeader_fields), &header)) {
         return;
     }
@@ -249,7 +258,7 @@ static void enqueue_sample(fl_agent_t *agent, const fl_observation_t *observatio
     agent->monitor.chosen++;
     const fl_part_t parts[] = {{.data = prefix, .size = sizeof prefix},
                                {.data = encoded, .size = stream.bytes_written},
-                               {.data = observation->values, .size = payload_size}};
+                               {.data = payload, .size = payload_size}};
     const fl_entry_kind_t kind = reason == FL_REASON_RANDOM ? FL_ENTRY_RANDOM : FL_ENTRY_CHOSEN;
     if (fl_agent_enqueue(agent, kind, sequence, parts, sizeof parts / sizeof parts[0]) == FL_OK &&
         agent->app->sample_chosen != NULL) {

@@ -53,6 +53,8 @@ typedef struct fl_observation {
     const uint8_t *channel_bin; /**< fl_model_info_t.channel_count bins. */
     const float *channel_value; /**< As many values. */
     const float *values;        /**< The window, axes within a reading. */
+    const int16_t
+        *values_int16; /**< Instead of it, for a signal of integers: half as much to send. */
     size_t value_count;
 } fl_observation_t;
 

@@ -127,8 +127,10 @@ static void stop_model(fl_device_t *device) {
     device->sensor.replay = NULL;
     free(device->model);
     free(device->arena);
+    free(device->integers);
     device->model = NULL;
     device->arena = NULL;
+    device->integers = NULL;
 }
 
 static fl_status_t open_model(fl_device_t *device, uint32_t slot, uint32_t size) {
@@ -146,6 +148,11 @@ static fl_status_t open_model(fl_device_t *device, uint32_t slot, uint32_t size)
     }
     FL_RETURN_IF_ERROR(
         fl_impulse_open(&device->impulse, device->model, size, device->arena, arena_size));
+    device->integers =
+        malloc(fl_impulse_window_values(&device->impulse) * sizeof *device->integers);
+    if (device->integers == NULL) {
+        return FL_ERR_IO;
+    }
     /* A model without a self-test cannot be told from one that computes nonsense here. */
     return fl_impulse_self_test(&device->impulse);
 }
@@ -248,7 +255,22 @@ void fl_device_close(fl_device_t *device) {
     device->replay_count = 0;
 }
 
+/* The window as integers if it is one, as sound is; NULL if not. */
+static const int16_t *as_integers(const fl_device_t *device, const float *values, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (!(values[i] >= (float)INT16_MIN) || !(values[i] <= (float)INT16_MAX)) {
+            return NULL;
+        }
+        device->integers[i] = (int16_t)values[i];
+        if ((float)device->integers[i] != values[i]) {
+            return NULL;
+        }
+    }
+    return device->integers;
+}
+
 static void classify(fl_device_t *device, const fl_sensor_window_t *window) {
+    const size_t value_count = device->sensor.length * device->sensor.axes;
     fl_inference_t result = {0};
     const bool classified = fl_impulse_run(&device->impulse, window->values, &result) == FL_OK;
     device->window_label = fl_replay_label(&device->replay, window->segment, window->offset,
@@ -265,7 +287,8 @@ static void classify(fl_device_t *device, const fl_sensor_window_t *window) {
         .channel_bin = result.channel_bin,
         .channel_value = result.channel_value,
         .values = window->values,
-        .value_count = device->sensor.length * device->sensor.axes,
+        .values_int16 = as_integers(device, window->values, value_count),
+        .value_count = value_count,
     };
     /* Closes the period before, if this window begins a new one; so the agent counts it first. */
     fl_agent_observe(device->agent, &observation);

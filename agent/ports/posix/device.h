@@ -34,6 +34,7 @@ typedef struct fl_device {
     uint8_t *model;
     void *arena;
     fl_impulse_t impulse;
+    int16_t *integers; /* Room for a window of integers. */
     fl_replay_t replay;
     fl_sensor_t sensor;
     fl_truth_log_t truth;

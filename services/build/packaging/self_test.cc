@@ -4,12 +4,16 @@
 #include "services/build/packaging/self_test.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "services/common/status/status_macros.h"
 
@@ -19,6 +23,21 @@ namespace {
 constexpr int kMargin = 128;
 // Windows that are tried, evenly spread.
 constexpr std::size_t kMaxTries = 500;
+
+// As int16 if the values are such integers: half as large in the flash of a device.
+void SetWindow(const float* values, std::size_t count, agent::v1::SelfTest& test) {
+  std::vector<std::int16_t> integers;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!(values[i] >= std::numeric_limits<std::int16_t>::min()) ||
+        !(values[i] <= std::numeric_limits<std::int16_t>::max()) ||
+        values[i] != std::nearbyint(values[i])) {
+      test.set_window(values, count * sizeof(float));
+      return;
+    }
+    integers.push_back(static_cast<std::int16_t>(values[i]));
+  }
+  test.set_window_int16(integers.data(), count * sizeof(std::int16_t));
+}
 
 }  // namespace
 
@@ -40,8 +59,7 @@ absl::Status AddSelfTest(Int8Model& model, const NpyArray<float>& windows,
       best_output.assign(reinterpret_cast<const char*>(inference.output), classes);
     }
   }
-  impulse.mutable_self_test()->set_window(windows.row(best->second),
-                                          windows.columns() * sizeof(float));
+  SetWindow(windows.row(best->second), windows.columns(), *impulse.mutable_self_test());
   impulse.mutable_self_test()->set_output(best_output);
   return absl::OkStatus();
 }

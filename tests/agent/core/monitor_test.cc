@@ -107,6 +107,7 @@ TEST_F(MonitorTest, ASampleCarriesItsWindowAndWhatTheModelSaid) {
   EXPECT_EQ(header.predicted_class(), 2u);
   EXPECT_EQ(header.confidence(), 0.75F);
   EXPECT_EQ(header.encoding(), v1::SAMPLE_ENCODING_F32);
+  EXPECT_EQ(header.payload_digest(), Sha256(server_.sample_payloads.begin()->second));
   EXPECT_EQ(header.axes(), 2u);
   EXPECT_EQ(header.frequency_hz(), 4.0F);
   EXPECT_EQ(header.model_digest(), Sha256(ModelBytes("one")));
@@ -290,6 +291,30 @@ TEST_F(MonitorTest, ASampleOfManyChunksArrivesWholeAfterTheLinkWasCutInTheMiddle
   ASSERT_EQ(payload.size(), 8000u);
   EXPECT_EQ(std::memcmp(payload.data(), values.data(), 8000), 0);
   EXPECT_EQ(server_.connections, 3);
+}
+
+TEST_F(MonitorTest, ASignalOfIntegersIsSentAsIntegers) {
+  UsePlan(1, 1);
+  const std::vector<int16_t> values = {1, -2, 32767, -32768};
+  const uint8_t bin = 0;
+  const float value = 0.9F;
+  fl_observation_t observation = {};
+  observation.stride_ms = 100'000;  // One window a period: it is chosen for certain.
+  observation.start_ms = device_.signal_ms;
+  observation.classified = true;
+  observation.confidence = value;
+  observation.channel_bin = &bin;
+  observation.channel_value = &value;
+  observation.values_int16 = values.data();
+  observation.value_count = values.size();
+  fl_agent_observe(device_.agent.get(), &observation);
+  ASSERT_TRUE(device_.RunUntil([&] { return !server_.sample_payloads.empty(); }, 400'000));
+  EXPECT_EQ(server_.sample_headers[0].encoding(), v1::SAMPLE_ENCODING_I16);
+  EXPECT_EQ(server_.sample_headers[0].scale(), 1.0F);
+  const std::string& payload = server_.sample_payloads.begin()->second;
+  ASSERT_EQ(payload.size(), 8u);
+  EXPECT_EQ(std::memcmp(payload.data(), values.data(), 8), 0);
+  EXPECT_EQ(server_.sample_headers[0].payload_digest(), Sha256(payload));
 }
 
 TEST_F(MonitorTest, WhatTheOldModelCountedIsReportedBeforeTheNewOneStarts) {

@@ -530,6 +530,19 @@ TEST(Dsp, AValueThatIsNoNumberOrTooLargeIsRefused) {
   }
 }
 
+TEST(Dsp, SoundThatIsTooLoudForItsEnergyIsRefusedAndNotLimitedTo1) {
+  for (const ProtoWriter& block : {MfeBlockMessage({}), MfccBlockMessage({})}) {
+    fl_dsp_t dsp;
+    ASSERT_EQ(Open(dsp, ImpulseMessage(WindowMessage(64, 1), {block}).bytes()), FL_OK);
+    std::vector<float> features(dsp.feature_count);
+    std::vector<std::uint64_t> scratch(dsp.scratch_size / 8 + 1);
+    const std::vector<float> window = RandomWindow(16, 64, 0, 1e25F);
+    EXPECT_EQ(fl_dsp_features(&dsp, window.data(), features.data(),
+                              reinterpret_cast<std::uint8_t*>(scratch.data())),
+              FL_ERR_ARG);
+  }
+}
+
 TEST(Dsp, AWindowMayLieAtAnyAddress) {
   const std::string metadata = ImpulseMessage(WindowMessage(4, 1), {RawBlockMessage(1)}).bytes();
   fl_dsp_t dsp;
@@ -537,10 +550,33 @@ TEST(Dsp, AWindowMayLieAtAnyAddress) {
   const std::string bytes = "x" + fieldloop::testing::FloatBytes({1, 2, 3, 4});
   std::vector<float> features(4);
   std::vector<std::uint64_t> scratch(dsp.scratch_size / 8 + 1);
-  ASSERT_EQ(fl_dsp_features_of_bytes(&dsp, Data(bytes) + 1, features.data(),
-                                     reinterpret_cast<std::uint8_t*>(scratch.data())),
+  ASSERT_EQ(fl_dsp_features_of(&dsp, {.values = Data(bytes) + 1, .is_int16 = false},
+                               features.data(), reinterpret_cast<std::uint8_t*>(scratch.data())),
             FL_OK);
   EXPECT_EQ(features, (std::vector<float>{1, 2, 3, 4}));
+}
+
+TEST(Dsp, AWindowOfIntegersHasTheFeaturesOfTheSameFloats) {
+  std::vector<float> floats;
+  std::string bytes = "x";  // For an odd address.
+  for (int i = 0; i < 256; ++i) {
+    const auto value = static_cast<std::int16_t>(i * 7919 % 65536 - 32768);
+    floats.push_back(value);
+    bytes += static_cast<char>(static_cast<std::uint16_t>(value) & 0xffU);
+    bytes += static_cast<char>(static_cast<std::uint16_t>(value) >> 8U);
+  }
+  ProtoWriter impulse =
+      ImpulseMessage(WindowMessage(128, 2), {RawBlockMessage(0.5F), SpectralBlockMessage(16, false),
+                                             MfeBlockMessage({}), MfccBlockMessage({})});
+  impulse.Message(3, MagnitudeMessage(0, 2));
+  fl_dsp_t dsp;
+  ASSERT_EQ(Open(dsp, impulse.bytes()), FL_OK);
+  std::vector<float> features(dsp.feature_count);
+  std::vector<std::uint64_t> scratch(dsp.scratch_size / 8 + 1);
+  ASSERT_EQ(fl_dsp_features_of(&dsp, {.values = Data(bytes) + 1, .is_int16 = true}, features.data(),
+                               reinterpret_cast<std::uint8_t*>(scratch.data())),
+            FL_OK);
+  EXPECT_EQ(features, Features(impulse, floats));
 }
 
 TEST(Dsp, StandardisesAndClips) {

@@ -217,6 +217,33 @@ TEST(Impulse, SelfTestPassesOnTheExactOutputOnly) {
   }
 }
 
+TEST(Impulse, AWindowOfIntegersGivesTheSameAndMayBeTheSelfTest) {
+  const std::vector<std::int16_t> integers = {1, 2, 3, -4};
+  const std::vector<float> floats = {1, 2, 3, -4};
+  const std::string window(reinterpret_cast<const char*>(integers.data()), 8);
+  OpenedImpulse without(Model({}));
+  fl_inference_t of_integers;
+  fl_inference_t of_floats;
+  ASSERT_EQ(fl_impulse_run_int16(without.get(), integers.data(), &of_integers), FL_OK);
+  ASSERT_EQ(fl_impulse_run(without.get(), floats.data(), &of_floats), FL_OK);
+  std::string output(of_floats.output, of_floats.output + 3);
+  EXPECT_EQ(std::string(of_integers.output, of_integers.output + 3), output);
+  EXPECT_EQ(of_integers.novelty, of_floats.novelty);
+
+  const auto self_test = [](const ProtoWriter& message) {
+    Recipe recipe;
+    recipe.extra.Message(9, message);
+    OpenedImpulse impulse(Model(recipe));
+    return impulse.status() == FL_OK ? fl_impulse_self_test(impulse.get()) : impulse.status();
+  };
+  EXPECT_EQ(self_test(ProtoWriter().Bytes(3, window).Bytes(2, output)), FL_OK);
+  EXPECT_EQ(self_test(ProtoWriter().Bytes(3, window).Bytes(2, output).Floats(1, floats)),
+            FL_ERR_CORRUPT);
+  EXPECT_EQ(self_test(ProtoWriter().Bytes(3, window.substr(2)).Bytes(2, output)), FL_ERR_CORRUPT);
+  output[1] = static_cast<char>(output[1] + 1);
+  EXPECT_EQ(self_test(ProtoWriter().Bytes(3, window).Bytes(2, output)), FL_ERR_SELF_TEST);
+}
+
 TEST(Impulse, ASelfTestOfAnotherSizeIsRefused) {
   for (const auto& [values, outputs] :
        {std::pair<std::size_t, std::size_t>{3, 3}, {4, 2}, {4, 0}, {0, 3}}) {
