@@ -341,7 +341,7 @@ class Device {
   std::vector<uint64_t> chosen;
   bool classifies = true;
   bool has_anomaly = false;  // Of the models that are started from now on.
-  float anomaly = 0;         // Score of the windows; anomalous above 0.
+  float anomaly = 0;         // Score of the windows, with or without the block; anomalous above 0.
   uint64_t signal_ms = kNowMs;
 
   fl_agent_config_t& config() { return config_; }
@@ -384,7 +384,7 @@ class Device {
     observation.classified = classifies;
     observation.predicted_class = predicted_class;
     observation.confidence = confidence;
-    observation.anomalous = has_anomaly && anomaly > 0;
+    observation.anomalous = anomaly > 0;
     observation.anomaly = anomaly;
     observation.channel_bin = &bin;
     observation.channel_value = &confidence;
