@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <exception>
+#include <malloc.h>
 #include <memory>
 #include <string>
 
@@ -43,6 +44,7 @@ namespace ingestion = fieldloop::ingestion;
 constexpr char kService[] = "ingestion";
 // Uploads read before they write, and must not wait for one another to do so.
 constexpr int kDatabaseConnections = 16;
+constexpr int kLargeBufferBytes = 1 << 20;
 
 struct Options {
   fieldloop::ServiceOptions service;
@@ -50,6 +52,8 @@ struct Options {
 };
 
 absl::Status Run(const Options& options) {
+  // Buffers of large recordings go back to the system at once, instead of staying with a thread.
+  mallopt(M_MMAP_THRESHOLD, kLargeBufferBytes);
   fieldloop::BlockStopSignals();
   fieldloop::StartLog(kService, options.service.log_format);
   fieldloop::ServiceServer server(kService, options.service);
