@@ -4,7 +4,9 @@
 """`fieldloop samples import` brings a folder in whole, however often it is interrupted."""
 
 import argparse
+import hashlib
 import json
+import os
 import pathlib
 import re
 import signal
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import wave
 
 from ingestion_services import IngestionServices
 
@@ -99,6 +102,33 @@ class SamplesImportTest(unittest.TestCase):
         self.assertEqual(int(self.services.cli_json("samples", "count")[-1]["total"]), stored)
         (second,) = self.services.cli_json("samples", "import", folder, "--label", "a")
         self.assertEqual((second["stored"], second["there"]), (total - stored, stored))
+
+    def test_a_large_recording_goes_on_after_the_service_was_killed(self):
+        path = self.folder / "tape" / "tape.wav"
+        path.parent.mkdir()
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, 16000, 0, "NONE", ""))
+            file.writeframes(os.urandom(40_000_000))
+        self.project("tapes")
+        process = subprocess.Popen(
+            [str(word) for word in self.services.command("samples", "import", path.parent, "--label", "a")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        spool = self.services.home / "ingestion" / "ingestion-uploads"
+        held = 0
+        while held == 0 and process.poll() is None:
+            held = sum(part.stat().st_size for part in spool.glob("*.part"))
+        self.services.kill_ingestion()
+        held = sum(part.stat().st_size for part in spool.glob("*.part"))
+        self.assertGreater(held, 0)
+        self.services.start_ingestion()
+        out, errors = process.communicate()
+        self.assertEqual(process.returncode, 0, out + errors)
+        (sample,) = self.services.cli_json("samples", "list")
+        self.assertEqual(sample["digest"], hashlib.sha256(path.read_bytes()).hexdigest())
+        self.assertEqual(list(spool.glob("*.part")), [])
 
     def test_an_index_is_read(self):
         folder = self.folder / "index"

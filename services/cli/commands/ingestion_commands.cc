@@ -4,6 +4,7 @@
 // samples, labels, datasets
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <iostream>
 #include <map>
@@ -19,10 +20,12 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "services/cli/client/output.h"
 #include "services/cli/commands/arguments.h"
 #include "services/cli/commands/commands.h"
 #include "services/cli/commands/paging.h"
+#include "services/cli/import/sample_sender.h"
 #include "services/common/grpc/client_call.h"
 #include "services/common/status/status_macros.h"
 
@@ -33,7 +36,6 @@ namespace iv = ingestion::v1;
 using Service = iv::IngestionService;
 using Stub = Service::Stub;
 
-constexpr std::size_t kPieceBytes = 256 << 10;
 constexpr int kLabelsPerCall = 500;
 
 absl::StatusOr<std::unique_ptr<Stub>> StubOf(Client& client) {
@@ -89,9 +91,7 @@ absl::StatusOr<iv::LabelRange> RangeOf(const nlohmann::json& json, const iv::Sam
 
 absl::StatusOr<iv::UploadSampleResponse> UploadOne(Client& client, Stub& stub,
                                                    const Upload& upload) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const std::string data, ReadFile(upload.path));
-  iv::UploadSampleRequest first;
-  iv::UploadSpec& spec = *first.mutable_upload();
+  iv::UploadSpec spec;
   FIELDLOOP_ASSIGN_OR_RETURN(*spec.mutable_parent(), client.Project());
   spec.set_file_name(upload.file_name);
   FIELDLOOP_ASSIGN_OR_RETURN(const iv::Split split, SplitOf(upload.split));
@@ -102,20 +102,14 @@ absl::StatusOr<iv::UploadSampleResponse> UploadOne(Client& client, Stub& stub,
     range.set_end_reading(-1);
     range.set_label(upload.label);
   }
-  grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Minutes(10)));
-  iv::UploadSampleResponse response;
-  const auto writer = stub.UploadSample(&context, &response);
-  bool open = writer->Write(first);
-  for (std::size_t offset = 0; open && offset < data.size(); offset += kPieceBytes) {
-    iv::UploadSampleRequest piece;
-    piece.set_data(data.substr(offset, kPieceBytes));
-    open = writer->Write(piece);
+  SampleSender sender(stub, {.attempts = 6, .wait = absl::SleepFor});
+  std::atomic<std::int64_t> sent_bytes = 0;
+  const absl::StatusOr<iv::UploadSampleResponse> sent = sender.Send(upload.path, spec, sent_bytes);
+  if (!sent.ok()) {
+    return absl::Status(sent.status().code(),
+                        absl::StrCat(upload.path, ": ", sent.status().message()));
   }
-  writer->WritesDone();
-  if (const absl::Status status = FromGrpcStatus(writer->Finish()); !status.ok()) {
-    return absl::Status(status.code(), absl::StrCat(upload.path, ": ", status.message()));
-  }
+  const iv::UploadSampleResponse& response = *sent;
   if (!upload.ranges.is_null() && !response.duplicate()) {
     iv::CreateLabelsRequest request;
     request.set_parent(spec.parent());
