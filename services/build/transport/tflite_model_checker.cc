@@ -6,12 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include <google/protobuf/message_lite.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "agent/impulse/impulse.h"
+#include "agent/impulse/network.h"
 #include "services/build/transport/proto_conversion.h"
 #include "services/common/status/status_macros.h"
 
@@ -24,6 +26,14 @@ constexpr std::size_t kMaxArenaBytes = std::size_t{64} << 20;
 
 absl::Status Refused(absl::string_view what, fl_status_t status) {
   return absl::InvalidArgumentError(absl::StrCat(what, ": ", fl_status_text(status)));
+}
+
+// What the interpreter of the devices says of a network that it does not take.
+absl::Status CannotRun(const fl_refusal_t& refusal, fl_status_t status) {
+  const std::string at =
+      refusal.operator_index < 0 ? "" : absl::StrCat(", at operator ", refusal.operator_index);
+  return absl::InvalidArgumentError(absl::StrCat(
+      "a device cannot run its network: ", refusal.reason, at, " (", fl_status_text(status), ")"));
 }
 
 bool Same(const google::protobuf::MessageLite& a, const google::protobuf::MessageLite& b) {
@@ -99,6 +109,10 @@ absl::StatusOr<CheckedModel> TfliteModelChecker::Check(absl::string_view file,
   FillScales(impulse);
   FIELDLOOP_RETURN_IF_ERROR(CheckMetadata(impulse, ToAgentImpulse(recipe, classes)));
 
+  fl_refusal_t refusal;
+  if (const fl_status_t status = fl_network_check(data, file.size(), &refusal); status != FL_OK) {
+    return CannotRun(refusal, status);
+  }
   std::size_t arena_size = 0;
   if (const fl_status_t status = fl_impulse_arena_size(data, file.size(), &arena_size);
       status != FL_OK) {

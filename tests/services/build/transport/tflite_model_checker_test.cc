@@ -68,6 +68,19 @@ INSTANTIATE_TEST_SUITE_P(
                [](auto& m) { m.mutable_standardisation()->mutable_mean()->RemoveLast(); }}),
     [](const auto& param_info) { return param_info.param.name; });
 
+TEST(TfliteModelChecker, ANetworkThatIsNotRunIsRefusedWithTheReasonAndItsOperator) {
+  std::string model = SmallModel();
+  const float probability_scale = 1.0F / 256;
+  const std::string bytes(reinterpret_cast<const char*>(&probability_scale), sizeof(float));
+  model[model.find(bytes) + 2] ^= 1;
+  TfliteModelChecker checker;
+  const absl::StatusOr<CheckedModel> checked = checker.Check(model, SmallRecipe(), SmallClasses());
+  ASSERT_THAT(checked, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(std::string(checked.status().message()),
+            "a device cannot run its network: a probability has not scale 1/256 and zero point "
+            "-128, at operator 1 (FL_ERR_UNSUPPORTED)");
+}
+
 TEST(TfliteModelChecker, BytesThatAreNoModelAreRefused) {
   TfliteModelChecker checker;
   const std::string model = SmallModel();
