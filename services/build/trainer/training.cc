@@ -31,10 +31,10 @@ using torch::Tensor;
 constexpr double kNormalisationMomentum = 0.1;
 constexpr double kNormalisationEpsilon = 1e-5;
 constexpr std::int64_t kValidationBatch = 256;
-constexpr double kFineTuningRate = 0.1;  // Of the learning rate, with a parent.
+constexpr double kFineTuningRate = 0.3;  // Of the learning rate, with a parent.
 // What each step pulls weights back towards the parent's, of the largest step away from them: those
 // that the data does not push in one direction stay what they are.
-constexpr double kPullToParent = 0.3;
+constexpr double kPullToParent = 0.2;
 
 template <typename T>
 Tensor ToTensor(const std::vector<T>& values, const std::vector<std::int64_t>& shape,

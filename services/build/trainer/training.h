@@ -36,7 +36,7 @@ struct TrainingOptions {
   std::uint64_t seed = 1;
   // Tells runs with the same seed apart.
   std::uint64_t stream = 0;
-  // Optional; of the same form as the network. Training starts from its weights, a tenth as fast,
+  // Optional; of the same form as the network. Training starts from its weights, a third as fast,
   // pulls towards them (by the L1 norm) instead of decaying, and keeps weights and outputs of
   // layers within what its scales can hold.
   const QuantisedNetwork* parent = nullptr;
