@@ -12,6 +12,7 @@
 #include <fstream>
 #include <functional>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -67,7 +68,7 @@ absl::Status Seed(const std::string& path, const std::string& project, std::int6
   SqlModelStore models(*database);
   Build build;
   build.project = project;
-  FIELDLOOP_ASSIGN_OR_RETURN(build, builds.Insert(build));
+  FIELDLOOP_ASSIGN_OR_RETURN(build, builds.Insert(build, std::numeric_limits<std::int64_t>::max()));
   Model model;
   model.project = project;
   model.size_bytes = 20000;

@@ -79,9 +79,9 @@ class Installation:
         self.log_path = self.home.parent / "up.log"
         self._up = None
 
-    def start(self, timeout_s=90):
+    def start(self, *more, timeout_s=90):
         self._up = start_process(
-            [self.binaries / "fieldloop", "--home", self.home, "up", "--base-port", "0"],
+            [self.binaries / "fieldloop", "--home", self.home, "up", "--base-port", "0", *more],
             self.log_path,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -5,6 +5,7 @@
 // together; it holds no rule that a test would have to reach.
 
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
@@ -28,6 +29,7 @@
 #include "services/build/domain/build_worker.h"
 #include "services/build/domain/impulse_catalog.h"
 #include "services/build/domain/model_comparison.h"
+#include "services/build/domain/model_importer.h"
 #include "services/build/domain/model_registry.h"
 #include "services/build/domain/release_desk.h"
 #include "services/build/domain/running_builds.h"
@@ -43,9 +45,13 @@
 #include "services/build/transport/build_metrics.h"
 #include "services/build/transport/grpc_dataset_source.h"
 #include "services/build/transport/impulse_model_judge.h"
+#include "services/build/transport/impulse_model_packager.h"
+#include "services/build/transport/learning_block_trainer.h"
 #include "services/build/transport/process_trainer.h"
 #include "services/build/transport/proto_conversion.h"
 #include "services/build/transport/tflite_model_checker.h"
+#include "services/build/transport/trainer_program.h"
+#include "services/build/transport/trainers_file.h"
 #include "services/common/access/remote_access.h"
 #include "services/common/blob/blob_store.h"
 #include "services/common/clock/clock.h"
@@ -70,7 +76,10 @@ struct Options {
   std::vector<std::string> root_files;
   std::vector<std::string> release_key_files;
   std::string trainer;
+  std::string trainers_file;
   int trainer_time_limit_s = 7200;
+  int trainer_memory_mb = 8192;
+  int max_queued = 100;
   int workers = 1;
 };
 
@@ -116,6 +125,39 @@ std::string TrainerBesideThisProgram() {
       .string();
 }
 
+// The built-in trainer, and those of --trainers.
+struct Trainers {
+  std::vector<std::unique_ptr<Trainer>> owned;
+  std::vector<Trainer*> others;
+};
+
+absl::StatusOr<Trainers> MakeTrainers(const Options& options, const fieldloop::Clock& clock) {
+  const TrainerLimits limits{.time = absl::Seconds(options.trainer_time_limit_s),
+                             .memory_bytes = std::int64_t{options.trainer_memory_mb} << 20};
+  Trainers trainers;
+  trainers.owned.push_back(
+      std::make_unique<ProcessTrainer>(BuiltInTrainer(options.trainer, limits), clock));
+  if (options.trainers_file.empty()) {
+    return trainers;
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::string json, ReadFile(options.trainers_file));
+  absl::StatusOr<std::vector<TrainerProgram>> programs = ParseTrainers(
+      json, std::filesystem::path(options.trainers_file).parent_path().string(), limits);
+  if (!programs.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.trainers_file, ": ", programs.status().message()));
+  }
+  for (TrainerProgram& program : *programs) {
+    if (program.contract == TrainerContract::kLearningBlock) {
+      trainers.owned.push_back(std::make_unique<LearningBlockTrainer>(std::move(program), clock));
+    } else {
+      trainers.owned.push_back(std::make_unique<ProcessTrainer>(std::move(program), clock));
+    }
+    trainers.others.push_back(trainers.owned.back().get());
+  }
+  return trainers;
+}
+
 absl::Status Run(const Options& options) {
   const fieldloop::SystemClock clock;
   const std::string& data_dir = options.service.data_dir;
@@ -143,10 +185,10 @@ absl::Status Run(const Options& options) {
   SqlModelStore model_store(*database);
   SqlReleaseStore release_store(*database);
   GrpcDatasetSource datasets(ingestion);
-  ProcessTrainer trainer(
-      {.program = options.trainer, .time_limit = absl::Seconds(options.trainer_time_limit_s)},
-      clock);
+  FIELDLOOP_ASSIGN_OR_RETURN(const Trainers made, MakeTrainers(options, clock));
+  const TrainerSet trainers(*made.owned.front(), made.others);
   TfliteModelChecker checker;
+  ImpulseModelPackager packager;
   ImpulseModelJudge judge(
       [] { return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch()); });
   RunningBuilds running;
@@ -158,10 +200,21 @@ absl::Status Run(const Options& options) {
                      .models = model_store,
                      .datasets = datasets,
                      .blobs = *blobs,
+                     .trainers = trainers,
                      .running = running,
                      .changes = changes,
                      .observer = metrics,
-                     .clock = clock});
+                     .clock = clock},
+                    options.max_queued);
+  ModelImporter importer({.impulses = impulse_store,
+                          .models = model_store,
+                          .datasets = datasets,
+                          .packager = packager,
+                          .checker = checker,
+                          .judge = judge,
+                          .work = *work,
+                          .blobs = *blobs,
+                          .clock = clock});
   ModelRegistry models(model_store, *blobs, clock);
   ModelComparer comparer(
       {.models = models, .judge = judge, .datasets = datasets, .blobs = *blobs, .clock = clock});
@@ -171,7 +224,9 @@ absl::Status Run(const Options& options) {
                         .builds = builds,
                         .models = models,
                         .comparer = comparer,
+                        .importer = importer,
                         .releases = releases,
+                        .trainers = trainers,
                         .roots = roots,
                         .changes = changes},
                        [&server] { return server.stopping(); });
@@ -179,7 +234,7 @@ absl::Status Run(const Options& options) {
                       .impulses = impulse_store,
                       .models = model_store,
                       .datasets = datasets,
-                      .trainer = trainer,
+                      .trainers = trainers,
                       .checker = checker,
                       .judge = judge,
                       .work = *work,
@@ -215,9 +270,22 @@ int main(int argc, char** argv) try {
   app.add_option("--trainer", options.trainer, "Program that trains")
       ->envname("FIELDLOOP_TRAINER")
       ->capture_default_str();
+  app.add_option("--trainers", options.trainers_file,
+                 "JSON file of further trainers that builds can name, see docs/trainers.md")
+      ->envname("FIELDLOOP_TRAINERS")
+      ->check(CLI::ExistingFile);
   app.add_option("--trainer-time-limit-seconds", options.trainer_time_limit_s,
                  "How long one training may take")
       ->envname("FIELDLOOP_TRAINER_TIME_LIMIT_SECONDS")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--trainer-memory-mb", options.trainer_memory_mb,
+                 "How much memory the processes of one training may use together")
+      ->envname("FIELDLOOP_TRAINER_MEMORY_MB")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--max-queued-builds", options.max_queued, "Builds of a project that may wait")
+      ->envname("FIELDLOOP_MAX_QUEUED_BUILDS")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--build-workers", options.workers, "Builds that run at a time; 0 to only serve")

@@ -3,6 +3,9 @@
 
 #include "services/build/domain/build.h"
 
+#include <algorithm>
+#include <cstddef>
+
 #include "absl/strings/str_cat.h"
 #include "services/build/domain/names.h"
 #include "services/build/domain/reasons.h"
@@ -10,6 +13,10 @@
 
 namespace fieldloop::build {
 namespace {
+
+// More than a recipe can ask for.
+constexpr std::size_t kMaxHistory = 1000;
+constexpr std::size_t kMaxCandidates = 100;
 
 void Release(Build& build) {
   build.owner.clear();
@@ -22,6 +29,8 @@ void ForgetProgress(Build& build) {
   build.epoch = 0;
   build.epochs = 0;
   build.metrics.clear();
+  build.history.clear();
+  build.candidates.clear();
 }
 
 }  // namespace
@@ -54,6 +63,26 @@ absl::string_view StateText(BuildState state) {
       return "cancelled";
   }
   return "unknown";
+}
+
+void RecordEpoch(std::vector<Epoch>& history, const Epoch& epoch) {
+  if (!history.empty() && epoch.epoch <= history.back().epoch) {
+    history.clear();
+  }
+  if (history.size() < kMaxHistory) {
+    history.push_back(epoch);
+  }
+}
+
+void RecordCandidate(std::vector<Candidate>& candidates, const Candidate& candidate) {
+  const auto known = std::find_if(
+      candidates.begin(), candidates.end(),
+      [&candidate](const Candidate& other) { return other.network == candidate.network; });
+  if (known != candidates.end()) {
+    *known = candidate;
+  } else if (candidates.size() < kMaxCandidates) {
+    candidates.push_back(candidate);
+  }
 }
 
 void ClaimBuild(Build& build, absl::string_view owner, absl::Time now, absl::Duration lease) {

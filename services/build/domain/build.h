@@ -5,6 +5,7 @@
 #define FIELDLOOP_SERVICES_BUILD_DOMAIN_BUILD_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,34 @@ struct Metric {
   friend bool operator==(const Metric&, const Metric&) = default;
 };
 
+// One pass over the training data, as the trainer said.
+struct Epoch {
+  std::int32_t epoch = 0;  // From 1.
+  std::optional<double> loss;
+  std::optional<double> accuracy;
+  std::optional<double> validation_loss;
+  std::optional<double> validation_accuracy;
+  friend bool operator==(const Epoch&, const Epoch&) = default;
+};
+
+// A network that a search tried, as the trainer said.
+struct Candidate {
+  std::string network;
+  std::int64_t size_bytes = 0;
+  std::int64_t arena_bytes = 0;
+  std::int64_t cortex_m4_instructions = 0;
+  std::optional<double> validation_balanced_accuracy;
+  bool fits = false;
+  bool chosen = false;
+  friend bool operator==(const Candidate&, const Candidate&) = default;
+};
+
+// Appends a pass to a history. One that does not follow on the last begins another network, of
+// which only the last is kept.
+void RecordEpoch(std::vector<Epoch>& history, const Epoch& epoch);
+// Appends a network; one that is there already is replaced.
+void RecordCandidate(std::vector<Candidate>& candidates, const Candidate& candidate);
+
 // One making of a model. A plain value; the rules about it are the functions below.
 struct Build {
   std::string project;
@@ -48,6 +77,7 @@ struct Build {
   std::uint32_t seed = 1;
   std::int64_t parent_model = 0;  // 0: none.
   std::string parent_digest;
+  std::string trainer_id;
   std::string request_id;
 
   BuildState state = BuildState::kQueued;
@@ -56,9 +86,11 @@ struct Build {
   std::int32_t epoch = 0;
   std::int32_t epochs = 0;
   std::vector<Metric> metrics;
+  std::vector<Epoch> history;
+  std::vector<Candidate> candidates;
   std::string error;
   std::int64_t model = 0;  // 0: none.
-  std::string trainer;
+  std::string trainer;     // Id and digest, for people; empty until it began.
   std::string trainer_digest;
   std::string log_digest;  // Blob of the log; empty until the build is done.
   absl::Time create_time{};
@@ -73,6 +105,8 @@ struct Build {
   std::int32_t waits = 0;          // Times it was put back because a service was away.
   absl::Time lease_until{};
   absl::Time not_before{};  // Waits until then.
+
+  std::int64_t queue_position = 0;  // Builds before it; known to BuildQueue, not stored.
 
   friend bool operator==(const Build&, const Build&) = default;
 };

@@ -3,8 +3,10 @@
 
 #include "services/build/domain/build_queue.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -29,7 +31,8 @@ absl::Status CheckProject(absl::string_view field, absl::string_view got, absl::
 
 }  // namespace
 
-BuildQueue::BuildQueue(const Parts& parts) : parts_(parts) {}
+BuildQueue::BuildQueue(const Parts& parts, std::int64_t max_queued)
+    : parts_(parts), max_queued_(max_queued) {}
 
 absl::StatusOr<Build> BuildQueue::Create(absl::string_view parent, const BuildRequest& request,
                                          absl::string_view request_id) {
@@ -54,6 +57,9 @@ absl::StatusOr<Build> BuildQueue::Create(absl::string_view parent, const BuildRe
     FIELDLOOP_RETURN_IF_ERROR(
         CheckProject("build.parent_model", parent_name.project, build.project));
   }
+  FIELDLOOP_ASSIGN_OR_RETURN(const Trainer* trainer,
+                             parts_.trainers.Find("build.trainer", request.trainer));
+  build.trainer_id = std::string(trainer->id());
   if (!request_id.empty()) {
     absl::StatusOr<Build> first = parts_.builds.GetByRequest(build.project, request_id);
     if (first.ok() || !absl::IsNotFound(first.status())) {
@@ -79,14 +85,28 @@ absl::StatusOr<Build> BuildQueue::Create(absl::string_view parent, const BuildRe
   build.request_id = std::string(request_id);
   build.activity = "waits";
   build.create_time = parts_.clock.Now();
-  FIELDLOOP_ASSIGN_OR_RETURN(Build stored, parts_.builds.Insert(build));
+  FIELDLOOP_ASSIGN_OR_RETURN(Build stored, parts_.builds.Insert(build, max_queued_));
   parts_.changes.Notify();
-  return stored;
+  return WithQueuePosition(std::move(stored));
 }
 
 absl::StatusOr<Build> BuildQueue::Get(absl::string_view name) {
   FIELDLOOP_ASSIGN_OR_RETURN(const NumberedName parts, ParseBuildName("name", name));
-  return parts_.builds.Get(parts.project, parts.number);
+  FIELDLOOP_ASSIGN_OR_RETURN(Build build, parts_.builds.Get(parts.project, parts.number));
+  return WithQueuePosition(std::move(build));
+}
+
+absl::StatusOr<Build> BuildQueue::WithQueuePosition(Build build) {
+  if (build.state == BuildState::kQueued) {
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<WaitingBuild> order,
+                               parts_.builds.Order(parts_.clock.Now()));
+    const auto place =
+        std::find_if(order.begin(), order.end(), [&build](const WaitingBuild& waiting) {
+          return waiting.project == build.project && waiting.number == build.number;
+        });
+    build.queue_position = place - order.begin();
+  }
+  return build;
 }
 
 absl::StatusOr<Page<Build>> BuildQueue::List(absl::string_view parent, int page_size,

@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "services/build/domain/build.h"
+#include "services/build/domain/fair_order.h"
 #include "services/build/domain/model.h"
 
 namespace fieldloop::build {
@@ -36,7 +37,9 @@ class BuildStore {
 
   // Stores a new build under the project's next number and returns it; when its request id is not
   // empty and was used in the project, returns the build of that request instead.
-  virtual absl::StatusOr<Build> Insert(const Build& build) = 0;
+  // RESOURCE_EXHAUSTED, reason QUEUE_FULL, if `max_queued` builds of the project are queued
+  // already.
+  virtual absl::StatusOr<Build> Insert(const Build& build, std::int64_t max_queued) = 0;
 
   // The build that a request made. NOT_FOUND.
   virtual absl::StatusOr<Build> GetByRequest(absl::string_view project,
@@ -45,7 +48,7 @@ class BuildStore {
   // NOT_FOUND.
   virtual absl::StatusOr<Build> Get(absl::string_view project, std::int64_t number) = 0;
 
-  // Newest first, at most `limit` with numbers below `before`.
+  // Newest first, at most `limit` with numbers below `before`; without histories and candidates.
   virtual absl::StatusOr<std::vector<Build>> List(absl::string_view project, std::int64_t before,
                                                   int limit) = 0;
 
@@ -54,9 +57,9 @@ class BuildStore {
   virtual absl::StatusOr<Build> Update(absl::string_view project, std::int64_t number,
                                        absl::FunctionRef<absl::Status(Build&)> change) = 0;
 
-  // Finds the build that waits longest, of all projects: queued with not_before at or before `now`,
-  // or running with a lease that ended before `now`. Lets `claim` alter it and writes it back, as
-  // one step, so that no two callers get the same one. nullopt if none waits.
+  // Finds the build whose turn it is by FairOrder, of those queued with not_before at or before
+  // `now` and those running with a lease that ended before `now`. Lets `claim` alter it and writes
+  // it back, as one step, so that no two callers get the same one. nullopt if none waits.
   virtual absl::StatusOr<std::optional<Build>> Claim(absl::Time now,
                                                      absl::FunctionRef<void(Build&)> claim) = 0;
 
@@ -64,6 +67,9 @@ class BuildStore {
   virtual absl::StatusOr<std::vector<Build>> ListHeld(absl::string_view owner) = 0;
 
   virtual absl::StatusOr<QueueState> Queue() = 0;
+
+  // The queued builds of all projects by FairOrder.
+  virtual absl::StatusOr<std::vector<WaitingBuild>> Order(absl::Time now) = 0;
 
   // In one step: `change` alters the build, which must be there; then `model` is stored under the
   // project's next number, and that number becomes the build's. An error of `change` is returned

@@ -4,7 +4,6 @@
 #include "services/build/domain/build_worker.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -46,28 +45,40 @@ class Attempt final : public TrainerListener {
 
   void OnActivity(absl::string_view text) override { Report(build_.progress, text); }
 
-  void OnEpoch(std::int32_t epoch, std::int32_t epochs, double loss, double accuracy) override {
-    build_.epoch = epoch;
+  void OnEpoch(const Epoch& epoch, std::int32_t epochs) override {
+    build_.epoch = epoch.epoch;
     build_.epochs = epochs;
+    RecordEpoch(build_.history, epoch);
     build_.metrics.clear();
-    if (!std::isnan(loss)) {
-      build_.metrics.push_back({.name = "loss", .value = loss});
-    }
-    if (!std::isnan(accuracy)) {
-      build_.metrics.push_back({.name = "accuracy", .value = accuracy});
-    }
+    const auto add = [this](const char* name, const std::optional<double>& value) {
+      if (value.has_value()) {
+        build_.metrics.push_back({.name = name, .value = *value});
+      }
+    };
+    add("loss", epoch.loss);
+    add("accuracy", epoch.accuracy);
+    add("validation_loss", epoch.validation_loss);
+    add("validation_accuracy", epoch.validation_accuracy);
     const double done =
-        epochs > 0 ? std::min(1.0, static_cast<double>(epoch) / static_cast<double>(epochs)) : 0.0;
+        epochs > 0 ? std::min(1.0, static_cast<double>(epoch.epoch) / static_cast<double>(epochs))
+                   : 0.0;
     Report(kPrepared + (kTrained - kPrepared) * done, build_.activity);
+  }
+
+  void OnCandidate(const Candidate& candidate) override {
+    RecordCandidate(build_.candidates, candidate);
+    Report(build_.progress, build_.activity);
   }
 
   void OnLog(absl::string_view text) override { running_.log.Append(text); }
 
  private:
   absl::Status RunSteps() {
-    FIELDLOOP_ASSIGN_OR_RETURN(const TrainerIdentity trainer, parts_.trainer.Identify());
-    build_.trainer = absl::StrCat(trainer.name, " sha256:", trainer.digest);
-    build_.trainer_digest = trainer.digest;
+    FIELDLOOP_ASSIGN_OR_RETURN(Trainer * trainer,
+                               parts_.trainers.Find("trainer", build_.trainer_id));
+    FIELDLOOP_ASSIGN_OR_RETURN(const TrainerIdentity identity, trainer->Identify());
+    build_.trainer = absl::StrCat(identity.id, " sha256:", identity.digest);
+    build_.trainer_digest = identity.digest;
     inputs_ = {.dataset_digest = build_.dataset_digest,
                .impulse_digest = build_.impulse_digest,
                .seed = build_.seed,
@@ -85,6 +96,7 @@ class Attempt final : public TrainerListener {
         parts_.work.Create(absl::StrCat(build_.project, "-", build_.number, "-", build_.attempt)));
     TrainingJob job{.directory = work->data_path(),
                     .out_directory = work->out_path(),
+                    .scratch_directory = work->scratch_path(),
                     .recipe = {},
                     .classes = {},
                     .seed = build_.seed,
@@ -92,7 +104,7 @@ class Attempt final : public TrainerListener {
     FIELDLOOP_RETURN_IF_ERROR(Prepare(*work, job));
     FIELDLOOP_RETURN_IF_ERROR(Enter(BuildState::kTraining, kPrepared, "trains"));
     FIELDLOOP_ASSIGN_OR_RETURN(const TrainedModel trained,
-                               parts_.trainer.Train(job, running_.stop.get_token(), *this));
+                               trainer->Train(job, running_.stop.get_token(), *this));
     return Package(job, trained);
   }
 
@@ -249,6 +261,8 @@ class Attempt final : public TrainerListener {
     build.epoch = build_.epoch;
     build.epochs = build_.epochs;
     build.metrics = build_.metrics;
+    build.history = build_.history;
+    build.candidates = build_.candidates;
     build.trainer = build_.trainer;
     build.trainer_digest = build_.trainer_digest;
   }

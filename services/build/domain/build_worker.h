@@ -39,7 +39,7 @@ class BuildWorker {
     ImpulseStore& impulses;
     ModelStore& models;
     DatasetSource& datasets;
-    Trainer& trainer;
+    const TrainerSet& trainers;
     ModelChecker& checker;
     ModelJudge& judge;
     WorkArea& work;
@@ -52,7 +52,7 @@ class BuildWorker {
   // `owner` names this process; the same after a restart on the same data directory.
   BuildWorker(const Parts& parts, std::string owner);
 
-  // Runs the build that waits longest to its end in this thread. False if none waits. An error
+  // Runs the build whose turn it is to its end in this thread. False if none waits. An error
   // means that the outcome could not be stored: the build is tried again when its lease is over.
   absl::StatusOr<bool> RunOne();
 

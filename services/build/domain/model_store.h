@@ -22,9 +22,9 @@ struct ModelFilter {
   std::vector<std::string> dataset_versions;
 };
 
-// Keeps models, which BuildStore::FinishWithModel writes, and aliases. What an implementation must
-// do is checked in tests/services/build/storage/model_store_contract.h. Thread-safe. Every method
-// may return UNAVAILABLE.
+// Keeps models, of which BuildStore::FinishWithModel writes those that are built, and aliases. What
+// an implementation must do is checked in tests/services/build/storage/model_store_contract.h.
+// Thread-safe. Every method may return UNAVAILABLE.
 class ModelStore {
  public:
   ModelStore() = default;
@@ -34,6 +34,10 @@ class ModelStore {
 
   // NOT_FOUND.
   virtual absl::StatusOr<Model> Get(absl::string_view project, std::int64_t number) = 0;
+
+  // Stores a model that was imported under the project's next number and returns it; if one with
+  // the same inputs is there, returns that instead.
+  virtual absl::StatusOr<Model> Insert(const Model& model) = 0;
 
   // The model that `alias` points to. NOT_FOUND.
   virtual absl::StatusOr<Model> GetByAlias(absl::string_view project, absl::string_view alias) = 0;

@@ -6,8 +6,9 @@
 
 namespace fieldloop::build {
 
-// Reasons of FAILED_PRECONDITION; part of the API.
+// Reasons of FAILED_PRECONDITION and RESOURCE_EXHAUSTED; part of the API.
 inline constexpr char kBuildDone[] = "BUILD_DONE";
+inline constexpr char kQueueFull[] = "QUEUE_FULL";
 inline constexpr char kRootNotConfigured[] = "ROOT_NOT_CONFIGURED";
 inline constexpr char kRootExpired[] = "ROOT_EXPIRED";
 inline constexpr char kClassesDiffer[] = "CLASSES_DIFFER";

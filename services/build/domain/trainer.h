@@ -16,14 +16,22 @@
 
 namespace fieldloop::build {
 
+// Id of the built-in trainer.
+inline constexpr char kBuiltInTrainer[] = "fieldloop-trainer";
+
+// In the order of fieldloop.build.v1.Trainer.Contract.
+enum class TrainerContract : std::uint8_t { kFieldloop = 1, kLearningBlock };
+
 struct TrainerIdentity {
-  std::string name;
-  std::string digest;  // SHA-256 of the program, in hex.
+  std::string id;
+  std::string digest;  // SHA-256 over all that decides what it makes of its inputs, in hex.
+  TrainerContract contract = TrainerContract::kFieldloop;
 };
 
 struct TrainingJob {
-  std::string directory;      // Holds the training set, and the parent's file.
-  std::string out_directory;  // Exists and is empty.
+  std::string directory;          // Holds the training set, and the parent's file.
+  std::string out_directory;      // Exists and is empty.
+  std::string scratch_directory;  // Exists and is empty: the program's own.
   ImpulseRecipe recipe;
   std::vector<std::string> classes;
   std::uint32_t seed = 1;
@@ -40,8 +48,9 @@ class TrainerListener {
  public:
   virtual ~TrainerListener() = default;
   virtual void OnActivity(absl::string_view text) = 0;
-  // Passes done and in all; loss and accuracy are NaN when the trainer did not say.
-  virtual void OnEpoch(std::int32_t epoch, std::int32_t epochs, double loss, double accuracy) = 0;
+  // A pass of `epochs` in all.
+  virtual void OnEpoch(const Epoch& epoch, std::int32_t epochs) = 0;
+  virtual void OnCandidate(const Candidate& candidate) = 0;
   // A piece of what it printed for people.
   virtual void OnLog(absl::string_view text) = 0;
 };
@@ -54,6 +63,10 @@ class Trainer {
   Trainer& operator=(const Trainer&) = delete;
   virtual ~Trainer() = default;
 
+  // 1 to 39 characters of [a-z0-9-].
+  virtual absl::string_view id() const = 0;
+  virtual TrainerContract contract() const = 0;
+
   // ABORTED, with a sentence for people, if the program cannot be read.
   virtual absl::StatusOr<TrainerIdentity> Identify() = 0;
 
@@ -62,6 +75,23 @@ class Trainer {
   // work out.
   virtual absl::StatusOr<TrainedModel> Train(const TrainingJob& job, std::stop_token stop,
                                              TrainerListener& listener) = 0;
+};
+
+// The trainers of an installation, the built-in one first, the others by id. Thread-safe.
+class TrainerSet {
+ public:
+  // All must outlive this object.
+  TrainerSet(Trainer& built_in, std::vector<Trainer*> others);
+
+  // The trainer `id`, the built-in one if that is empty. INVALID_ARGUMENT, naming `field` and those
+  // there are.
+  absl::StatusOr<Trainer*> Find(absl::string_view field, absl::string_view id) const;
+
+  // The digest of one whose program cannot be read is empty.
+  std::vector<TrainerIdentity> List() const;
+
+ private:
+  std::vector<Trainer*> trainers_;
 };
 
 }  // namespace fieldloop::build

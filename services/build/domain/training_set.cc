@@ -19,6 +19,8 @@ namespace {
 constexpr std::size_t kMinClasses = 2;
 constexpr std::size_t kMaxClasses = 32;
 constexpr std::int64_t kMaxResampledValues = std::int64_t{1} << 27;  // 512 MiB.
+// Of one side; trainers hold it in memory. 1 GiB.
+constexpr std::int64_t kMaxSideValues = std::int64_t{1} << 28;
 constexpr char kDeviceKey[] = "device";
 
 // The line of proto DatasetVersion.digest.
@@ -87,8 +89,9 @@ absl::StatusOr<PreparedSample> PrepareSample(const SourceSample& sample, const W
   return prepared;
 }
 
-TrainingSetBuilder::TrainingSetBuilder(const ImpulseRecipe& recipe, TrainingSetWriter& writer)
-    : recipe_(recipe), writer_(writer) {}
+TrainingSetBuilder::TrainingSetBuilder(const ImpulseRecipe& recipe, TrainingSetWriter& writer,
+                                       std::vector<std::string> classes)
+    : recipe_(recipe), writer_(writer), classes_(std::move(classes)) {}
 
 std::int32_t TrainingSetBuilder::GroupOf(const SourceSample& sample) {
   const std::string& key = recipe_.learning.group_key;
@@ -124,6 +127,16 @@ absl::Status TrainingSetBuilder::Add(const SourceSample& sample) {
                  purity, prepared.ranges);
   const std::size_t axes = window.axes.size();
   const std::size_t count = static_cast<std::size_t>(window.length) * axes;
+  const std::size_t side_windows =
+      (sample.testing ? rows_.test.size() : rows_.train.size()) + windows.size();
+  if (static_cast<std::int64_t>(side_windows * count) > kMaxSideValues) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the ", sample.testing ? "testing" : "training", " side has more than ",
+                     kMaxSideValues / static_cast<std::int64_t>(count), " windows of ", count,
+                     " values, more than a trainer can hold; want fewer samples, a lower "
+                     "frequency_hz or a longer ",
+                     sample.testing ? "window.stride" : "learning.training_stride"));
+  }
   const std::int32_t group = sample.testing || windows.empty() ? 0 : GroupOf(sample);
   for (const LabelledWindow& cut : windows) {
     FIELDLOOP_RETURN_IF_ERROR(writer_.Append(
@@ -154,18 +167,26 @@ absl::StatusOr<TrainingSetSummary> TrainingSetBuilder::Finish(absl::string_view 
   for (const WindowRow& row : rows_.train) {
     trained.insert(labels_[static_cast<std::size_t>(row.label)]);
   }
-  if (trained.size() < kMinClasses || trained.size() > kMaxClasses) {
+  TrainingSetSummary summary;
+  if (!classes_.empty()) {
+    summary.classes = classes_;
+    if (std::none_of(classes_.begin(), classes_.end(),
+                     [&trained](const std::string& name) { return trained.count(name) > 0; })) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the training side has no window of ", absl::StrJoin(classes_, ", ")));
+    }
+  } else if (trained.size() < kMinClasses || trained.size() > kMaxClasses) {
     return absl::FailedPreconditionError(
         absl::StrCat("the training side has ", rows_.train.size(), " windows of ", trained.size(),
                      " labels, want ", kMinClasses, " to ", kMaxClasses, " labels"));
+  } else {
+    summary.classes.assign(trained.begin(), trained.end());
   }
-  TrainingSetSummary summary;
-  summary.classes.assign(trained.begin(), trained.end());
-  // Index from 1 of each label's class; 0 for a label that only the testing side has.
+  // Index from 1 of each label's class; 0 for a label that is none.
   std::vector<std::int32_t> class_of(labels_.size(), 0);
   for (std::size_t i = 0; i < labels_.size(); ++i) {
-    const auto found = std::lower_bound(summary.classes.begin(), summary.classes.end(), labels_[i]);
-    if (found != summary.classes.end() && *found == labels_[i]) {
+    const auto found = std::find(summary.classes.begin(), summary.classes.end(), labels_[i]);
+    if (found != summary.classes.end()) {
       class_of[i] = static_cast<std::int32_t>(found - summary.classes.begin()) + 1;
     }
   }

@@ -81,15 +81,18 @@ struct TrainingSetSummary {
 // windows. The same samples in the same order give the same training set. Not thread-safe.
 class TrainingSetBuilder {
  public:
-  // Both must outlive the builder. `recipe` is complete.
-  TrainingSetBuilder(const ImpulseRecipe& recipe, TrainingSetWriter& writer);
+  // Both must outlive the builder. `recipe` is complete. With `classes`, those are the classes, in
+  // their order; training windows of other labels then get the label 0.
+  TrainingSetBuilder(const ImpulseRecipe& recipe, TrainingSetWriter& writer,
+                     std::vector<std::string> classes = {});
 
-  // INVALID_ARGUMENT, naming the sample, if it cannot be used with the recipe; errors of the
-  // writer.
+  // INVALID_ARGUMENT, naming the sample, if it cannot be used with the recipe; FAILED_PRECONDITION
+  // if a side grows too large; errors of the writer.
   absl::Status Add(const SourceSample& sample);
 
-  // FAILED_PRECONDITION if the training side has fewer than 2 or more than 32 classes; DATA_LOSS if
-  // what was added is not what `version_digest` stands for; errors of the writer.
+  // FAILED_PRECONDITION if the training side has fewer than 2 or more than 32 classes, or none of
+  // those that were given; DATA_LOSS if what was added is not what `version_digest` stands for;
+  // errors of the writer.
   absl::StatusOr<TrainingSetSummary> Finish(absl::string_view version_digest);
 
  private:
@@ -98,6 +101,7 @@ class TrainingSetBuilder {
 
   const ImpulseRecipe& recipe_;
   TrainingSetWriter& writer_;
+  const std::vector<std::string> classes_;
   TrainingRows rows_;  // Labels are indices into `labels_` until Finish.
   std::vector<std::string> labels_;
   std::map<std::string, std::int32_t> label_ids_;

@@ -25,6 +25,7 @@ class WorkDirectory {
 
   virtual std::string data_path() const = 0;
   virtual std::string out_path() const = 0;
+  virtual std::string scratch_path() const = 0;
   // Writes a file into data_path().
   virtual absl::Status Put(absl::string_view name, absl::string_view content) = 0;
   // Begins the training set in data_path(), for windows of `window_values` values.

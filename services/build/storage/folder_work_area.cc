@@ -109,6 +109,7 @@ class FolderWorkDirectory final : public WorkDirectory {
 
   std::string data_path() const override { return path_ + "/data"; }
   std::string out_path() const override { return path_ + "/out"; }
+  std::string scratch_path() const override { return path_ + "/scratch"; }
 
   absl::Status Put(absl::string_view name, absl::string_view content) override {
     const std::string path = absl::StrCat(data_path(), "/", name);
@@ -154,7 +155,7 @@ absl::StatusOr<std::unique_ptr<FolderWorkArea>> FolderWorkArea::Open(const std::
 absl::StatusOr<std::unique_ptr<WorkDirectory>> FolderWorkArea::Create(absl::string_view name) {
   const std::string path = absl::StrCat(root_, "/", name);
   std::error_code error;
-  for (const char* part : {"/data", "/out"}) {
+  for (const char* part : {"/data", "/out", "/scratch"}) {
     fs::create_directories(path + part, error);
     if (error) {
       return absl::UnavailableError(absl::StrCat(path, ": ", error.message()));

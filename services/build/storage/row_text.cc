@@ -3,6 +3,7 @@
 
 #include "services/build/storage/row_text.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -21,6 +22,23 @@ std::vector<absl::string_view> Lines(absl::string_view text) {
 
 absl::Status Unreadable(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("cannot read stored ", what));
+}
+
+// A number that reads back as the same, or "-".
+std::string OptionalText(const std::optional<double>& value) {
+  return value.has_value() ? absl::StrFormat("%.17g", *value) : "-";
+}
+
+bool ParseOptional(absl::string_view text, std::optional<double>& value) {
+  double number = 0;
+  if (text == "-") {
+    return true;
+  }
+  if (!absl::SimpleAtod(text, &number)) {
+    return false;
+  }
+  value = number;
+  return true;
 }
 
 }  // namespace
@@ -66,6 +84,63 @@ absl::StatusOr<std::vector<Metric>> MetricsOfText(absl::string_view text) {
     metrics.push_back(std::move(metric));
   }
   return metrics;
+}
+
+std::string TextOfHistory(const std::vector<Epoch>& history) {
+  std::string text;
+  for (const Epoch& epoch : history) {
+    absl::StrAppend(&text, epoch.epoch, " ", OptionalText(epoch.loss), " ",
+                    OptionalText(epoch.accuracy), " ", OptionalText(epoch.validation_loss), " ",
+                    OptionalText(epoch.validation_accuracy), "\n");
+  }
+  return text;
+}
+
+absl::StatusOr<std::vector<Epoch>> HistoryOfText(absl::string_view text) {
+  std::vector<Epoch> history;
+  for (const absl::string_view line : Lines(text)) {
+    const std::vector<absl::string_view> parts = absl::StrSplit(line, ' ');
+    Epoch epoch;
+    if (parts.size() != 5 || !absl::SimpleAtoi(parts[0], &epoch.epoch) ||
+        !ParseOptional(parts[1], epoch.loss) || !ParseOptional(parts[2], epoch.accuracy) ||
+        !ParseOptional(parts[3], epoch.validation_loss) ||
+        !ParseOptional(parts[4], epoch.validation_accuracy)) {
+      return Unreadable("history");
+    }
+    history.push_back(epoch);
+  }
+  return history;
+}
+
+std::string TextOfCandidates(const std::vector<Candidate>& candidates) {
+  std::string text;
+  for (const Candidate& candidate : candidates) {
+    absl::StrAppend(&text, candidate.size_bytes, " ", candidate.arena_bytes, " ",
+                    candidate.cortex_m4_instructions, " ",
+                    OptionalText(candidate.validation_balanced_accuracy), " ",
+                    candidate.fits ? 1 : 0, " ", candidate.chosen ? 1 : 0, " ",
+                    absl::Utf8SafeCEscape(candidate.network), "\n");
+  }
+  return text;
+}
+
+absl::StatusOr<std::vector<Candidate>> CandidatesOfText(absl::string_view text) {
+  std::vector<Candidate> candidates;
+  for (const absl::string_view line : Lines(text)) {
+    const std::vector<absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(' ', 6));
+    Candidate candidate;
+    if (parts.size() != 7 || !absl::SimpleAtoi(parts[0], &candidate.size_bytes) ||
+        !absl::SimpleAtoi(parts[1], &candidate.arena_bytes) ||
+        !absl::SimpleAtoi(parts[2], &candidate.cortex_m4_instructions) ||
+        !ParseOptional(parts[3], candidate.validation_balanced_accuracy) ||
+        !absl::CUnescape(parts[6], &candidate.network)) {
+      return Unreadable("candidates");
+    }
+    candidate.fits = parts[4] == "1";
+    candidate.chosen = parts[5] == "1";
+    candidates.push_back(std::move(candidate));
+  }
+  return candidates;
 }
 
 std::string TextOfSignatures(const std::vector<Signature>& signatures) {

@@ -22,6 +22,12 @@ absl::StatusOr<std::vector<std::string>> StringsOfText(absl::string_view text);
 std::string TextOfMetrics(const std::vector<Metric>& metrics);
 absl::StatusOr<std::vector<Metric>> MetricsOfText(absl::string_view text);
 
+std::string TextOfHistory(const std::vector<Epoch>& history);
+absl::StatusOr<std::vector<Epoch>> HistoryOfText(absl::string_view text);
+
+std::string TextOfCandidates(const std::vector<Candidate>& candidates);
+absl::StatusOr<std::vector<Candidate>> CandidatesOfText(absl::string_view text);
+
 std::string TextOfSignatures(const std::vector<Signature>& signatures);
 absl::StatusOr<std::vector<Signature>> SignaturesOfText(absl::string_view text);
 

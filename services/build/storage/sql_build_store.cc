@@ -3,14 +3,18 @@
 
 #include "services/build/storage/sql_build_store.h"
 
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "services/build/domain/fair_order.h"
 #include "services/build/domain/names.h"
+#include "services/build/domain/reasons.h"
 #include "services/build/storage/row_text.h"
 #include "services/build/storage/sql_model_rows.h"
 #include "services/build/storage/sql_rows.h"
+#include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop::build {
@@ -20,7 +24,14 @@ constexpr char kColumns[] =
     "project, number, dataset_version, dataset_digest, impulse, impulse_digest, seed, "
     "parent_model, parent_digest, request_id, state, progress, activity, epoch, epochs, metrics, "
     "error, model, trainer, trainer_digest, log_digest, create_micros, start_micros, end_micros, "
-    "owner, attempt, interruptions, waits, lease_micros, not_before_micros";
+    "owner, attempt, interruptions, waits, lease_micros, not_before_micros, trainer_id, history, "
+    "candidates";
+// The same with nothing of what grows with the training.
+constexpr char kListColumns[] =
+    "project, number, dataset_version, dataset_digest, impulse, impulse_digest, seed, "
+    "parent_model, parent_digest, request_id, state, progress, activity, epoch, epochs, metrics, "
+    "error, model, trainer, trainer_digest, log_digest, create_micros, start_micros, end_micros, "
+    "owner, attempt, interruptions, waits, lease_micros, not_before_micros, trainer_id, '', ''";
 
 constexpr int kQueuedState = static_cast<int>(BuildState::kQueued);
 constexpr int kFirstRunningState = static_cast<int>(BuildState::kPreparing);
@@ -58,6 +69,9 @@ struct Row {
   int waits = 0;
   long long lease_micros = 0;
   long long not_before_micros = 0;
+  std::string trainer_id;
+  std::string history;
+  std::string candidates;
 
   static Row From(const Build& build) {
     return {.project = build.project,
@@ -89,7 +103,10 @@ struct Row {
             .interruptions = build.interruptions,
             .waits = build.waits,
             .lease_micros = absl::ToUnixMicros(build.lease_until),
-            .not_before_micros = absl::ToUnixMicros(build.not_before)};
+            .not_before_micros = absl::ToUnixMicros(build.not_before),
+            .trainer_id = build.trainer_id,
+            .history = TextOfHistory(build.history),
+            .candidates = TextOfCandidates(build.candidates)};
   }
 
   template <typename Prepared>
@@ -102,7 +119,8 @@ struct Row {
         soci::into(model), soci::into(trainer), soci::into(trainer_digest), soci::into(log_digest),
         soci::into(create_micros), soci::into(start_micros), soci::into(end_micros),
         soci::into(owner), soci::into(attempt), soci::into(interruptions), soci::into(waits),
-        soci::into(lease_micros), soci::into(not_before_micros);
+        soci::into(lease_micros), soci::into(not_before_micros), soci::into(trainer_id),
+        soci::into(history), soci::into(candidates);
   }
 
   absl::StatusOr<Build> ToBuild() const {
@@ -137,16 +155,19 @@ struct Row {
     build.waits = waits;
     build.lease_until = absl::FromUnixMicros(lease_micros);
     build.not_before = absl::FromUnixMicros(not_before_micros);
+    build.trainer_id = trainer_id;
+    FIELDLOOP_ASSIGN_OR_RETURN(build.history, HistoryOfText(history));
+    FIELDLOOP_ASSIGN_OR_RETURN(build.candidates, CandidatesOfText(candidates));
     return build;
   }
 };
 
 template <typename... Uses>
-absl::StatusOr<std::vector<Build>> Select(soci::session& session, absl::string_view tail,
-                                          const Uses&... uses) {
+absl::StatusOr<std::vector<Build>> SelectColumns(soci::session& session, absl::string_view columns,
+                                                 absl::string_view tail, const Uses&... uses) {
   std::vector<Row> rows;
   SelectRows<Row>(
-      session, absl::StrCat("SELECT ", kColumns, " FROM builds ", tail),
+      session, absl::StrCat("SELECT ", columns, " FROM builds ", tail),
       [&](const Row& row) { rows.push_back(row); }, uses...);
   std::vector<Build> builds;
   for (const Row& row : rows) {
@@ -154,6 +175,71 @@ absl::StatusOr<std::vector<Build>> Select(soci::session& session, absl::string_v
     builds.push_back(std::move(build));
   }
   return builds;
+}
+
+template <typename... Uses>
+absl::StatusOr<std::vector<Build>> Select(soci::session& session, absl::string_view tail,
+                                          const Uses&... uses) {
+  return SelectColumns(session, kColumns, tail, uses...);
+}
+
+struct WaitingRow {
+  std::string project;
+  long long number = 0;
+  long long create_micros = 0;
+  long long not_before_micros = 0;
+  template <typename Prepared>
+  void Into(Prepared& prepared) {
+    prepared, soci::into(project), soci::into(number), soci::into(create_micros),
+        soci::into(not_before_micros);
+  }
+};
+
+struct RunningRow {
+  std::string project;
+  long long running = 0;
+  template <typename Prepared>
+  void Into(Prepared& prepared) {
+    prepared, soci::into(project), soci::into(running);
+  }
+};
+
+// Builds that wait by FairOrder: those queued and, if `with_left`, those that were left by their
+// process.
+std::vector<WaitingBuild> SelectOrder(soci::session& session, absl::Time now, bool with_left) {
+  const long long micros = absl::ToUnixMicros(now);
+  const std::string running =
+      absl::StrCat("state >= ", kFirstRunningState, " AND state <= ", kLastRunningState);
+  std::vector<WaitingBuild> waiting;
+  const auto take = [&waiting](const WaitingRow& row) {
+    waiting.push_back({.project = row.project,
+                       .number = row.number,
+                       .create_time = absl::FromUnixMicros(row.create_micros),
+                       .not_before = absl::FromUnixMicros(row.not_before_micros)});
+  };
+  const std::string select =
+      "SELECT project, number, create_micros, not_before_micros FROM builds WHERE ";
+  SelectRows<WaitingRow>(session, absl::StrCat(select, "state = ", kQueuedState), take);
+  if (with_left) {
+    SelectRows<WaitingRow>(session, absl::StrCat(select, running, " AND lease_micros < :now"), take,
+                           micros);
+  }
+  std::map<std::string, ProjectTurn> turns;
+  for (const WaitingBuild& build : waiting) {
+    turns[build.project];
+  }
+  for (auto& [project, turn] : turns) {
+    long long last = 0;
+    session << "SELECT COALESCE(MAX(start_micros), 0) FROM builds WHERE project = :project",
+        soci::use(project), soci::into(last);
+    turn.last_start = absl::FromUnixMicros(last);
+  }
+  SelectRows<RunningRow>(
+      session,
+      absl::StrCat("SELECT project, COUNT(*) FROM builds WHERE ", running,
+                   " AND lease_micros >= :now GROUP BY project"),
+      [&turns](const RunningRow& row) { turns[row.project].running = row.running; }, micros);
+  return FairOrder(std::move(waiting), std::move(turns), now);
 }
 
 absl::StatusOr<Build> SelectOne(soci::session& session, const std::string& project,
@@ -183,22 +269,23 @@ void Store(soci::session& session, const Build& build) {
              "model = :model, trainer = :trainer, trainer_digest = :trainer_digest, "
              "log_digest = :log, start_micros = :start, end_micros = :ended, owner = :owner, "
              "attempt = :attempt, interruptions = :interruptions, waits = :waits, "
-             "lease_micros = :lease, not_before_micros = :not_before "
+             "lease_micros = :lease, not_before_micros = :not_before, history = :history, "
+             "candidates = :candidates "
              "WHERE project = :project AND number = :number",
       soci::use(row.state), soci::use(row.progress), soci::use(row.activity), soci::use(row.epoch),
       soci::use(row.epochs), soci::use(row.metrics), soci::use(row.error), soci::use(row.model),
       soci::use(row.trainer), soci::use(row.trainer_digest), soci::use(row.log_digest),
       soci::use(row.start_micros), soci::use(row.end_micros), soci::use(row.owner),
       soci::use(row.attempt), soci::use(row.interruptions), soci::use(row.waits),
-      soci::use(row.lease_micros), soci::use(row.not_before_micros), soci::use(row.project),
-      soci::use(row.number);
+      soci::use(row.lease_micros), soci::use(row.not_before_micros), soci::use(row.history),
+      soci::use(row.candidates), soci::use(row.project), soci::use(row.number);
 }
 
 }  // namespace
 
 SqlBuildStore::SqlBuildStore(Database& database) : database_(database) {}
 
-absl::StatusOr<Build> SqlBuildStore::Insert(const Build& build) {
+absl::StatusOr<Build> SqlBuildStore::Insert(const Build& build, std::int64_t max_queued) {
   Build stored;
   const absl::Status done = database_.Write([&](soci::session& session) -> absl::Status {
     if (!build.request_id.empty()) {
@@ -210,6 +297,14 @@ absl::StatusOr<Build> SqlBuildStore::Insert(const Build& build) {
       }
     }
     Row row = Row::From(build);
+    long long queued = 0;
+    session << "SELECT COUNT(*) FROM builds WHERE project = :project AND state = :state",
+        soci::use(row.project), soci::use(kQueuedState), soci::into(queued);
+    if (queued >= max_queued) {
+      return ErrorWithReason(absl::StatusCode::kResourceExhausted, kQueueFull,
+                             absl::StrCat(queued, " builds of projects/", build.project,
+                                          " wait already, which is the most"));
+    }
     session << "SELECT COALESCE(MAX(number), 0) + 1 FROM builds WHERE project = :project",
         soci::use(row.project), soci::into(row.number);
     session << absl::StrCat(
@@ -217,7 +312,8 @@ absl::StatusOr<Build> SqlBuildStore::Insert(const Build& build) {
         ") VALUES (:project, :number, :dataset, :dataset_digest, :impulse, :impulse_digest, "
         ":seed, :parent, :parent_digest, :request, :state, :progress, :activity, :epoch, "
         ":epochs, :metrics, :error, :model, :trainer, :trainer_digest, :log, :created, :started, "
-        ":ended, :owner, :attempt, :interruptions, :waits, :lease, :not_before)"),
+        ":ended, :owner, :attempt, :interruptions, :waits, :lease, :not_before, :trainer_id, "
+        ":history, :candidates)"),
         soci::use(row.project), soci::use(row.number), soci::use(row.dataset_version),
         soci::use(row.dataset_digest), soci::use(row.impulse), soci::use(row.impulse_digest),
         soci::use(row.seed), soci::use(row.parent_model), soci::use(row.parent_digest),
@@ -227,7 +323,8 @@ absl::StatusOr<Build> SqlBuildStore::Insert(const Build& build) {
         soci::use(row.trainer_digest), soci::use(row.log_digest), soci::use(row.create_micros),
         soci::use(row.start_micros), soci::use(row.end_micros), soci::use(row.owner),
         soci::use(row.attempt), soci::use(row.interruptions), soci::use(row.waits),
-        soci::use(row.lease_micros), soci::use(row.not_before_micros);
+        soci::use(row.lease_micros), soci::use(row.not_before_micros), soci::use(row.trainer_id),
+        soci::use(row.history), soci::use(row.candidates);
     stored = build;
     stored.number = row.number;
     return absl::OkStatus();
@@ -267,10 +364,11 @@ absl::StatusOr<std::vector<Build>> SqlBuildStore::List(absl::string_view project
   const long long below = before;
   std::vector<Build> builds;
   const absl::Status done = database_.Read([&](soci::session& session) -> absl::Status {
-    FIELDLOOP_ASSIGN_OR_RETURN(builds, Select(session,
-                                              "WHERE project = :project AND number < :before "
-                                              "ORDER BY number DESC LIMIT :limit",
-                                              wanted, below, limit));
+    FIELDLOOP_ASSIGN_OR_RETURN(builds,
+                               SelectColumns(session, kListColumns,
+                                             "WHERE project = :project AND number < :before "
+                                             "ORDER BY number DESC LIMIT :limit",
+                                             wanted, below, limit));
     return absl::OkStatus();
   });
   FIELDLOOP_RETURN_IF_ERROR(done);
@@ -292,32 +390,36 @@ absl::StatusOr<Build> SqlBuildStore::Update(absl::string_view project, std::int6
 
 absl::StatusOr<std::optional<Build>> SqlBuildStore::Claim(absl::Time now,
                                                           absl::FunctionRef<void(Build&)> claim) {
-  const long long micros = absl::ToUnixMicros(now);
-  const std::string where =
-      absl::StrCat("WHERE (state = ", kQueuedState,
-                   " AND not_before_micros <= :now) OR (state >= ", kFirstRunningState,
-                   " AND state <= ", kLastRunningState,
-                   " AND lease_micros < :lease) ORDER BY create_micros, project, number LIMIT 1");
-  std::vector<Build> found;
+  // Gives the build whose turn it is, if its time has come.
+  const auto find = [now](soci::session& session) -> std::optional<WaitingBuild> {
+    std::vector<WaitingBuild> order = SelectOrder(session, now, /*with_left=*/true);
+    return order.empty() || order.front().not_before > now
+               ? std::nullopt
+               : std::optional<WaitingBuild>(std::move(order.front()));
+  };
+  std::optional<WaitingBuild> next;
   // Most looks find nothing, and a look must not take the write lock.
-  const absl::Status done = database_.Read([&](soci::session& session) -> absl::Status {
-    FIELDLOOP_ASSIGN_OR_RETURN(found, Select(session, where, micros, micros));
+  const absl::Status looked = database_.Read([&](soci::session& session) {
+    next = find(session);
     return absl::OkStatus();
   });
-  FIELDLOOP_RETURN_IF_ERROR(done);
-  if (found.empty()) {
+  FIELDLOOP_RETURN_IF_ERROR(looked);
+  if (!next.has_value()) {
     return std::optional<Build>();
   }
-  const absl::Status claimed = database_.Write([&](soci::session& session) -> absl::Status {
-    FIELDLOOP_ASSIGN_OR_RETURN(found, Select(session, where, micros, micros));
-    if (!found.empty()) {
-      claim(found.front());
-      Store(session, found.front());
+  std::optional<Build> claimed;
+  const absl::Status done = database_.Write([&](soci::session& session) -> absl::Status {
+    claimed.reset();
+    next = find(session);
+    if (next.has_value()) {
+      FIELDLOOP_ASSIGN_OR_RETURN(claimed, SelectOne(session, next->project, next->number));
+      claim(*claimed);
+      Store(session, *claimed);
     }
     return absl::OkStatus();
   });
-  FIELDLOOP_RETURN_IF_ERROR(claimed);
-  return found.empty() ? std::optional<Build>() : std::move(found.front());
+  FIELDLOOP_RETURN_IF_ERROR(done);
+  return claimed;
 }
 
 absl::StatusOr<std::vector<Build>> SqlBuildStore::ListHeld(absl::string_view owner) {
@@ -350,6 +452,16 @@ absl::StatusOr<QueueState> SqlBuildStore::Queue() {
   });
   FIELDLOOP_RETURN_IF_ERROR(done);
   return queue;
+}
+
+absl::StatusOr<std::vector<WaitingBuild>> SqlBuildStore::Order(absl::Time now) {
+  std::vector<WaitingBuild> order;
+  const absl::Status done = database_.Read([&](soci::session& session) {
+    order = SelectOrder(session, now, /*with_left=*/false);
+    return absl::OkStatus();
+  });
+  FIELDLOOP_RETURN_IF_ERROR(done);
+  return order;
 }
 
 absl::StatusOr<Model> SqlBuildStore::FinishWithModel(

@@ -20,7 +20,7 @@ class SqlBuildStore final : public BuildStore {
   // `database` must outlive the store.
   explicit SqlBuildStore(Database& database);
 
-  absl::StatusOr<Build> Insert(const Build& build) override;
+  absl::StatusOr<Build> Insert(const Build& build, std::int64_t max_queued) override;
   absl::StatusOr<Build> GetByRequest(absl::string_view project,
                                      absl::string_view request_id) override;
   absl::StatusOr<Build> Get(absl::string_view project, std::int64_t number) override;
@@ -32,6 +32,7 @@ class SqlBuildStore final : public BuildStore {
                                              absl::FunctionRef<void(Build&)> claim) override;
   absl::StatusOr<std::vector<Build>> ListHeld(absl::string_view owner) override;
   absl::StatusOr<QueueState> Queue() override;
+  absl::StatusOr<std::vector<WaitingBuild>> Order(absl::Time now) override;
   absl::StatusOr<Model> FinishWithModel(absl::string_view project, std::int64_t number,
                                         const Model& model,
                                         absl::FunctionRef<absl::Status(Build&)> change) override;

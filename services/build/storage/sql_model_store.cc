@@ -24,6 +24,20 @@ struct NumberRow {
   }
 };
 
+// The oldest model of the project made from `inputs`; 0 if there is none.
+long long NumberOf(soci::session& session, const std::string& project, const ModelInputs& inputs) {
+  const long long seed = inputs.seed;
+  long long number = 0;
+  SelectRows<NumberRow>(
+      session,
+      "SELECT number FROM models WHERE project = :project AND dataset_digest = :dataset "
+      "AND impulse_digest = :impulse AND seed = :seed AND parent_digest = :parent "
+      "AND trainer_digest = :trainer ORDER BY number LIMIT 1",
+      [&](const NumberRow& row) { number = row.number; }, project, inputs.dataset_digest,
+      inputs.impulse_digest, seed, inputs.parent_digest, inputs.trainer_digest);
+  return number;
+}
+
 struct ChangeRow {
   std::string project;
   std::string alias;
@@ -89,21 +103,30 @@ absl::StatusOr<Model> SqlModelStore::GetByAlias(absl::string_view project,
   return model;
 }
 
+absl::StatusOr<Model> SqlModelStore::Insert(const Model& model) {
+  Model stored;
+  const absl::Status done = database_.Write([&](soci::session& session) -> absl::Status {
+    const long long number = NumberOf(session, model.project, model.inputs);
+    if (number != 0) {
+      FIELDLOOP_ASSIGN_OR_RETURN(stored, SelectModel(session, model.project, number, ""));
+      return absl::OkStatus();
+    }
+    stored = model;
+    stored.number = InsertModel(session, model);
+    return absl::OkStatus();
+  });
+  FIELDLOOP_RETURN_IF_ERROR(done);
+  return stored;
+}
+
 absl::StatusOr<Model> SqlModelStore::FindByInputs(absl::string_view project,
                                                   const ModelInputs& inputs) {
   const std::string wanted(project);
-  const long long seed = inputs.seed;
   Model model;
   const absl::Status done = database_.Read([&](soci::session& session) -> absl::Status {
-    long long number = 0;
-    SelectRows<NumberRow>(
-        session,
-        "SELECT number FROM models WHERE project = :project AND dataset_digest = :dataset "
-        "AND impulse_digest = :impulse AND seed = :seed AND parent_digest = :parent "
-        "AND trainer_digest = :trainer ORDER BY number LIMIT 1",
-        [&](const NumberRow& row) { number = row.number; }, wanted, inputs.dataset_digest,
-        inputs.impulse_digest, seed, inputs.parent_digest, inputs.trainer_digest);
-    FIELDLOOP_ASSIGN_OR_RETURN(model, SelectModel(session, wanted, number, "(of the same inputs)"));
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        model,
+        SelectModel(session, wanted, NumberOf(session, wanted, inputs), "(of the same inputs)"));
     return absl::OkStatus();
   });
   FIELDLOOP_RETURN_IF_ERROR(done);

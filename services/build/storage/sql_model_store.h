@@ -20,6 +20,7 @@ class SqlModelStore final : public ModelStore {
   explicit SqlModelStore(Database& database);
 
   absl::StatusOr<Model> Get(absl::string_view project, std::int64_t number) override;
+  absl::StatusOr<Model> Insert(const Model& model) override;
   absl::StatusOr<Model> GetByAlias(absl::string_view project, absl::string_view alias) override;
   absl::StatusOr<Model> FindByInputs(absl::string_view project, const ModelInputs& inputs) override;
   absl::StatusOr<std::vector<Model>> List(absl::string_view project, const ModelFilter& filter,

@@ -17,7 +17,7 @@ template <typename Row, typename Take, typename... Uses>
 void SelectRows(soci::session& session, const std::string& sql, Take take, const Uses&... uses) {
   Row row;
   soci::details::prepare_temp_type prepared = session.prepare << sql;
-  (prepared, ..., soci::use(uses));
+  static_cast<void>((prepared, ..., soci::use(uses)));
   row.Into(prepared);
   soci::statement statement(prepared);
   statement.execute();

@@ -27,6 +27,7 @@ namespace fieldloop::build {
 namespace {
 
 constexpr std::size_t kPieceBytes = std::size_t{256} << 10;
+constexpr std::size_t kMaxPieceBytes = std::size_t{1} << 20;
 constexpr absl::Duration kWatchFallback = absl::Seconds(1);
 
 absl::Status StreamClosed() { return absl::CancelledError("the client closed the stream"); }
@@ -69,6 +70,27 @@ auto PieceSink(grpc::ServerWriter<Response>& writer) {
     response.set_data(piece.data(), piece.size());
     return writer.Write(response) ? absl::OkStatus() : StreamClosed();
   };
+}
+
+// The file behind the first message of an import.
+absl::StatusOr<std::string> ReadPieces(grpc::ServerReader<v1::ImportModelRequest>& reader) {
+  std::string file;
+  v1::ImportModelRequest message;
+  while (reader.Read(&message)) {
+    if (message.has_spec()) {
+      return absl::InvalidArgumentError("spec: got it again, want it in the first message only");
+    }
+    if (message.data().size() > kMaxPieceBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("data: got ", message.data().size(),
+                                                     " bytes, want at most ", kMaxPieceBytes));
+    }
+    if (static_cast<std::int64_t>(file.size() + message.data().size()) > kMaxModelBytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("data: got more than ", kMaxModelBytes, " bytes in all"));
+    }
+    file += message.data();
+  }
+  return file;
 }
 
 }  // namespace
@@ -126,7 +148,8 @@ grpc::Status BuildHandler::CreateBuild(grpc::ServerContext* context,
                                      {.dataset_version = build.dataset_version(),
                                       .impulse = build.impulse(),
                                       .seed = build.seed(),
-                                      .parent_model = build.parent_model()},
+                                      .parent_model = build.parent_model(),
+                                      .trainer = build.trainer()},
                                      request->request_id()),
                 response->mutable_build());
   }());
@@ -215,6 +238,19 @@ grpc::Status BuildHandler::GetBuildLog(grpc::ServerContext* context,
         CheckCall(parts_.access, *context, request->name(), Role::kViewer).status());
     FIELDLOOP_ASSIGN_OR_RETURN(const std::string log, parts_.builds.Log(request->name()));
     response->set_log(ToUtf8(log));
+    return absl::OkStatus();
+  }());
+}
+
+grpc::Status BuildHandler::ListTrainers(grpc::ServerContext* context,
+                                        const v1::ListTrainersRequest* /*request*/,
+                                        v1::ListTrainersResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    // Trainers are the installation's, not a project's.
+    FIELDLOOP_RETURN_IF_ERROR(CheckCall(parts_.access, *context, "", Role::kViewer).status());
+    for (const TrainerIdentity& trainer : parts_.trainers.List()) {
+      *response->add_trainers() = ToProto(trainer);
+    }
     return absl::OkStatus();
   }());
 }
@@ -319,6 +355,29 @@ grpc::Status BuildHandler::ExportModel(grpc::ServerContext* context,
       FIELDLOOP_RETURN_IF_ERROR(send(absl::string_view(archive).substr(at, kPieceBytes)));
     }
     return absl::OkStatus();
+  }());
+}
+
+grpc::Status BuildHandler::ImportModel(grpc::ServerContext* context,
+                                       grpc::ServerReader<v1::ImportModelRequest>* reader,
+                                       v1::ImportModelResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    v1::ImportModelRequest message;
+    if (!reader->Read(&message) || !message.has_spec()) {
+      return absl::InvalidArgumentError("spec: got none, want it in the first message");
+    }
+    const v1::ImportSpec spec = message.spec();
+    FIELDLOOP_ASSIGN_OR_RETURN(const Grant grant,
+                               CheckCall(parts_.access, *context, spec.parent(), Role::kOperator));
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string file, ReadPieces(*reader));
+    return FillChecked(
+        parts_.importer.Import(spec.parent(),
+                               {.impulse = spec.impulse(),
+                                .classes = {spec.classes().begin(), spec.classes().end()},
+                                .dataset_version = spec.dataset_version(),
+                                .author = grant.principal},
+                               file),
+        response->mutable_model());
   }());
 }
 

@@ -14,8 +14,10 @@
 #include "services/build/domain/build_queue.h"
 #include "services/build/domain/impulse_catalog.h"
 #include "services/build/domain/model_comparison.h"
+#include "services/build/domain/model_importer.h"
 #include "services/build/domain/model_registry.h"
 #include "services/build/domain/release_desk.h"
+#include "services/build/domain/trainer.h"
 #include "services/build/domain/trust.h"
 #include "services/common/access/access.h"
 #include "services/common/sync/change_signal.h"
@@ -32,7 +34,9 @@ class BuildHandler final : public v1::BuildService::Service {
     BuildQueue& builds;
     ModelRegistry& models;
     ModelComparer& comparer;
+    ModelImporter& importer;
     ReleaseDesk& releases;
+    const TrainerSet& trainers;
     const RootChain& roots;
     const ChangeSignal& changes;
   };
@@ -59,6 +63,9 @@ class BuildHandler final : public v1::BuildService::Service {
   grpc::Status GetBuildLog(grpc::ServerContext* context, const v1::GetBuildLogRequest* request,
                            v1::GetBuildLogResponse* response) override;
 
+  grpc::Status ListTrainers(grpc::ServerContext* context, const v1::ListTrainersRequest* request,
+                            v1::ListTrainersResponse* response) override;
+
   grpc::Status GetModel(grpc::ServerContext* context, const v1::GetModelRequest* request,
                         v1::GetModelResponse* response) override;
   grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest* request,
@@ -70,6 +77,9 @@ class BuildHandler final : public v1::BuildService::Service {
                                v1::GetModelLineageResponse* response) override;
   grpc::Status ExportModel(grpc::ServerContext* context, const v1::ExportModelRequest* request,
                            grpc::ServerWriter<v1::ExportModelResponse>* writer) override;
+  grpc::Status ImportModel(grpc::ServerContext* context,
+                           grpc::ServerReader<v1::ImportModelRequest>* reader,
+                           v1::ImportModelResponse* response) override;
   grpc::Status DownloadModel(grpc::ServerContext* context, const v1::DownloadModelRequest* request,
                              grpc::ServerWriter<v1::DownloadModelResponse>* writer) override;
   grpc::Status SetModelAlias(grpc::ServerContext* context, const v1::SetModelAliasRequest* request,

@@ -5,33 +5,28 @@
 #define FIELDLOOP_SERVICES_BUILD_TRANSPORT_PROCESS_TRAINER_H_
 
 #include <stop_token>
-#include <string>
 
-#include "absl/time/time.h"
 #include "services/build/domain/trainer.h"
+#include "services/build/transport/trainer_program.h"
 #include "services/common/clock/clock.h"
 
 namespace fieldloop::build {
 
-struct ProcessTrainerOptions {
-  std::string program;  // Path.
-  absl::Duration time_limit = absl::Hours(2);
-};
-
-// A trainer that is a program:
-//   PROGRAM --info-file train_input.json --data-directory DIR --out-directory DIR
-// docs/models.md describes the files and what it prints.
+// A program of the contract of docs/models.md: windows in, a model with its impulse out.
+//   COMMAND --info-file train_input.json --data-directory DIR --out-directory DIR
 class ProcessTrainer final : public Trainer {
  public:
   // `clock` must outlive this object.
-  ProcessTrainer(ProcessTrainerOptions options, const Clock& clock);
+  ProcessTrainer(TrainerProgram program, const Clock& clock);
 
+  absl::string_view id() const override { return program_.id; }
+  TrainerContract contract() const override { return TrainerContract::kFieldloop; }
   absl::StatusOr<TrainerIdentity> Identify() override;
   absl::StatusOr<TrainedModel> Train(const TrainingJob& job, std::stop_token stop,
                                      TrainerListener& listener) override;
 
  private:
-  const ProcessTrainerOptions options_;
+  const TrainerProgram program_;
   const Clock& clock_;
 };
 

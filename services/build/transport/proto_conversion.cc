@@ -47,6 +47,34 @@ v1::Metric ToProto(const Metric& metric) {
   return proto;
 }
 
+v1::Epoch ToProto(const Epoch& epoch) {
+  v1::Epoch proto;
+  proto.set_epoch(epoch.epoch);
+  proto.set_loss(epoch.loss.value_or(0));
+  proto.set_accuracy(epoch.accuracy.value_or(0));
+  if (epoch.validation_loss.has_value()) {
+    proto.set_validation_loss(*epoch.validation_loss);
+  }
+  if (epoch.validation_accuracy.has_value()) {
+    proto.set_validation_accuracy(*epoch.validation_accuracy);
+  }
+  return proto;
+}
+
+v1::Candidate ToProto(const Candidate& candidate) {
+  v1::Candidate proto;
+  proto.set_network(candidate.network);
+  proto.set_size_bytes(candidate.size_bytes);
+  proto.set_arena_bytes(candidate.arena_bytes);
+  proto.set_cortex_m4_instructions(candidate.cortex_m4_instructions);
+  if (candidate.validation_balanced_accuracy.has_value()) {
+    proto.set_validation_balanced_accuracy(*candidate.validation_balanced_accuracy);
+  }
+  proto.set_fits(candidate.fits);
+  proto.set_chosen(candidate.chosen);
+  return proto;
+}
+
 agent::v1::Window ToProto(const Window& window) {
   agent::v1::Window proto;
   proto.set_length(static_cast<std::uint32_t>(window.length));
@@ -310,14 +338,9 @@ v1::Learning ToProto(const Learning& learning) {
   return proto;
 }
 
-TrustedRole FromProto(const agent::v1::TrustedRole& proto) {
-  return {.key_indices = {proto.key_indices().begin(), proto.key_indices().end()},
-          .threshold = proto.threshold()};
-}
-
-}  // namespace
-
-ImpulseRecipe FromProto(const v1::ImpulseRecipe& proto) {
+// Window and signal processing, of a recipe or of what a model says of itself.
+template <typename Proto>
+ImpulseRecipe SignalFromProto(const Proto& proto) {
   ImpulseRecipe recipe;
   recipe.window = {.length = proto.window().length(),
                    .stride = proto.window().stride(),
@@ -330,10 +353,24 @@ ImpulseRecipe FromProto(const v1::ImpulseRecipe& proto) {
   for (const agent::v1::DspBlock& block : proto.blocks()) {
     recipe.blocks.push_back(FromProto(block));
   }
+  return recipe;
+}
+
+TrustedRole FromProto(const agent::v1::TrustedRole& proto) {
+  return {.key_indices = {proto.key_indices().begin(), proto.key_indices().end()},
+          .threshold = proto.threshold()};
+}
+
+}  // namespace
+
+ImpulseRecipe FromProto(const v1::ImpulseRecipe& proto) {
+  ImpulseRecipe recipe = SignalFromProto(proto);
   recipe.learning = FromProto(proto.learning());
   recipe.label_purity = proto.label_purity();
   return recipe;
 }
+
+ImpulseRecipe RecipeOf(const agent::v1::Impulse& impulse) { return SignalFromProto(impulse); }
 
 Signature FromProto(const agent::v1::Signature& proto) {
   return {.key_id = proto.key_id(), .value = proto.value()};
@@ -379,15 +416,32 @@ v1::Build ToProto(const Build& build) {
   for (const Metric& metric : build.metrics) {
     *proto.add_metrics() = ToProto(metric);
   }
+  for (const Epoch& epoch : build.history) {
+    *proto.add_history() = ToProto(epoch);
+  }
+  for (const Candidate& candidate : build.candidates) {
+    *proto.add_candidates() = ToProto(candidate);
+  }
+  proto.set_queue_position(static_cast<std::int32_t>(build.queue_position));
   proto.set_error(build.error);
   if (build.model != 0) {
     proto.set_model(ModelName(build.project, build.model));
   }
-  proto.set_trainer(build.trainer);
+  proto.set_trainer(build.trainer.empty() ? build.trainer_id : build.trainer);
   *proto.mutable_create_time() = ToProto(build.create_time);
   if (IsDone(build.state)) {
     *proto.mutable_end_time() = ToProto(build.end_time);
   }
+  return proto;
+}
+
+v1::Trainer ToProto(const TrainerIdentity& trainer) {
+  v1::Trainer proto;
+  proto.set_id(trainer.id);
+  proto.set_digest(trainer.digest);
+  proto.set_contract(trainer.contract == TrainerContract::kLearningBlock
+                         ? v1::Trainer::CONTRACT_LEARNING_BLOCK
+                         : v1::Trainer::CONTRACT_FIELDLOOP);
   return proto;
 }
 

@@ -18,6 +18,7 @@
 #include "services/build/domain/model_comparison.h"
 #include "services/build/domain/recipe.h"
 #include "services/build/domain/release.h"
+#include "services/build/domain/trainer.h"
 #include "services/build/domain/trust.h"
 
 namespace fieldloop::build {
@@ -28,6 +29,7 @@ Signature FromProto(const agent::v1::Signature& proto);
 v1::ImpulseRecipe ToProto(const ImpulseRecipe& recipe);
 v1::Impulse ToProto(const Impulse& impulse);
 v1::Build ToProto(const Build& build);
+v1::Trainer ToProto(const TrainerIdentity& trainer);
 // INTERNAL if the stored metadata or manifest does not parse.
 absl::StatusOr<v1::Model> ToProto(const Model& model);
 // Without the differences of the recipes.
@@ -41,6 +43,9 @@ agent::v1::SignedDocument ToProto(const std::string& payload,
 // What a model of this recipe must say of itself: format, window, magnitudes, blocks and classes.
 agent::v1::Impulse ToAgentImpulse(const ImpulseRecipe& recipe,
                                   const std::vector<std::string>& classes);
+
+// What a model says of itself as a recipe; not complete, and without learning.
+ImpulseRecipe RecipeOf(const agent::v1::Impulse& impulse);
 
 // A release manifest with one model, serialised.
 std::string EncodeManifest(const Manifest& manifest);

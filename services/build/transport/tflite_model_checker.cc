@@ -49,22 +49,12 @@ bool SameList(const List& a, const List& b) {
   return same;
 }
 
-// A scale of 0 is read as 1.
-void FillScales(agent::v1::Impulse& impulse) {
-  for (agent::v1::DspBlock& block : *impulse.mutable_blocks()) {
-    if (block.has_raw() && block.raw().scale() == 0) {
-      block.mutable_raw()->set_scale(1);
-    }
-    if (block.has_flatten() && block.flatten().scale() == 0) {
-      block.mutable_flatten()->set_scale(1);
-    }
-  }
-}
-
-absl::Status CheckMetadata(const agent::v1::Impulse& got, const agent::v1::Impulse& want) {
-  if (got.format() != want.format()) {
+// `carried` is what the model says, `got` the same with the defaults filled in.
+absl::Status CheckMetadata(const agent::v1::Impulse& carried, const agent::v1::Impulse& got,
+                           const agent::v1::Impulse& want) {
+  if (carried.format() != want.format()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("its format: got ", got.format(), ", want ", want.format()));
+        absl::StrCat("its format: got ", carried.format(), ", want ", want.format()));
   }
   if (!Same(got.window(), want.window())) {
     return absl::InvalidArgumentError(absl::StrCat("its window: got {",
@@ -106,8 +96,14 @@ absl::StatusOr<CheckedModel> TfliteModelChecker::Check(absl::string_view file,
   if (!impulse.ParseFromString(checked.metadata)) {
     return absl::InvalidArgumentError("its metadata does not parse");
   }
-  FillScales(impulse);
-  FIELDLOOP_RETURN_IF_ERROR(CheckMetadata(impulse, ToAgentImpulse(recipe, classes)));
+  const std::vector<std::string> its_classes(impulse.classes().begin(), impulse.classes().end());
+  const absl::StatusOr<ImpulseRecipe> its_recipe = CompleteRecipe(RecipeOf(impulse));
+  if (!its_recipe.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("its metadata: ", its_recipe.status().message()));
+  }
+  FIELDLOOP_RETURN_IF_ERROR(CheckMetadata(impulse, ToAgentImpulse(*its_recipe, its_classes),
+                                          ToAgentImpulse(recipe, classes)));
 
   fl_refusal_t refusal;
   if (const fl_status_t status = fl_network_check(data, file.size(), &refusal); status != FL_OK) {

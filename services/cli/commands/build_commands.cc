@@ -90,12 +90,46 @@ absl::Status ListImpulses(Client& client) {
   return absl::OkStatus();
 }
 
+// "epoch 3 of 60: loss 0.41, accuracy 0.87, validation loss 0.52, accuracy 0.81".
+std::string EpochText(const bv::Build& build, const bv::Epoch& epoch) {
+  std::string text =
+      absl::StrFormat("epoch %d of %d: loss %s, accuracy %s", epoch.epoch(), build.epochs(),
+                      NumberText(epoch.loss()), NumberText(epoch.accuracy()));
+  if (epoch.has_validation_loss()) {
+    absl::StrAppend(&text, ", validation loss ", NumberText(epoch.validation_loss()), ", accuracy ",
+                    NumberText(epoch.validation_accuracy()));
+  }
+  return text;
+}
+
+// The networks that a search tried.
+void PrintCandidates(const bv::Build& build) {
+  if (build.candidates_size() == 0) {
+    return;
+  }
+  Table table({"", "NETWORK", "FLASH", "RAM", "CORTEX-M4", "FITS", "VALIDATION"});
+  for (const bv::Candidate& candidate : build.candidates()) {
+    table.Row(
+        {candidate.chosen() ? "*" : "", candidate.network(), SizeText(candidate.size_bytes()),
+         SizeText(candidate.arena_bytes()),
+         absl::StrFormat("%.2f M", static_cast<double>(candidate.cortex_m4_instructions()) / 1e6),
+         candidate.fits() ? "yes" : "no",
+         candidate.has_validation_balanced_accuracy()
+             ? NumberText(candidate.validation_balanced_accuracy())
+             : "not trained"});
+  }
+  table.Print("");
+}
+
 std::string BuildLine(const bv::Build& build) {
   std::string line =
       absl::StrFormat("build %s %s %3.0f %%", ShortName(build.name()),
                       StateText(bv::Build::State_Name(build.state())), build.progress() * 100);
-  if (build.state() == bv::Build::STATE_TRAINING && build.epochs() > 0) {
-    absl::StrAppendFormat(&line, "  epoch %d of %d", build.epoch(), build.epochs());
+  if (build.state() == bv::Build::STATE_QUEUED && build.queue_position() > 0) {
+    absl::StrAppendFormat(&line, "  %d before it", build.queue_position());
+  }
+  if (build.state() == bv::Build::STATE_TRAINING && build.history_size() > 0) {
+    absl::StrAppend(&line, "  ", EpochText(build, build.history(build.history_size() - 1)));
   }
   if (!build.activity().empty()) {
     absl::StrAppend(&line, "  ", build.activity());
@@ -120,6 +154,9 @@ void PrintBuild(const Client& client, const bv::Build& build) {
     pairs.emplace_back(metric.name(), NumberText(metric.value()));
   }
   PrintRecord(client, build, pairs);
+  if (!client.json()) {
+    PrintCandidates(build);
+  }
 }
 
 absl::Status WatchBuild(Client& client, Stub& stub, const std::string& name) {
@@ -131,6 +168,9 @@ absl::Status WatchBuild(Client& client, Stub& stub, const std::string& name) {
   FIELDLOOP_RETURN_IF_ERROR(Follow<bv::WatchBuildResponse>(
       client, *reader, [](const auto& response) { return BuildLine(response.build()); }, last));
   const bv::Build& build = last.build();
+  if (!client.json()) {
+    PrintCandidates(build);
+  }
   if (build.state() != bv::Build::STATE_SUCCEEDED) {
     return absl::FailedPreconditionError(absl::StrCat(
         "build ", ShortName(name), " ", StateText(bv::Build::State_Name(build.state())),
@@ -147,6 +187,7 @@ struct BuildFlags {
   std::string impulse;
   std::uint32_t seed = 1;
   std::string parent;
+  std::string trainer;
   std::string name;
   bool watch = false;
 };
@@ -160,6 +201,7 @@ absl::Status CreateBuild(Client& client, const BuildFlags& flags) {
                              client.Name("datasets", flags.dataset));
   FIELDLOOP_ASSIGN_OR_RETURN(*build.mutable_impulse(), client.Name("impulses", flags.impulse));
   build.set_seed(flags.seed);
+  build.set_trainer(flags.trainer);
   if (!flags.parent.empty()) {
     FIELDLOOP_ASSIGN_OR_RETURN(*build.mutable_parent_model(), client.Name("models", flags.parent));
   }
@@ -414,6 +456,7 @@ void AddBuilds(Program& program) {
   create->add_option("--impulse", flags->impulse, "ID or ID/versions/N")->required();
   create->add_option("--seed", flags->seed)->capture_default_str();
   create->add_option("--parent", flags->parent, "model to start from");
+  create->add_option("--trainer", flags->trainer, "one of `fieldloop trainers list`");
   create->add_flag("--watch", flags->watch, "follow it to its end");
   program.Verb(noun, "list", "Lists builds, newest first",
                [&client] { return ListBuilds(client); });
@@ -460,6 +503,7 @@ void AddModels(Program& program) {
   set->add_option("model", *id)->required();
   set->add_option("--reason", *reason, "for the record")->required();
   AddRegistryVerbs(program, noun);
+  AddImportVerb(program, noun);
 }
 
 void AddReleases(Program& program) {

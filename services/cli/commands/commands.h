@@ -43,6 +43,9 @@ void AddModels(Program& program);
 // compare, export and alias-history of the noun `models`.
 void AddRegistryVerbs(Program& program, CLI::App* models);
 void AddLineage(Program& program);
+// import of the noun `models`.
+void AddImportVerb(Program& program, CLI::App* models);
+void AddTrainers(Program& program);
 void AddReleases(Program& program);
 void AddEvaluations(Program& program);
 void AddPolicies(Program& program);

@@ -43,6 +43,7 @@ struct UpFlags {
   int base_port = 7400;
   std::string log_format = "text";
   std::vector<std::string> names;
+  std::string trainers;
 };
 
 // Order of the ports above the base, gRPC first; metrics are 20 above.
@@ -175,6 +176,9 @@ class Installer {
       build.emplace_back("--release-key");
       build.push_back(key);
     }
+    if (!flags_.trainers.empty()) {
+      build.insert(build.end(), {"--trainers", flags_.trainers});
+    }
     FIELDLOOP_RETURN_IF_ERROR(Start("build", kBuild, build));
     FIELDLOOP_RETURN_IF_ERROR(Start("evaluation", kEvaluation,
                                     {"--ingestion", installation_.addresses["ingestion"], "--build",
@@ -264,6 +268,9 @@ void AddUp(Program& program) {
   up->add_option("--log-format", flags->log_format)
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
+  up->add_option("--trainers", flags->trainers,
+                 "JSON file of further trainers, see docs/trainers.md")
+      ->check(CLI::ExistingFile);
   up->add_option("--name", flags->names,
                  "further DNS name that the services' certificates carry; repeatable");
 }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <ostream>
 #include <stop_token>
 #include <string>
@@ -35,7 +36,25 @@ using ::fieldloop::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+constexpr std::int64_t kMaxQueued = 5;
 constexpr char kImpulse[] = "projects/motor/impulses/gait";
+
+Epoch Pass(std::int32_t number, std::optional<double> loss = std::nullopt,
+           std::optional<double> accuracy = std::nullopt) {
+  Epoch epoch;
+  epoch.epoch = number;
+  epoch.loss = loss;
+  epoch.accuracy = accuracy;
+  return epoch;
+}
+
+Candidate Tried(const std::string& network, bool chosen) {
+  Candidate candidate;
+  candidate.network = network;
+  candidate.fits = true;
+  candidate.chosen = chosen;
+  return candidate;
+}
 
 class BuildWorkerTest : public ::testing::Test {
  protected:
@@ -49,7 +68,7 @@ class BuildWorkerTest : public ::testing::Test {
                         .impulses = database_.impulses(),
                         .models = database_.models(),
                         .datasets = datasets_,
-                        .trainer = trainer_,
+                        .trainers = trainers_,
                         .checker = checker_,
                         .judge = judge_,
                         .work = *work_,
@@ -70,7 +89,8 @@ class BuildWorkerTest : public ::testing::Test {
     return Create({.dataset_version = FakeDatasets::kVersion,
                    .impulse = kImpulse,
                    .seed = 0,
-                   .parent_model = ""});
+                   .parent_model = "",
+                   .trainer = ""});
   }
 
   Build Get(std::int64_t number) { return *database_.builds().Get("motor", number); }
@@ -88,6 +108,8 @@ class BuildWorkerTest : public ::testing::Test {
   std::unique_ptr<FolderWorkArea> work_ = *FolderWorkArea::Open(database_.folder() + "/work");
   FakeDatasets datasets_;
   FakeTrainer trainer_;
+  FakeTrainer other_trainer_{"other"};
+  const TrainerSet trainers_{trainer_, {&other_trainer_}};
   FakeChecker checker_;
   FakeJudge judge_;
   RecordingObserver observer_;
@@ -98,10 +120,12 @@ class BuildWorkerTest : public ::testing::Test {
                      .models = database_.models(),
                      .datasets = datasets_,
                      .blobs = *blobs_,
+                     .trainers = trainers_,
                      .running = running_,
                      .changes = changes_,
                      .observer = observer_,
-                     .clock = clock_}};
+                     .clock = clock_},
+                    kMaxQueued};
   BuildWorker worker_ = Worker("me");
 };
 
@@ -163,8 +187,13 @@ TEST_F(BuildWorkerTest, TheTrainerSeesProgressStateAndTheParent) {
     clock_.Advance(absl::Seconds(1));
     listener.OnActivity("trains the network");
     clock_.Advance(absl::Seconds(1));
-    listener.OnEpoch(5, 10, 0.25, 0.75);
+    listener.OnCandidate(Tried("dense 8", /*chosen=*/false));
+    listener.OnEpoch(Pass(4, 0.5), 10);
+    clock_.Advance(absl::Seconds(1));
+    listener.OnEpoch(Pass(5, 0.25, 0.75), 10);
     const Build build = Get(2);
+    EXPECT_THAT(build.history, ElementsAre(Pass(4, 0.5), Pass(5, 0.25, 0.75)));
+    EXPECT_THAT(build.candidates, ElementsAre(Tried("dense 8", /*chosen=*/false)));
     EXPECT_EQ(build.state, BuildState::kTraining);
     EXPECT_EQ(build.activity, "trains the network");
     EXPECT_EQ(build.epoch, 5);
@@ -177,7 +206,8 @@ TEST_F(BuildWorkerTest, TheTrainerSeesProgressStateAndTheParent) {
   Create({.dataset_version = FakeDatasets::kVersion,
           .impulse = kImpulse,
           .seed = 7,
-          .parent_model = "projects/motor/models/1"});
+          .parent_model = "projects/motor/models/1",
+          .trainer = ""});
   RunOne();
   EXPECT_EQ(Get(2).state, BuildState::kSucceeded) << Get(2).error;
   EXPECT_EQ(database_.models().Get("motor", 2)->parent_model, 1);
@@ -195,6 +225,86 @@ TEST_F(BuildWorkerTest, TheSameInputsAreNotTrainedAgain) {
   EXPECT_THAT(build.activity, HasSubstr("cached: projects/motor/builds/1"));
 }
 
+TEST_F(BuildWorkerTest, ABuildRunsWithTheTrainerThatItNames) {
+  other_trainer_.identity.digest = std::string(64, 'a');
+  Create({.dataset_version = FakeDatasets::kVersion,
+          .impulse = kImpulse,
+          .seed = 0,
+          .parent_model = "",
+          .trainer = "other"});
+  RunOne();
+  EXPECT_EQ(trainer_.runs, 0);
+  EXPECT_EQ(other_trainer_.runs, 1);
+  EXPECT_EQ(Get(1).trainer, "other sha256:" + std::string(64, 'a'));
+}
+
+TEST_F(BuildWorkerTest, ATrainerThatIsNotThereIsRefusedByName) {
+  const absl::Status status = queue_
+                                  .Create("projects/motor",
+                                          {.dataset_version = FakeDatasets::kVersion,
+                                           .impulse = kImpulse,
+                                           .seed = 0,
+                                           .parent_model = "",
+                                           .trainer = "mine"},
+                                          "")
+                                  .status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(status.message(), "build.trainer: got \"mine\", want one of fieldloop-trainer, other");
+}
+
+TEST_F(BuildWorkerTest, ATrainerThatCannotBeReadIsListedWithoutADigestAndFailsTheBuild) {
+  trainer_.unreadable = absl::AbortedError("the trainer's file is gone");
+  EXPECT_EQ(trainers_.List()[0].digest, "");
+  EXPECT_EQ(trainers_.List()[1].id, "other");
+  Create();
+  RunOne();
+  EXPECT_EQ(Get(1).error, "the trainer's file is gone");
+}
+
+TEST_F(BuildWorkerTest, AQueuedBuildSaysHowManyAreBeforeIt) {
+  EXPECT_EQ(Create().queue_position, 0);
+  EXPECT_EQ(Create().queue_position, 1);
+  EXPECT_EQ(Create().queue_position, 2);
+  RunOne();
+  EXPECT_EQ(queue_.Get("projects/motor/builds/3")->queue_position, 1);
+  EXPECT_EQ(queue_.Get("projects/motor/builds/1")->queue_position, 0);
+}
+
+TEST_F(BuildWorkerTest, AProjectsQueueHasAnEnd) {
+  for (std::int64_t i = 0; i < kMaxQueued; ++i) {
+    Create();
+  }
+  const absl::Status full = queue_
+                                .Create("projects/motor",
+                                        {.dataset_version = FakeDatasets::kVersion,
+                                         .impulse = kImpulse,
+                                         .seed = 0,
+                                         .parent_model = "",
+                                         .trainer = ""},
+                                        "")
+                                .status();
+  EXPECT_THAT(full, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(ReasonOf(full), "QUEUE_FULL");
+}
+
+TEST(History, PassesOfAnotherNetworkReplaceThoseBefore) {
+  std::vector<Epoch> history;
+  for (const std::int32_t epoch : {1, 2, 3, 1, 2}) {
+    RecordEpoch(history, Pass(epoch));
+  }
+  ASSERT_EQ(history.size(), 2U);
+  EXPECT_EQ(history[1].epoch, 2);
+}
+
+TEST(History, ANetworkThatIsSaidAgainStaysInItsPlace) {
+  std::vector<Candidate> candidates;
+  RecordCandidate(candidates, Tried("a", /*chosen=*/false));
+  RecordCandidate(candidates, Tried("b", /*chosen=*/false));
+  RecordCandidate(candidates, Tried("a", /*chosen=*/true));
+  ASSERT_EQ(candidates.size(), 2U);
+  EXPECT_TRUE(candidates[0].chosen);
+}
+
 TEST_F(BuildWorkerTest, AnotherTrainerOrSeedTrainsAgain) {
   Create();
   RunOne();
@@ -204,7 +314,8 @@ TEST_F(BuildWorkerTest, AnotherTrainerOrSeedTrainsAgain) {
   Create({.dataset_version = FakeDatasets::kVersion,
           .impulse = kImpulse,
           .seed = 2,
-          .parent_model = ""});
+          .parent_model = "",
+          .trainer = ""});
   RunOne();
   EXPECT_EQ(trainer_.runs, 3);
   EXPECT_EQ(Get(3).model, 3);
@@ -395,7 +506,8 @@ TEST_F(BuildWorkerTest, BuildsOfAllProjectsAreTakenInTheOrderOfTheirMaking) {
     Create({.dataset_version = FakeDatasets::kVersion,
             .impulse = kImpulse,
             .seed = seed,
-            .parent_model = ""});
+            .parent_model = "",
+            .trainer = ""});
     clock_.Advance(absl::Seconds(1));
   }
   RunOne();
@@ -477,7 +589,8 @@ TEST_F(BuildWorkerTest, ARepeatWithTheSameRequestIdReturnsTheFirst) {
   const BuildRequest request{.dataset_version = FakeDatasets::kVersion,
                              .impulse = kImpulse,
                              .seed = 0,
-                             .parent_model = ""};
+                             .parent_model = "",
+                             .trainer = ""};
   ASSERT_THAT(queue_.Create("projects/motor", request, "r-1"), IsOk());
   // Also while ingestion is away.
   datasets_.failure = absl::UnavailableError("ingestion is away");
@@ -499,7 +612,8 @@ TEST_F(BuildWorkerTest, WhatABuildIsMadeOfMustExistInItsProject) {
   const BuildRequest good{.dataset_version = FakeDatasets::kVersion,
                           .impulse = kImpulse,
                           .seed = 0,
-                          .parent_model = ""};
+                          .parent_model = "",
+                          .trainer = ""};
   BuildRequest bad = good;
   bad.dataset_version = "projects/motor/datasets/gait";
   EXPECT_THAT(create(bad), StatusIs(absl::StatusCode::kInvalidArgument));
@@ -548,7 +662,8 @@ TEST_F(BuildWorkerTest, APoolRunsWhatIsQueuedAndPutsBackWhatItIsStoppedIn) {
   Create({.dataset_version = FakeDatasets::kVersion,
           .impulse = kImpulse,
           .seed = 2,
-          .parent_model = ""});
+          .parent_model = "",
+          .trainer = ""});
   wait_for(2, BuildState::kTraining);
   pool.Stop();
   EXPECT_EQ(Get(2).state, BuildState::kQueued);

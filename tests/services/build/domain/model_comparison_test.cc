@@ -81,7 +81,7 @@ class ModelComparisonTest : public ::testing::Test {
     judge_.models[file] = std::move(script);
     Build build;
     build.project = project;
-    const absl::StatusOr<Build> stored = database_.builds().Insert(build);
+    const absl::StatusOr<Build> stored = database_.builds().Insert(build, 1000);
     ASSERT_THAT(stored, IsOk());
     Model model;
     model.project = project;

@@ -54,7 +54,7 @@ class ReleaseDeskTest : public ::testing::Test {
     }
     Build build;
     build.project = "motor";
-    EXPECT_THAT(database_.builds().Insert(build), IsOk());
+    EXPECT_THAT(database_.builds().Insert(build, 1000), IsOk());
     for (const std::string content : {"one", "two"}) {
       EXPECT_THAT(blobs_->Put(content), IsOk());
       EXPECT_THAT(database_.builds().FinishWithModel("motor", 1, Registered(content),

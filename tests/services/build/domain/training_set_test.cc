@@ -64,6 +64,38 @@ class TrainingSetTest : public ::testing::Test {
   std::unique_ptr<MemoryTrainingSet> set_;
 };
 
+TEST_F(TrainingSetTest, ASideThatNoTrainerCouldHoldIsRefusedWithWhatToChange) {
+  recipe_.window.length = 65535;
+  recipe_.window.stride = 65535;
+  recipe_.learning.training_stride = 1;
+  const auto summary = Build({SmallSample("a", "walk", 65535 + 2100)});
+  EXPECT_THAT(summary, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(
+      summary.status().message(),
+      "the training side has more than 2048 windows of 131070 values, more than a trainer can "
+      "hold; want fewer samples, a lower frequency_hz or a longer learning.training_stride");
+}
+
+TEST_F(TrainingSetTest, GivenClassesKeepTheirOrderAndOtherLabelsAreNone) {
+  set_ = std::make_unique<MemoryTrainingSet>();
+  TrainingSetBuilder builder(recipe_, *set_, {"walk", "run"});
+  const std::vector<SourceSample> samples = {
+      SmallSample("a", "walk", 2), SmallSample("b", "sit", 2), SmallSample("c", "run", 2),
+      SmallSample("d", "sit", 2, /*testing=*/true), SmallSample("e", "run", 2, /*testing=*/true)};
+  for (const SourceSample& sample : samples) {
+    ASSERT_THAT(builder.Add(sample), IsOk());
+  }
+  const auto summary = builder.Finish(VersionDigest(samples));
+  ASSERT_THAT(summary, IsOk());
+  EXPECT_THAT(summary->classes, ElementsAre("walk", "run"));
+  ASSERT_EQ(set_->rows.train.size(), 3U);
+  EXPECT_EQ(set_->rows.train[0].label, 1);
+  EXPECT_EQ(set_->rows.train[1].label, 0);
+  EXPECT_EQ(set_->rows.train[2].label, 2);
+  ASSERT_EQ(set_->rows.test.size(), 1U);
+  EXPECT_EQ(set_->rows.test[0].label, 2);
+}
+
 TEST_F(TrainingSetTest, WindowsCarrySortedLabelsSamplesAndTimes) {
   const auto summary = Build({SmallSample("a", "walk", 4), SmallSample("b", "run", 3)});
   ASSERT_THAT(summary, IsOk());

@@ -12,11 +12,14 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "services/build/domain/reasons.h"
+#include "services/common/status/error_reason.h"
 #include "tests/services/build/storage/store_under_test.h"
 #include "tests/support/status_matchers.h"
 
@@ -38,6 +41,7 @@ class BuildStoreContract : public ::testing::TestWithParam<StoreUnderTest> {
     build.seed = 4'000'000'000U;
     build.parent_model = 3;
     build.parent_digest = "cc";
+    build.trainer_id = "my-trainer";
     build.request_id = request_id;
     build.create_time = absl::FromUnixSeconds(second);
     return build;
@@ -51,6 +55,8 @@ class BuildStoreContract : public ::testing::TestWithParam<StoreUnderTest> {
     model.create_time = absl::FromUnixSeconds(5);
     return model;
   }
+
+  absl::StatusOr<Build> Insert(const Build& build) { return store_.Insert(build, 1000); }
 
   static absl::Time At(int second) { return absl::FromUnixSeconds(second); }
 
@@ -66,7 +72,7 @@ class BuildStoreContract : public ::testing::TestWithParam<StoreUnderTest> {
 };
 
 TEST_P(BuildStoreContract, EveryFieldComesBack) {
-  ASSERT_THAT(store_.Insert(Made(1)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Insert(Made(1)), ::fieldloop::testing::IsOk());
   const absl::StatusOr<Build> changed = store_.Update("motor", 1, [](Build& build) {
     build.state = BuildState::kTraining;
     build.progress = 0.1;
@@ -77,6 +83,24 @@ TEST_P(BuildStoreContract, EveryFieldComesBack) {
                      {.name = "loss", .value = -1e-300}};
     build.error = "e";
     build.model = 8;
+    build.history = {{.epoch = 1,
+                      .loss = 0.1,
+                      .accuracy = 1.0 / 3.0,
+                      .validation_loss = std::nullopt,
+                      .validation_accuracy = std::nullopt},
+                     {.epoch = 2,
+                      .loss = std::nullopt,
+                      .accuracy = std::nullopt,
+                      .validation_loss = 1e-9,
+                      .validation_accuracy = 1}};
+    build.candidates = {{.network = "conv_2d 16/3s2\n\"ü\"",
+                         .size_bytes = 5'000'000'000,
+                         .arena_bytes = 7,
+                         .cortex_m4_instructions = 9,
+                         .validation_balanced_accuracy = 0.875,
+                         .fits = true,
+                         .chosen = true},
+                        Candidate()};
     build.trainer = "t";
     build.trainer_digest = "td";
     build.log_digest = "l";
@@ -97,26 +121,26 @@ TEST_P(BuildStoreContract, EveryFieldComesBack) {
 }
 
 TEST_P(BuildStoreContract, NumbersCountInEachProject) {
-  EXPECT_EQ(store_.Insert(Made(1))->number, 1);
-  EXPECT_EQ(store_.Insert(Made(2))->number, 2);
-  EXPECT_EQ(store_.Insert(Made(3, "", "other"))->number, 1);
+  EXPECT_EQ(Insert(Made(1))->number, 1);
+  EXPECT_EQ(Insert(Made(2))->number, 2);
+  EXPECT_EQ(Insert(Made(3, "", "other"))->number, 1);
 }
 
 TEST_P(BuildStoreContract, AUsedRequestIdReturnsItsBuildWithinTheProject) {
-  ASSERT_THAT(store_.Insert(Made(1, "r")), ::fieldloop::testing::IsOk());
-  const absl::StatusOr<Build> again = store_.Insert(Made(9, "r"));
+  ASSERT_THAT(Insert(Made(1, "r")), ::fieldloop::testing::IsOk());
+  const absl::StatusOr<Build> again = Insert(Made(9, "r"));
   EXPECT_EQ(again->number, 1);
   EXPECT_EQ(again->create_time, At(1));
   EXPECT_EQ(store_.GetByRequest("motor", "r")->number, 1);
   EXPECT_THAT(store_.GetByRequest("other", "r"),
               ::fieldloop::testing::StatusIs(absl::StatusCode::kNotFound));
-  EXPECT_EQ(store_.Insert(Made(1, "r", "other"))->number, 1);
+  EXPECT_EQ(Insert(Made(1, "r", "other"))->number, 1);
   EXPECT_EQ(store_.List("motor", kAll, 10)->size(), 1U);
 }
 
 TEST_P(BuildStoreContract, ListIsNewestFirstBelowANumber) {
   for (int i = 1; i <= 4; ++i) {
-    ASSERT_THAT(store_.Insert(Made(i)), ::fieldloop::testing::IsOk());
+    ASSERT_THAT(Insert(Made(i)), ::fieldloop::testing::IsOk());
   }
   std::vector<std::int64_t> numbers;
   const auto builds = store_.List("motor", 4, 2);
@@ -128,7 +152,7 @@ TEST_P(BuildStoreContract, ListIsNewestFirstBelowANumber) {
 }
 
 TEST_P(BuildStoreContract, UpdateWritesNothingWhenTheChangeFails) {
-  ASSERT_THAT(store_.Insert(Made(1)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Insert(Made(1)), ::fieldloop::testing::IsOk());
   EXPECT_THAT(store_.Update("motor", 1,
                             [](Build& build) {
                               build.activity = "changed";
@@ -141,15 +165,79 @@ TEST_P(BuildStoreContract, UpdateWritesNothingWhenTheChangeFails) {
 }
 
 TEST_P(BuildStoreContract, ClaimGivesTheOldestOfAllProjectsOnce) {
-  ASSERT_THAT(store_.Insert(Made(2)), ::fieldloop::testing::IsOk());
-  ASSERT_THAT(store_.Insert(Made(1, "", "other")), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Insert(Made(2)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Insert(Made(1, "", "other")), ::fieldloop::testing::IsOk());
   EXPECT_EQ(Claim(10, "me")->project, "other");
   EXPECT_EQ(Claim(10, "me")->project, "motor");
   EXPECT_FALSE(Claim(10, "me").has_value());
 }
 
+TEST_P(BuildStoreContract, ProjectsTakeTurns) {
+  for (int second = 1; second <= 3; ++second) {
+    ASSERT_THAT(Insert(Made(second)), ::fieldloop::testing::IsOk());
+  }
+  ASSERT_THAT(Insert(Made(4, "", "other")), ::fieldloop::testing::IsOk());
+  EXPECT_EQ(Claim(10, "me")->project, "motor");
+  EXPECT_EQ(Claim(11, "me")->project, "other");
+  // Nothing runs any more, and "motor" had its turn before "other".
+  for (const auto& [project, number] : {std::pair("motor", 1), std::pair("other", 1)}) {
+    ASSERT_THAT(store_.Update(project, number,
+                              [](Build& build) {
+                                build.state = BuildState::kSucceeded;
+                                return absl::OkStatus();
+                              }),
+                ::fieldloop::testing::IsOk());
+  }
+  ASSERT_THAT(Insert(Made(5, "", "other")), ::fieldloop::testing::IsOk());
+  EXPECT_EQ(Claim(12, "me")->project, "motor");
+  EXPECT_EQ(Claim(13, "me")->project, "other");
+}
+
+TEST_P(BuildStoreContract, TheOrderIsThatOfTheClaims) {
+  for (int second = 1; second <= 3; ++second) {
+    ASSERT_THAT(Insert(Made(second)), ::fieldloop::testing::IsOk());
+    ASSERT_THAT(Insert(Made(second + 3, "", "other")), ::fieldloop::testing::IsOk());
+  }
+  const absl::StatusOr<std::vector<WaitingBuild>> order = store_.Order(At(10));
+  ASSERT_THAT(order, ::fieldloop::testing::IsOk());
+  ASSERT_EQ(order->size(), 6U);
+  for (int i = 0; i < 6; ++i) {
+    const std::optional<Build> claimed = Claim(10 + i, "me");
+    ASSERT_TRUE(claimed.has_value());
+    EXPECT_EQ(claimed->project, (*order)[static_cast<std::size_t>(i)].project) << i;
+    EXPECT_EQ(claimed->number, (*order)[static_cast<std::size_t>(i)].number) << i;
+  }
+}
+
+TEST_P(BuildStoreContract, AFullQueueOfAProjectTakesNoMore) {
+  ASSERT_THAT(store_.Insert(Made(1, "r"), 2), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(store_.Insert(Made(2), 2), ::fieldloop::testing::IsOk());
+  const absl::Status full = store_.Insert(Made(3), 2).status();
+  EXPECT_THAT(full, ::fieldloop::testing::StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(ReasonOf(full), kQueueFull);
+  EXPECT_EQ(store_.Insert(Made(3, "r"), 2)->number, 1);
+  EXPECT_THAT(store_.Insert(Made(3, "", "other"), 2), ::fieldloop::testing::IsOk());
+  Claim(10, "me");
+  EXPECT_THAT(store_.Insert(Made(4), 2), ::fieldloop::testing::IsOk());
+}
+
+TEST_P(BuildStoreContract, ListsLeaveOutWhatGrowsWithTheTraining) {
+  ASSERT_THAT(Insert(Made(1)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(store_.Update("motor", 1,
+                            [](Build& build) {
+                              build.history.resize(1);
+                              build.candidates.resize(1);
+                              return absl::OkStatus();
+                            }),
+              ::fieldloop::testing::IsOk());
+  const auto list = store_.List("motor", kAll, 10);
+  ASSERT_THAT(list, ::fieldloop::testing::IsOk());
+  EXPECT_TRUE(list->front().history.empty());
+  EXPECT_TRUE(list->front().candidates.empty());
+}
+
 TEST_P(BuildStoreContract, ABuildIsClaimedAgainOnlyAfterItsLease) {
-  ASSERT_THAT(store_.Insert(Made(1)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Insert(Made(1)), ::fieldloop::testing::IsOk());
   EXPECT_TRUE(Claim(10, "me").has_value());
   EXPECT_FALSE(Claim(40, "other").has_value());
   EXPECT_EQ(Claim(41, "other")->attempt, 2);
@@ -158,7 +246,7 @@ TEST_P(BuildStoreContract, ABuildIsClaimedAgainOnlyAfterItsLease) {
 TEST_P(BuildStoreContract, ABuildThatMustWaitIsNotClaimedBefore) {
   Build build = Made(1);
   build.not_before = At(100);
-  ASSERT_THAT(store_.Insert(build), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Insert(build), ::fieldloop::testing::IsOk());
   EXPECT_FALSE(Claim(99, "me").has_value());
   EXPECT_TRUE(Claim(100, "me").has_value());
 }
@@ -168,7 +256,7 @@ TEST_P(BuildStoreContract, BuildsThatAreDoneAreNeverClaimed) {
        {BuildState::kSucceeded, BuildState::kFailed, BuildState::kCancelled}) {
     Build build = Made(1);
     build.state = state;
-    ASSERT_THAT(store_.Insert(build), ::fieldloop::testing::IsOk());
+    ASSERT_THAT(Insert(build), ::fieldloop::testing::IsOk());
   }
   EXPECT_FALSE(Claim(1000, "me").has_value());
 }
@@ -176,7 +264,7 @@ TEST_P(BuildStoreContract, BuildsThatAreDoneAreNeverClaimed) {
 TEST_P(BuildStoreContract, TwoClaimersNeverGetTheSameBuild) {
   constexpr int kBuilds = 20;
   for (int i = 0; i < kBuilds; ++i) {
-    ASSERT_THAT(store_.Insert(Made(i)), ::fieldloop::testing::IsOk());
+    ASSERT_THAT(Insert(Made(i)), ::fieldloop::testing::IsOk());
   }
   std::vector<std::int64_t> mine;
   std::vector<std::int64_t> others;
@@ -195,9 +283,9 @@ TEST_P(BuildStoreContract, TwoClaimersNeverGetTheSameBuild) {
 }
 
 TEST_P(BuildStoreContract, HeldBuildsAreTheRunningOnesOfTheOwner) {
-  ASSERT_THAT(store_.Insert(Made(1)), ::fieldloop::testing::IsOk());
-  ASSERT_THAT(store_.Insert(Made(2)), ::fieldloop::testing::IsOk());
-  ASSERT_THAT(store_.Insert(Made(3)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Insert(Made(1)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Insert(Made(2)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Insert(Made(3)), ::fieldloop::testing::IsOk());
   Claim(10, "me");
   Claim(10, "other");
   const auto held = store_.ListHeld("me");
@@ -209,8 +297,8 @@ TEST_P(BuildStoreContract, HeldBuildsAreTheRunningOnesOfTheOwner) {
 TEST_P(BuildStoreContract, TheQueueCountsWhatWaits) {
   EXPECT_EQ(store_.Queue()->waiting, 0);
   EXPECT_FALSE(store_.Queue()->oldest.has_value());
-  ASSERT_THAT(store_.Insert(Made(5)), ::fieldloop::testing::IsOk());
-  ASSERT_THAT(store_.Insert(Made(7)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Insert(Made(5)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Insert(Made(7)), ::fieldloop::testing::IsOk());
   EXPECT_EQ(store_.Queue()->waiting, 2);
   EXPECT_EQ(*store_.Queue()->oldest, At(5));
   Claim(10, "me");
@@ -218,7 +306,7 @@ TEST_P(BuildStoreContract, TheQueueCountsWhatWaits) {
 }
 
 TEST_P(BuildStoreContract, FinishStoresModelAndBuildTogetherOrNeither) {
-  ASSERT_THAT(store_.Insert(Made(1)), ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Insert(Made(1)), ::fieldloop::testing::IsOk());
   EXPECT_THAT(store_.FinishWithModel("motor", 1, MadeModel(),
                                      [](Build&) { return absl::FailedPreconditionError("no"); }),
               ::fieldloop::testing::StatusIs(absl::StatusCode::kFailedPrecondition));

@@ -31,7 +31,7 @@ class ModelStoreContract : public ::testing::TestWithParam<StoreUnderTest> {
     for (const char* project : {"motor", "other"}) {
       Build build;
       build.project = project;
-      EXPECT_THAT(stores_->builds().Insert(build), ::fieldloop::testing::IsOk());
+      EXPECT_THAT(stores_->builds().Insert(build, 1000), ::fieldloop::testing::IsOk());
     }
   }
 

@@ -71,7 +71,15 @@ class FakeTrainer final : public Trainer {
   using Body = std::function<absl::StatusOr<TrainedModel>(const TrainingJob&, std::stop_token,
                                                           TrainerListener&)>;
 
-  absl::StatusOr<TrainerIdentity> Identify() override { return identity; }
+  explicit FakeTrainer(const std::string& id = kBuiltInTrainer)
+      : identity{.id = id, .digest = std::string(64, 'f')} {}
+
+  absl::string_view id() const override { return identity.id; }
+  TrainerContract contract() const override { return identity.contract; }
+  absl::StatusOr<TrainerIdentity> Identify() override {
+    FIELDLOOP_RETURN_IF_ERROR(unreadable);
+    return identity;
+  }
   absl::StatusOr<TrainedModel> Train(const TrainingJob& job, std::stop_token stop,
                                      TrainerListener& listener) override {
     ++runs;
@@ -79,7 +87,8 @@ class FakeTrainer final : public Trainer {
     return body(job, stop, listener);
   }
 
-  TrainerIdentity identity{.name = "fake", .digest = std::string(64, 'f')};
+  TrainerIdentity identity;
+  absl::Status unreadable;
   Body body = [](const TrainingJob& /*job*/, std::stop_token /*stop*/, TrainerListener& listener) {
     listener.OnLog("trained\n");
     return TrainedModel{.file = "model bytes", .metrics = {{.name = "loss", .value = 0.5}}};

@@ -31,7 +31,8 @@ inline agent::v1::Impulse SmallImpulse() {
   return impulse;
 }
 
-// A network for SmallRecipe with this metadata: "run" is the first reading's x, "walk" its y.
+// A network for SmallRecipe with this metadata, without any if it is empty: "run" is the first
+// reading's x, "walk" its y.
 inline std::string SmallNetwork(const std::string& metadata) {
   using namespace fieldloop::testing;  // NOLINT(google-build-using-namespace)
   TfliteBuilder builder;
@@ -41,7 +42,9 @@ inline std::string SmallNetwork(const std::string& metadata) {
   const auto output = builder.AddActivation({1, 2}, 1.0F / 256, -128);
   builder.AddOperator({9, {input, weights, -1}, {logits}, 8, {ByteOption(0, 0)}});
   builder.AddOperator({25, {logits}, {output}, 9, {FloatOption(0, 1)}});
-  builder.AddMetadata("fieldloop.impulse", metadata);
+  if (!metadata.empty()) {
+    builder.AddMetadata("fieldloop.impulse", metadata);
+  }
   const std::vector<std::uint8_t> file = builder.Build(input, output);
   return {file.begin(), file.end()};
 }

@@ -17,6 +17,7 @@
 #include "services/build/domain/build_worker.h"
 #include "services/build/storage/folder_work_area.h"
 #include "services/build/transport/impulse_model_judge.h"
+#include "services/build/transport/impulse_model_packager.h"
 #include "services/build/transport/proto_conversion.h"
 #include "services/build/transport/tflite_model_checker.h"
 #include "services/common/blob/blob_store.h"
@@ -82,6 +83,36 @@ class BuildHandlerTest : public ::testing::Test {
     return response;
   }
 
+  // Sends a file in two pieces.
+  absl::StatusOr<v1::Model> Import(const v1::ImportSpec& spec, const std::string& file) {
+    grpc::ClientContext context;
+    v1::ImportModelResponse response;
+    const auto writer = stub_->ImportModel(&context, &response);
+    v1::ImportModelRequest message;
+    *message.mutable_spec() = spec;
+    writer->Write(message);
+    for (const std::string& piece :
+         {file.substr(0, file.size() / 2), file.substr(file.size() / 2)}) {
+      message.set_data(piece);
+      writer->Write(message);
+    }
+    writer->WritesDone();
+    const grpc::Status status = writer->Finish();
+    if (!status.ok()) {
+      return FromGrpcStatus(status);
+    }
+    return response.model();
+  }
+
+  static v1::ImportSpec SmallSpec() {
+    v1::ImportSpec spec;
+    spec.set_parent("projects/motor");
+    spec.set_impulse("projects/motor/impulses/gait");
+    spec.add_classes("run");
+    spec.add_classes("walk");
+    return spec;
+  }
+
   void CreateImpulse() {
     v1::CreateImpulseRequest request;
     request.set_parent("projects/motor");
@@ -120,6 +151,8 @@ class BuildHandlerTest : public ::testing::Test {
   FakeAccess access_;
   FakeDatasets datasets_;
   FakeTrainer trainer_;
+  FakeTrainer block_{"block"};
+  const TrainerSet trainers_{trainer_, {&block_}};
   TfliteModelChecker checker_;
   ImpulseModelJudge judge_{[] { return absl::ZeroDuration(); }};
   RecordingObserver observer_;
@@ -133,7 +166,7 @@ class BuildHandlerTest : public ::testing::Test {
                        .impulses = database_.impulses(),
                        .models = database_.models(),
                        .datasets = datasets_,
-                       .trainer = trainer_,
+                       .trainers = trainers_,
                        .checker = checker_,
                        .judge = judge_,
                        .work = *work_,
@@ -149,10 +182,22 @@ class BuildHandlerTest : public ::testing::Test {
                       .models = database_.models(),
                       .datasets = datasets_,
                       .blobs = *blobs_,
+                      .trainers = trainers_,
                       .running = running_,
                       .changes = changes_,
                       .observer = observer_,
-                      .clock = clock_}};
+                      .clock = clock_},
+                     100};
+  ImpulseModelPackager packager_;
+  ModelImporter importer_{{.impulses = database_.impulses(),
+                           .models = database_.models(),
+                           .datasets = datasets_,
+                           .packager = packager_,
+                           .checker = checker_,
+                           .judge = judge_,
+                           .work = *work_,
+                           .blobs = *blobs_,
+                           .clock = clock_}};
   ModelRegistry models_{database_.models(), *blobs_, clock_};
   ModelComparer comparer_{{.models = models_,
                            .judge = judge_,
@@ -166,7 +211,9 @@ class BuildHandlerTest : public ::testing::Test {
                          .builds = builds_,
                          .models = models_,
                          .comparer = comparer_,
+                         .importer = importer_,
                          .releases = releases_,
+                         .trainers = trainers_,
                          .roots = roots_,
                          .changes = changes_},
                         [this] { return stopping_.load(); }};
@@ -282,7 +329,7 @@ TEST_F(BuildHandlerTest, TheLineageOfAModelGoesBackToTheFirstOfItsLine) {
   EXPECT_EQ(step.dataset_version(), FakeDatasets::kVersion);
   EXPECT_EQ(step.dataset_digest(), VersionDigest(datasets_.samples));
   EXPECT_EQ(step.impulse(), "projects/motor/impulses/gait/versions/1");
-  EXPECT_THAT(step.trainer(), HasSubstr("fake sha256:ffff"));
+  EXPECT_THAT(step.trainer(), HasSubstr("fieldloop-trainer sha256:ffff"));
   EXPECT_EQ(step.seed(), 7U);
   EXPECT_EQ(response->lineage().steps(1).model(), "projects/motor/models/1");
   EXPECT_EQ(response->lineage().steps(1).seed(), 1U);
@@ -414,7 +461,7 @@ TEST_F(BuildHandlerTest, AWatchSeesTheBuildFromQueueToModel) {
   EXPECT_TRUE(reader->Finish().ok());
   EXPECT_EQ(response.build().state(), v1::Build::STATE_SUCCEEDED) << response.build().error();
   EXPECT_EQ(response.build().model(), "projects/motor/models/1");
-  EXPECT_THAT(response.build().trainer(), HasSubstr("fake sha256:"));
+  EXPECT_THAT(response.build().trainer(), HasSubstr("fieldloop-trainer sha256:"));
 }
 
 TEST_F(BuildHandlerTest, AWatchEndsWhenTheServiceStops) {
@@ -443,6 +490,61 @@ TEST_F(BuildHandlerTest, AModelSaysWhatItWasMadeFromAndWhatItIs) {
   EXPECT_EQ(model.metadata().classes_size(), 2);
   EXPECT_GT(model.arena_bytes(), 0);
   EXPECT_EQ(model.trainer_metrics(0).name(), "accuracy");
+}
+
+TEST_F(BuildHandlerTest, TrainersAreListedTheBuiltInOneFirst) {
+  const auto response = Call(&Stub::ListTrainers, v1::ListTrainersRequest());
+  ASSERT_THAT(response, IsOk());
+  ASSERT_EQ(response->trainers_size(), 2);
+  EXPECT_EQ(response->trainers(0).id(), "fieldloop-trainer");
+  EXPECT_EQ(response->trainers(0).contract(), v1::Trainer::CONTRACT_FIELDLOOP);
+  EXPECT_EQ(response->trainers(1).id(), "block");
+}
+
+TEST_F(BuildHandlerTest, AnImportedModelIsPackagedJudgedAndHasItsAuthor) {
+  CreateImpulse();
+  v1::ImportSpec spec = SmallSpec();
+  spec.set_dataset_version(FakeDatasets::kVersion);
+  const absl::StatusOr<v1::Model> model = Import(spec, SmallNetwork(""));
+  ASSERT_THAT(model, IsOk());
+  EXPECT_EQ(model->name(), "projects/motor/models/1");
+  EXPECT_EQ(model->build(), "");
+  EXPECT_EQ(model->trainer(), "import");
+  EXPECT_EQ(model->import_author(), "apiTokens/test");
+  EXPECT_EQ(model->impulse(), "projects/motor/impulses/gait/versions/1");
+  EXPECT_EQ(model->dataset_version(), FakeDatasets::kVersion);
+  EXPECT_GE(model->metadata().reference().channels_size(), 2);
+  EXPECT_FALSE(model->metadata().self_test().output().empty());
+  EXPECT_GT(model->metrics_size(), 0);
+  EXPECT_EQ(Import(spec, SmallNetwork(""))->name(), "projects/motor/models/1");
+}
+
+TEST_F(BuildHandlerTest, AModelThatCarriesItsImpulseNeedsNoOther) {
+  v1::ImportSpec spec;
+  spec.set_parent("projects/motor");
+  const absl::StatusOr<v1::Model> model = Import(spec, SmallModel());
+  ASSERT_THAT(model, IsOk());
+  EXPECT_THAT(model->classes(), ElementsAre("run", "walk"));
+  EXPECT_EQ(model->impulse(), "");
+}
+
+TEST_F(BuildHandlerTest, AnImportThatDoesNotFitIsRefused) {
+  CreateImpulse();
+  v1::ImportSpec spec = SmallSpec();
+  spec.add_classes("sit");
+  EXPECT_THAT(std::string(Import(spec, SmallNetwork("")).status().message()),
+              HasSubstr("its output has 2 values, but there are 3 classes"));
+  spec = SmallSpec();
+  spec.clear_impulse();
+  EXPECT_THAT(std::string(Import(spec, SmallNetwork("")).status().message()),
+              HasSubstr("spec.impulse: got nothing"));
+  spec = SmallSpec();
+  spec.clear_classes();
+  EXPECT_THAT(std::string(Import(spec, SmallNetwork("")).status().message()),
+              HasSubstr("classes: got 0"));
+  EXPECT_THAT(Import(SmallSpec(), "nonsense"), StatusIs(absl::StatusCode::kInvalidArgument));
+  access_.role = Role::kViewer;
+  EXPECT_THAT(Import(SmallSpec(), SmallNetwork("")), StatusIs(absl::StatusCode::kPermissionDenied));
 }
 
 TEST_F(BuildHandlerTest, ALogWithBytesThatAreNoTextStillArrives) {

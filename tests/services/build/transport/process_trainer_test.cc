@@ -3,29 +3,24 @@
 
 #include "services/build/transport/process_trainer.h"
 
-#include <cmath>
-#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <optional>
 #include <stop_token>
 #include <string>
-#include <unistd.h>
-#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "absl/strings/escaping.h"
-#include "services/build/transport/child_process.h"
+#include "services/build/transport/proto_conversion.h"
 #include "services/common/crypto/digest.h"
 #include "tests/services/build/support/small_model.h"
 #include "tests/services/common/temporary_folder.h"
@@ -41,6 +36,8 @@ using ::fieldloop::testing::StatusIs;
 using ::fieldloop::testing::TemporaryFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+using ::testing::Not;
 
 class RecordingListener final : public TrainerListener {
  public:
@@ -48,28 +45,19 @@ class RecordingListener final : public TrainerListener {
     activities.emplace_back(text);
     on_activity();
   }
-  void OnEpoch(std::int32_t epoch, std::int32_t epochs, double loss, double accuracy) override {
-    epochs_seen.push_back({epoch, epochs});
-    losses.push_back(loss);
-    accuracies.push_back(accuracy);
+  void OnEpoch(const Epoch& epoch, std::int32_t epochs) override {
+    history.push_back(epoch);
+    all_epochs = epochs;
   }
+  void OnCandidate(const Candidate& candidate) override { candidates.push_back(candidate); }
   void OnLog(absl::string_view text) override { log.append(text.data(), text.size()); }
 
   std::vector<std::string> activities;
-  std::vector<std::pair<std::int32_t, std::int32_t>> epochs_seen;
-  std::vector<double> losses;
-  std::vector<double> accuracies;
+  std::vector<Epoch> history;
+  std::int32_t all_epochs = 0;
+  std::vector<Candidate> candidates;
   std::string log;
   std::function<void()> on_activity = [] {};
-};
-
-// While it lives, orphans become children of this process, so that it can wait for them.
-class AdoptOrphans {
- public:
-  AdoptOrphans() { EXPECT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); }
-  ~AdoptOrphans() { prctl(PR_SET_CHILD_SUBREAPER, 0); }
-  AdoptOrphans(const AdoptOrphans&) = delete;
-  AdoptOrphans& operator=(const AdoptOrphans&) = delete;
 };
 
 void WriteFile(const std::string& path, const std::string& content) {
@@ -87,8 +75,10 @@ class ProcessTrainerTest : public ::testing::Test {
   ProcessTrainerTest() {
     std::filesystem::create_directories(folder_ / "data");
     std::filesystem::create_directories(folder_ / "out");
+    std::filesystem::create_directories(folder_ / "scratch");
     job_ = {.directory = folder_ / "data",
             .out_directory = folder_ / "out",
+            .scratch_directory = folder_ / "scratch",
             .recipe = SmallRecipe(),
             .classes = SmallClasses(),
             .seed = 42,
@@ -98,13 +88,14 @@ class ProcessTrainerTest : public ::testing::Test {
   absl::StatusOr<TrainedModel> Train(const std::string& script) {
     WriteFile(program_, "#!/bin/sh\n" + script);
     chmod(program_.c_str(), 0700);
-    return trainer_.Train(job_, stop_.get_token(), listener_);
+    return ProcessTrainer(BuiltInTrainer(program_, limits_), clock_)
+        .Train(job_, stop_.get_token(), listener_);
   }
 
   TemporaryFolder folder_;
   const std::string program_ = folder_ / "trainer.sh";
   FakeClock clock_;
-  ProcessTrainer trainer_{{.program = program_, .time_limit = absl::Minutes(5)}, clock_};
+  TrainerLimits limits_{.time = absl::Minutes(5)};
   RecordingListener listener_;
   std::stop_source stop_;
   TrainingJob job_;
@@ -116,7 +107,11 @@ TEST_F(ProcessTrainerTest, AModelAndFlatMetricsComeBackAndEventsAreHeard) {
       "test \"$1 $3 $5\" = '--info-file --data-directory --out-directory' || exit 9\n"
       "echo '{\"event\":\"activity\",\"text\":\"trains\"}'\n"
       "echo '{\"event\":\"epoch\",\"epoch\":1,\"epochs\":2,\"loss\":0.5,\"accuracy\":0.75}'\n"
-      "echo '{\"event\":\"epoch\",\"epoch\":2,\"epochs\":2,\"loss\":null}'\n"
+      "echo '{\"event\":\"epoch\",\"epoch\":2,\"epochs\":2,\"loss\":null,"
+      "\"validation_loss\":0.25,\"validation_accuracy\":0.5}'\n"
+      "echo '{\"event\":\"candidate\",\"network\":\"dense 8\",\"size_bytes\":2048,"
+      "\"arena_bytes\":512,\"cortex_m4_instructions\":9000,"
+      "\"validation_balanced_accuracy\":0.75,\"fits\":true,\"chosen\":true}'\n"
       "echo plain words\n"
       "echo to the log >&2\n"
       "cp " +
@@ -131,10 +126,24 @@ TEST_F(ProcessTrainerTest, AModelAndFlatMetricsComeBackAndEventsAreHeard) {
                                             Metric{.name = "int8/balanced_accuracy", .value = 0.5},
                                             Metric{.name = "int8/recall/WALK UP", .value = 0.25}));
   EXPECT_THAT(listener_.activities, ElementsAre("trains", "no line break"));
-  EXPECT_THAT(listener_.epochs_seen, ElementsAre(std::pair(1, 2), std::pair(2, 2)));
-  EXPECT_EQ(listener_.losses[0], 0.5);
-  EXPECT_EQ(listener_.accuracies[0], 0.75);
-  EXPECT_TRUE(std::isnan(listener_.losses[1]));
+  EXPECT_THAT(listener_.history, ElementsAre(Epoch{.epoch = 1,
+                                                   .loss = 0.5,
+                                                   .accuracy = 0.75,
+                                                   .validation_loss = std::nullopt,
+                                                   .validation_accuracy = std::nullopt},
+                                             Epoch{.epoch = 2,
+                                                   .loss = std::nullopt,
+                                                   .accuracy = std::nullopt,
+                                                   .validation_loss = 0.25,
+                                                   .validation_accuracy = 0.5}));
+  EXPECT_EQ(listener_.all_epochs, 2);
+  EXPECT_THAT(listener_.candidates, ElementsAre(Candidate{.network = "dense 8",
+                                                          .size_bytes = 2048,
+                                                          .arena_bytes = 512,
+                                                          .cortex_m4_instructions = 9000,
+                                                          .validation_balanced_accuracy = 0.75,
+                                                          .fits = true,
+                                                          .chosen = true}));
   EXPECT_THAT(listener_.log, HasSubstr("plain words\n"));
   EXPECT_THAT(listener_.log, HasSubstr("to the log\n"));
 }
@@ -225,22 +234,46 @@ TEST_F(ProcessTrainerTest, WhatIsNotWrittenIsSaid) {
       HasSubstr("not a JSON object"));
 }
 
-TEST_F(ProcessTrainerTest, AStopKillsATrainerThatHangsWithAllItStarted) {
-  const AdoptOrphans adopt;
+TEST_F(ProcessTrainerTest, AFailureEndsWithTheLastWords) {
+  EXPECT_EQ(Train("echo first >&2; echo 'ValueError: no labels' >&2; echo >&2; exit 1\n")
+                .status()
+                .message(),
+            "the trainer ended with code 1: ValueError: no labels");
+}
+
+TEST_F(ProcessTrainerTest, AStopEndsATrainerThatHangs) {
   listener_.on_activity = [this] { stop_.request_stop(); };
   const auto trained = Train(
       "trap '' TERM INT HUP\n"
       "sleep 1000 &\n"
-      "echo $! > \"$6/child\"\n"
       "echo '{\"event\":\"activity\",\"text\":\"hangs\"}'\n"
       "while :; do sleep 1000; done\n");
   EXPECT_THAT(trained, StatusIs(absl::StatusCode::kCancelled));
-  const pid_t grandchild = std::atoi(Content(folder_ / "out/child").c_str());
-  ASSERT_GT(grandchild, 0);
-  int status = 0;
-  ASSERT_EQ(waitpid(grandchild, &status, 0), grandchild);
-  EXPECT_TRUE(WIFSIGNALED(status));
-  EXPECT_EQ(WTERMSIG(status), SIGKILL);
+}
+
+TEST_F(ProcessTrainerTest, EachLimitHasItsSentence) {
+  limits_.memory_bytes = std::int64_t{100} << 20;
+  EXPECT_THAT(
+      std::string(Train("exec python3 -c 'import time\nx = b\"x\" * (200 << 20)\n"
+                        "time.sleep(1000)'\n")
+                      .status()
+                      .message()),
+      MatchesRegex("the trainer ran out of memory: it used [0-9]+ MiB of the 100 MiB that it "
+                   "may use"));
+  limits_.processes = 8;
+  EXPECT_THAT(
+      std::string(Train("i=0; while [ $i -lt 20 ]; do sleep 1000 & i=$((i+1)); done; wait\n")
+                      .status()
+                      .message()),
+      MatchesRegex("the trainer ran [0-9]+ processes, more than the 8 that it may run"));
+  limits_.file_bytes = 1 << 20;
+  EXPECT_EQ(Train("exec dd if=/dev/zero of=large bs=64k count=100\n").status().message(),
+            "the trainer wrote a file of more than 1 MiB");
+  limits_.cpu_time = absl::Seconds(1);
+  EXPECT_EQ(Train("while :; do :; done\n").status().message(),
+            "a process of the trainer used more than 1s of processor time");
+  EXPECT_EQ(Train("kill -KILL $$\n").status().message(),
+            "the trainer was ended by signal 9 (SIGKILL), as when the machine runs out of memory");
 }
 
 TEST_F(ProcessTrainerTest, TheTimeLimitEndsATrainerThatHangs) {
@@ -266,60 +299,30 @@ TEST_F(ProcessTrainerTest, MuchOutputIsReadToItsEnd) {
 }
 
 TEST_F(ProcessTrainerTest, TheServicesSecretsAreNotInItsEnvironment) {
-  setenv("FIELDLOOP_TEST_SECRET", "hush", 1);
-  setenv("TEST_PASSED_ON", "yes", 1);
-  EXPECT_THAT(Train("env >&2; exit 1\n"), StatusIs(absl::StatusCode::kAborted));
-  EXPECT_EQ(listener_.log.find("hush"), std::string::npos);
-  EXPECT_THAT(listener_.log, HasSubstr("TEST_PASSED_ON=yes"));
+  setenv("AWS_SECRET_ACCESS_KEY", "hush", 1);
+  setenv("LC_ALL", "C.UTF-8", 1);
+  EXPECT_THAT(Train("env >&2; pwd >&2; exit 1\n"), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(listener_.log, Not(HasSubstr("hush")));
+  EXPECT_THAT(listener_.log, HasSubstr("LC_ALL=C.UTF-8"));
+  EXPECT_THAT(listener_.log, HasSubstr("HOME=" + job_.scratch_directory));
+  EXPECT_THAT(listener_.log, HasSubstr("\n" + job_.scratch_directory + "\n"));
 }
 
-TEST_F(ProcessTrainerTest, TheIdentityIsTheDigestOfTheProgram) {
+TEST_F(ProcessTrainerTest, TheIdentityOfOneProgramIsItsDigest) {
   WriteFile(program_, "#!/bin/sh\n");
-  const absl::StatusOr<TrainerIdentity> identity = trainer_.Identify();
+  const absl::StatusOr<TrainerIdentity> identity =
+      ProcessTrainer(BuiltInTrainer(program_, limits_), clock_).Identify();
   ASSERT_THAT(identity, IsOk());
-  EXPECT_EQ(identity->name, "trainer.sh");
+  EXPECT_EQ(identity->id, "fieldloop-trainer");
   EXPECT_EQ(identity->digest, ToHex(Sha256Of("#!/bin/sh\n")));
 }
 
 TEST_F(ProcessTrainerTest, AProgramThatIsNotThereIsSaid) {
-  EXPECT_THAT(trainer_.Identify(), StatusIs(absl::StatusCode::kAborted));
-  const auto trained = trainer_.Train(job_, stop_.get_token(), listener_);
+  ProcessTrainer trainer(BuiltInTrainer(program_, limits_), clock_);
+  EXPECT_THAT(trainer.Identify(), StatusIs(absl::StatusCode::kAborted));
+  const auto trained = trainer.Train(job_, stop_.get_token(), listener_);
   EXPECT_THAT(trained, StatusIs(absl::StatusCode::kAborted));
   EXPECT_THAT(std::string(trained.status().message()), HasSubstr("No such file"));
-}
-
-TEST(ChildProcess, DiesWithTheProcessThatStartedIt) {
-  const AdoptOrphans adopt;
-  const TemporaryFolder folder;
-  int ready[2];
-  ASSERT_EQ(pipe(ready), 0);
-  const pid_t service = fork();
-  if (service == 0) {
-    const auto child =
-        ChildProcess::Start({"/bin/sh", "-c", "trap '' TERM; echo $$; exec sleep 1000"});
-    std::string pid;
-    while (pid.find('\n') == std::string::npos &&
-           (*child)->Pump(
-               absl::Seconds(1),
-               [&pid](absl::string_view text) { pid.append(text.data(), text.size()); },
-               [](absl::string_view) {})) {
-    }
-    [[maybe_unused]] const ssize_t written = write(ready[1], pid.data(), pid.size());
-    pause();
-    _exit(0);
-  }
-  char text[32] = {};
-  ASSERT_GT(read(ready[0], text, sizeof(text) - 1), 0);
-  const pid_t trainer = std::atoi(text);
-  ASSERT_GT(trainer, 0);
-  kill(service, SIGKILL);
-  ASSERT_EQ(waitpid(service, nullptr, 0), service);
-  int status = 0;
-  ASSERT_EQ(waitpid(trainer, &status, 0), trainer);
-  EXPECT_TRUE(WIFSIGNALED(status));
-  EXPECT_EQ(WTERMSIG(status), SIGKILL);
-  close(ready[0]);
-  close(ready[1]);
 }
 
 }  // namespace
