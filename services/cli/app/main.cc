@@ -92,6 +92,7 @@ int main(int argc, char** argv) try {
   fieldloop::cli::AddLabels(program);
   fieldloop::cli::AddDatasets(program);
   fieldloop::cli::AddSettings(program);
+  fieldloop::cli::AddRetention(program);
   fieldloop::cli::AddImpulses(program);
   fieldloop::cli::AddBuilds(program);
   fieldloop::cli::AddModels(program);

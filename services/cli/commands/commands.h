@@ -37,6 +37,7 @@ void AddSampleImport(Program& program, CLI::App* noun);  // To the noun "samples
 void AddLabels(Program& program);
 void AddDatasets(Program& program);
 void AddSettings(Program& program);
+void AddRetention(Program& program);
 void AddImpulses(Program& program);
 void AddBuilds(Program& program);
 void AddModels(Program& program);

@@ -113,6 +113,22 @@ absl::StatusOr<json> ReadJson(const std::string& path, const char* list, json::v
   return json(std::move(document[list]));
 }
 
+// What an index says of a file of bare numbers, as devices send.
+absl::Status SetLayout(const json& entry, iv::UploadSpec& spec) {
+  const json axes = entry.value("axes", json());
+  const json frequency = entry.value("frequencyHz", json());
+  if (!axes.is_array() || !frequency.is_number() ||
+      !std::all_of(axes.begin(), axes.end(), [](const json& axis) { return axis.is_string(); })) {
+    return absl::InvalidArgumentError("want axes and frequencyHz for a .f32 file");
+  }
+  for (const json& axis : axes) {
+    spec.add_axes(axis.get<std::string>());
+  }
+  spec.set_frequency_hz(frequency.get<double>());
+  spec.set_format(iv::SAMPLE_FORMAT_F32);
+  return absl::OkStatus();
+}
+
 // Entry of an index -> recording.
 absl::Status PlanEntry(const json& entry, const std::string& folder, const ImportOptions& options,
                        PlannedRecording& planned) {
@@ -126,8 +142,11 @@ absl::Status PlanEntry(const json& entry, const std::string& folder, const Impor
   spec.set_split_key(options.split_key);
   Assign(*spec.mutable_metadata(), options.metadata);
   spec.set_format(FormatOf(path));
+  if (absl::EndsWith(absl::AsciiStrToLower(path), ".f32")) {
+    FIELDLOOP_RETURN_IF_ERROR(SetLayout(entry, spec));
+  }
   if (spec.format() == iv::SAMPLE_FORMAT_UNSPECIFIED) {
-    return absl::InvalidArgumentError("want a file that ends in .csv, .json, .cbor or .wav");
+    return absl::InvalidArgumentError("want a file that ends in .csv, .json, .cbor, .wav or .f32");
   }
   std::error_code error;
   if (!std::filesystem::is_regular_file(planned.path, error)) {

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace fieldloop {
 
@@ -65,6 +66,12 @@ class BlobStore {
   virtual absl::StatusOr<std::string> ReadRange(absl::string_view digest, std::int64_t offset,
                                                 std::int64_t length) = 0;
   virtual absl::StatusOr<bool> Exists(absl::string_view digest) = 0;
+  // OK too if it is not there. Whoever reads it at this moment gets it whole or NOT_FOUND.
+  virtual absl::Status Delete(absl::string_view digest) = 0;
+  // Calls `sink` with every blob and when it was last written, in no order; stops at its first
+  // error and returns it. Blobs that come or go meanwhile may be left out.
+  virtual absl::Status ForEach(
+      absl::FunctionRef<absl::Status(absl::string_view digest, absl::Time written)> sink) = 0;
 };
 
 // Keeps blobs as files `root/ab/cdef...`. Commits of many threads share their syncs of the disk.

@@ -410,6 +410,39 @@ class FolderBlobStore final : public BlobStore {
     return ::access(path.c_str(), F_OK) == 0;
   }
 
+  absl::Status Delete(absl::string_view digest) override {
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string path, PathOf(digest));
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+      return FileError("delete", path, errno);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ForEach(
+      absl::FunctionRef<absl::Status(absl::string_view digest, absl::Time written)> sink) override {
+    std::error_code error;
+    std::filesystem::directory_iterator folder(root_, error);
+    for (; !error && folder != std::filesystem::directory_iterator(); folder.increment(error)) {
+      const std::string start = folder->path().filename().string();
+      if (start.size() != 2) {
+        continue;  // "tmp".
+      }
+      std::error_code failed;
+      std::filesystem::directory_iterator file(folder->path(), failed);
+      for (; !failed && file != std::filesystem::directory_iterator(); file.increment(failed)) {
+        const std::string digest = start + file->path().filename().string();
+        struct stat status = {};
+        if (IsDigest(digest) && ::stat(file->path().c_str(), &status) == 0) {
+          FIELDLOOP_RETURN_IF_ERROR(sink(digest, absl::TimeFromTimespec(status.st_mtim)));
+        }
+      }
+    }
+    if (error) {
+      return absl::UnavailableError(absl::StrCat("cannot list ", root_, ": ", error.message()));
+    }
+    return absl::OkStatus();
+  }
+
  private:
   absl::StatusOr<std::string> PathOf(absl::string_view digest) const {
     if (!IsDigest(digest)) {  // Never let a name from outside become a path.

@@ -34,10 +34,12 @@
 #include "services/evaluation/domain/evaluation_service.h"
 #include "services/evaluation/domain/sketch_service.h"
 #include "services/evaluation/inference/impulse_judge.h"
+#include "services/evaluation/inference/impulse_suggester.h"
 #include "services/evaluation/policy/policy_yaml.h"
 #include "services/evaluation/storage/sql_stores.h"
 #include "services/evaluation/transport/clients.h"
 #include "services/evaluation/transport/evaluation_handler.h"
+#include "services/evaluation/transport/suggestion_client.h"
 
 namespace {
 
@@ -84,6 +86,7 @@ absl::Status Run(const Options& options) {
   const std::unique_ptr<Access> access = MakeRemoteAccess(provisioning, clock);
   RemoteModelRegistry models(build::v1::BuildService::NewStub(build));
   RemoteSampleArchive samples(ingestion::v1::IngestionService::NewStub(ingestion));
+  RemoteSuggestionDesk desk(ingestion::v1::IngestionService::NewStub(ingestion));
   RemoteFleet fleet(distribution::v1::DistributionService::NewStub(distribution));
 
   ServiceServer server(kName, options.service);
@@ -92,10 +95,14 @@ absl::Status Run(const Options& options) {
   EvaluationService evaluations(evaluation_store, clock, changed);
   SketchService sketches(sketch_store, models, clock, changed, telemetry);
   CycleService cycles(cycle_store, policy_store, models, ParsePolicy, clock, changed, telemetry);
-  EvaluationHandler handler(
-      *access,
-      {.evaluations = evaluations, .sketches = sketches, .cycles = cycles, .changed = changed},
-      [&server] { return server.stopping(); });
+  ImpulseSuggester suggester(models, desk, OpenImpulse);
+  EvaluationHandler handler(*access,
+                            {.evaluations = evaluations,
+                             .sketches = sketches,
+                             .cycles = cycles,
+                             .suggester = suggester,
+                             .changed = changed},
+                            [&server] { return server.stopping(); });
 
   LeaseTable leases(*database, clock, ToHex(RandomBytes(8)));
   CycleDriver driver(cycle_store, policy_store, sketch_store, evaluations,

@@ -38,6 +38,19 @@ class ImpulseClassifier final : public WindowClassifier {
                : -1;
   }
 
+  std::optional<WindowOpinion> Describe(const float* window) override {
+    fl_inference_t result;
+    if (fl_impulse_run(&impulse_, window, &result) != FL_OK) {
+      return std::nullopt;
+    }
+    // On one scale: above 1 is unusual, either way.
+    const float novelty =
+        result.has_anomaly ? 1 + result.anomaly - impulse_.anomaly.threshold : result.novelty;
+    return WindowOpinion{
+        .probabilities = {result.probability, result.probability + impulse_.network.output_size},
+        .novelty = static_cast<double>(novelty)};
+  }
+
  private:
   const std::string tflite_;  // The impulse reads it in place.
   std::vector<std::max_align_t> arena_;

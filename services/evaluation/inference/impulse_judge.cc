@@ -11,44 +11,13 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/signal/windows.h"
 #include "services/common/status/status_macros.h"
+#include "services/evaluation/inference/sample_view.h"
 
 namespace fieldloop::evaluation {
 namespace {
 
-// A sample as one model sees it: its axes, at its rate.
-struct View {
-  Recording recording;
-  std::vector<ReadingRange> ranges;
-  std::int64_t readings = 0;
-};
-
-absl::StatusOr<View> MakeView(const TestingSample& sample, const Model& model) {
-  const Recording whole{.values = sample.values,
-                        .axes = static_cast<int>(sample.axes.size()),
-                        .frequency_hz = sample.frequency_hz};
-  absl::StatusOr<Recording> selected = SelectAxes(whole, sample.axes, model.axes);
-  if (!selected.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(sample.name, " for ", model.name, ": ", selected.status().message()));
-  }
-  View view;
-  const std::int64_t last =
-      static_cast<std::int64_t>(selected->values.size() / model.axes.size()) - 1;
-  for (const LabelledRange& range : sample.ranges) {
-    const ReadingRange whole_range{
-        .start = range.start, .end = range.end < 0 ? last : range.end, .label = range.label};
-    view.ranges.push_back(ResampleRange(whole_range, sample.frequency_hz, model.frequency_hz));
-  }
-  view.recording = Resample(*selected, model.frequency_hz);
-  if (model.pad_short) {
-    PadShort(model.window_length, view.recording, view.ranges);
-  }
-  view.readings = static_cast<std::int64_t>(view.recording.values.size() / model.axes.size());
-  return view;
-}
-
 // Whether one label covers all readings of the window; ranges do not overlap.
-bool IsPure(const View& view, std::int64_t start, int length, const std::string& label) {
+bool IsPure(const SampleView& view, std::int64_t start, int length, const std::string& label) {
   if (start < 0 || start + length > view.readings) {
     return false;
   }
@@ -63,7 +32,7 @@ bool IsPure(const View& view, std::int64_t start, int length, const std::string&
   return covered >= length;
 }
 
-int Run(const View& view, std::int64_t start, const OpenedModel& opened) {
+int Run(const SampleView& view, std::int64_t start, const OpenedModel& opened) {
   const int predicted = opened.classifier.Classify(
       view.recording.values.data() + start * static_cast<std::int64_t>(opened.model.axes.size()));
   return predicted < static_cast<int>(opened.model.classes.size()) ? predicted : -1;
@@ -85,10 +54,10 @@ absl::StatusOr<JudgedSample> JudgeSample(const TestingSample& sample,
       judged.slices.push_back(absl::StrCat(key, "=", found->second));
     }
   }
-  FIELDLOOP_ASSIGN_OR_RETURN(const View view, MakeView(sample, model.model));
-  View baseline_view;
+  FIELDLOOP_ASSIGN_OR_RETURN(const SampleView view, ViewOf(sample, model.model));
+  SampleView baseline_view;
   if (baseline != nullptr) {
-    FIELDLOOP_ASSIGN_OR_RETURN(baseline_view, MakeView(sample, baseline->model));
+    FIELDLOOP_ASSIGN_OR_RETURN(baseline_view, ViewOf(sample, baseline->model));
   }
   const double rate =
       baseline == nullptr ? 1 : baseline->model.frequency_hz / model.model.frequency_hz;

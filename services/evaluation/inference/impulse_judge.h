@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "services/evaluation/domain/evaluation_service.h"
 #include "services/evaluation/domain/neighbours.h"
+#include "services/evaluation/domain/suggestions.h"
 
 namespace fieldloop::evaluation {
 
@@ -26,6 +28,8 @@ class WindowClassifier {
   // `window` holds length x axes values, axes within a reading. Returns the index of the class, or
   // -1 when the model cannot say (a value that is not finite).
   virtual int Classify(const float* window) = 0;
+  // The probabilities behind it, and how unusual the window is; nothing when the model cannot say.
+  virtual std::optional<WindowOpinion> Describe(const float* window) = 0;
 };
 
 // Opens a .tflite file with the C code of the devices. INVALID_ARGUMENT, naming the model, if it

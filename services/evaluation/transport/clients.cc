@@ -3,8 +3,6 @@
 
 #include "services/evaluation/transport/clients.h"
 
-#include <bit>
-#include <cstring>
 #include <optional>
 
 #include <google/protobuf/util/time_util.h>
@@ -14,6 +12,7 @@
 #include "services/common/grpc/client_call.h"
 #include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
+#include "services/evaluation/transport/sample_conversion.h"
 
 namespace fieldloop::evaluation {
 namespace {
@@ -152,36 +151,6 @@ absl::Status UpdateSettings(distribution::DistributionService::StubInterface& st
   return CallUnary(stub, &distribution::DistributionService::StubInterface::UpdateFleetSettings,
                    request)
       .status();
-}
-
-// What the stream says of a sample, without its readings.
-TestingSample FromProto(const ingestion::Sample& proto) {
-  TestingSample sample;
-  sample.name = proto.name();
-  sample.axes.assign(proto.axes().begin(), proto.axes().end());
-  sample.frequency_hz = proto.frequency_hz();
-  for (const ingestion::LabelRange& range : proto.labels()) {
-    sample.ranges.push_back(
-        {.start = range.start_reading(), .end = range.end_reading(), .label = range.label()});
-  }
-  if (proto.source() == ingestion::SAMPLE_SOURCE_DEVICE) {
-    sample.device = proto.device().device();
-  }
-  sample.metadata = {proto.metadata().begin(), proto.metadata().end()};
-  return sample;
-}
-
-// float32, little endian.
-absl::Status DecodeReadings(const std::string& data, TestingSample& sample) {
-  if (sample.axes.empty() || data.size() % (4 * sample.axes.size()) != 0) {
-    return absl::DataLossError(absl::StrCat(sample.name, ": got ", data.size(),
-                                            " bytes of readings, want whole readings of ",
-                                            sample.axes.size(), " axes"));
-  }
-  sample.values.resize(data.size() / 4);
-  static_assert(std::endian::native == std::endian::little);
-  std::memcpy(sample.values.data(), data.data(), data.size());
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -417,7 +386,7 @@ absl::Status RemoteSampleArchive::ForEachTestingSample(
       failure = finish();
       done += 1;
       if (piece.sample().split() == ingestion::SPLIT_TESTING) {
-        current = FromProto(piece.sample());
+        current = SampleWithoutReadings(piece.sample());
       }
     }
     if (current.has_value()) {

@@ -3,6 +3,7 @@
 
 #include "services/evaluation/transport/evaluation_handler.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +20,8 @@ namespace fieldloop::evaluation {
 namespace {
 
 constexpr std::size_t kMostRequestIdBytes = 63;
+constexpr int kUsualSuggestions = 200;
+constexpr int kMostSuggestions = 1000;
 constexpr absl::Duration kWatchFallback = absl::Seconds(1);
 
 struct Numbered {
@@ -146,6 +149,35 @@ grpc::Status EvaluationHandler::WatchEvaluation(
       seen = domain_.changed.Wait(seen, kWatchFallback);
     }
     return absl::CancelledError("the client has gone");
+  }());
+}
+
+grpc::Status EvaluationHandler::SuggestLabels(grpc::ServerContext* context,
+                                              const v1::SuggestLabelsRequest* request,
+                                              v1::SuggestLabelsResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(access_, *context, request->parent(), Role::kOperator).status());
+    FIELDLOOP_RETURN_IF_ERROR(CheckProject(request->parent()));
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<std::string> parts,
+                               ParseResourceName("model", "projects/*/models/*", request->model()));
+    if (absl::StrCat("projects/", parts[0]) != request->parent()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("model: got \"", request->model(), "\", want one of ", request->parent()));
+    }
+    if (request->max_samples() < 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("max_samples: got ", request->max_samples(), ", want 0 or more"));
+    }
+    const int max_samples = request->max_samples() == 0
+                                ? kUsualSuggestions
+                                : std::min(request->max_samples(), kMostSuggestions);
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        const SuggestionCounts counts,
+        domain_.suggester.Suggest(request->parent(), request->model(), max_samples));
+    response->set_suggested(counts.suggested);
+    response->set_unreadable(counts.unreadable);
+    return absl::OkStatus();
   }());
 }
 

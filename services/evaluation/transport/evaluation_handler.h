@@ -13,6 +13,7 @@
 #include "services/evaluation/domain/cycle_service.h"
 #include "services/evaluation/domain/evaluation_service.h"
 #include "services/evaluation/domain/sketch_service.h"
+#include "services/evaluation/domain/suggestions.h"
 
 namespace fieldloop::evaluation {
 
@@ -23,6 +24,7 @@ class EvaluationHandler final : public v1::EvaluationService::Service {
     EvaluationService& evaluations;
     SketchService& sketches;
     CycleService& cycles;
+    LabelSuggester& suggester;
     ChangeSignal& changed;
   };
 
@@ -40,6 +42,8 @@ class EvaluationHandler final : public v1::EvaluationService::Service {
   grpc::Status WatchEvaluation(grpc::ServerContext* context,
                                const v1::WatchEvaluationRequest* request,
                                grpc::ServerWriter<v1::WatchEvaluationResponse>* writer) override;
+  grpc::Status SuggestLabels(grpc::ServerContext* context, const v1::SuggestLabelsRequest* request,
+                             v1::SuggestLabelsResponse* response) override;
   grpc::Status RecordSketch(grpc::ServerContext* context, const v1::RecordSketchRequest* request,
                             v1::RecordSketchResponse* response) override;
   grpc::Status ListFieldMetrics(grpc::ServerContext* context,

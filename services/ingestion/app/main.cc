@@ -4,7 +4,9 @@
 // fieldloop-ingestion: serves fieldloop.ingestion.v1 and the HTTP door for uploads. This file only
 // wires objects together; it holds no rule that a test would have to reach.
 
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <malloc.h>
 #include <memory>
@@ -20,17 +22,24 @@
 #include "services/common/access/remote_access.h"
 #include "services/common/blob/blob_store.h"
 #include "services/common/clock/clock.h"
+#include "services/common/crypto/digest.h"
 #include "services/common/log/log.h"
 #include "services/common/server/service_options.h"
 #include "services/common/server/service_server.h"
 #include "services/common/sql/database.h"
+#include "services/common/sql/lease.h"
 #include "services/common/status/status_macros.h"
+#include "services/ingestion/app/housekeeping.h"
 #include "services/ingestion/domain/dataset_service.h"
+#include "services/ingestion/domain/labelling_service.h"
+#include "services/ingestion/domain/retention_service.h"
 #include "services/ingestion/domain/sample_service.h"
 #include "services/ingestion/domain/settings_service.h"
 #include "services/ingestion/formats/recording_formats.h"
 #include "services/ingestion/storage/folder_upload_spool.h"
 #include "services/ingestion/storage/sql_dataset_store.h"
+#include "services/ingestion/storage/sql_labelling_store.h"
+#include "services/ingestion/storage/sql_retention_store.h"
 #include "services/ingestion/storage/sql_sample_store.h"
 #include "services/ingestion/storage/sql_settings_store.h"
 #include "services/ingestion/transport/http_upload_server.h"
@@ -50,6 +59,13 @@ struct Options {
   fieldloop::ServiceOptions service;
   ingestion::HttpUploadOptions http;
 };
+
+std::uint64_t RandomBits() {
+  std::uint64_t bits = 0;
+  const std::string bytes = fieldloop::RandomBytes(sizeof(bits));
+  std::memcpy(&bits, bytes.data(), sizeof(bits));
+  return bits;
+}
 
 absl::Status Run(const Options& options) {
   // Buffers of large recordings go back to the system at once, instead of staying with a thread.
@@ -81,13 +97,17 @@ absl::Status Run(const Options& options) {
   ingestion::SqlSampleStore sample_store(*database);
   ingestion::SqlDatasetStore dataset_store(*database);
   ingestion::SqlSettingsStore settings_store(*database);
+  ingestion::SqlLabellingStore labelling_store(*database);
+  ingestion::SqlRetentionStore retention_store(*database);
   const ingestion::RecordingFormats formats;
   ingestion::UploadMetrics metrics(server.registry());
   ingestion::SampleService samples(sample_store, settings_store, *blobs, *spool, formats, clock,
                                    metrics);
   ingestion::DatasetService datasets(dataset_store, *blobs, clock);
   ingestion::SettingsService settings(settings_store);
-  ingestion::IngestionHandler handler(*access, samples, datasets, settings);
+  ingestion::LabellingService labelling(labelling_store, clock, RandomBits);
+  ingestion::RetentionService retention(retention_store, settings_store, *blobs, clock);
+  ingestion::IngestionHandler handler(*access, samples, datasets, settings, labelling, retention);
   server.Register(handler);
   FIELDLOOP_RETURN_IF_ERROR(server.Start());
 
@@ -95,7 +115,12 @@ absl::Status Run(const Options& options) {
       std::unique_ptr<ingestion::HttpUploadServer> http,
       ingestion::HttpUploadServer::Start(options.http, *access, samples, clock));
   spdlog::info("uploads over {} on {}", options.http.insecure ? "HTTP" : "HTTPS", http->address());
-  return server.Run({{"http", http->address()}}, [&http] { http.reset(); });
+  fieldloop::LeaseTable leases(*database, clock, fieldloop::ToHex(fieldloop::RandomBytes(8)));
+  auto housekeeping = std::make_unique<ingestion::Housekeeping>(leases, retention, clock);
+  return server.Run({{"http", http->address()}}, [&http, &housekeeping] {
+    http.reset();
+    housekeeping.reset();
+  });
 }
 
 }  // namespace

@@ -27,10 +27,19 @@ std::string DigestLine(const VersionEntry& entry) {
 
 absl::Status ValidateNewDataset(const Dataset& dataset) {
   FIELDLOOP_RETURN_IF_ERROR(ValidateId("dataset.name", dataset.id));
-  if (dataset.filter.label_state == LabelState::kUnlabelled) {
+  if (dataset.filter.label_state == LabelState::kUnlabelled ||
+      dataset.filter.label_state == LabelState::kNoPerson) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "dataset.filter.label_state: got ",
+        dataset.filter.label_state == LabelState::kUnlabelled ? "LABEL_STATE_UNLABELLED"
+                                                              : "LABEL_STATE_NO_PERSON",
+        ", want LABEL_STATE_LABELLED or nothing: only labelled samples are part of a "
+        "version"));
+  }
+  if (!dataset.filter.without_suggestion_of.empty()) {
     return absl::InvalidArgumentError(
-        "dataset.filter.label_state: got LABEL_STATE_UNLABELLED, want LABEL_STATE_LABELLED or "
-        "nothing: only labelled samples are part of a version");
+        "dataset.filter.without_suggestion_of: want nothing: what models say is not part of a "
+        "dataset");
   }
   return ValidateFilter("dataset.filter", dataset.filter);
 }

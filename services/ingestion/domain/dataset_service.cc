@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
 
@@ -15,6 +16,8 @@ namespace fieldloop::ingestion {
 namespace {
 
 constexpr int kExportPage = 100;
+constexpr int kDiffPage = 1000;
+constexpr std::size_t kMostDiffKeys = 8;
 
 }  // namespace
 
@@ -55,6 +58,43 @@ absl::StatusOr<DatasetVersionPage> DatasetService::ListVersions(absl::string_vie
                                                                 absl::string_view page_token) {
   FIELDLOOP_ASSIGN_OR_RETURN(const int size, PageSize(page_size));
   return store_.ListVersions(project, dataset_id, size, page_token);
+}
+
+absl::StatusOr<VersionDiff> DatasetService::Diff(absl::string_view project, const VersionKey& first,
+                                                 const VersionKey& second,
+                                                 std::vector<std::string> keys) {
+  if (keys.size() > kMostDiffKeys) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("keys: got ", keys.size(), " keys, want at most ", kMostDiffKeys));
+  }
+  DiffCounter counter(std::move(keys));
+  std::string token;
+  do {  // Versions never change, so pages of different transactions fit together.
+    FIELDLOOP_ASSIGN_OR_RETURN(const VersionChangePage page,
+                               store_.ListChanges(project, first, second, kDiffPage, token));
+    for (std::size_t i = 0; i < page.changes.size(); ++i) {
+      counter.Add(page.changes[i], page.metadata[i]);
+    }
+    token = page.next_page_token;
+  } while (!token.empty());
+  return counter.Result();
+}
+
+absl::StatusOr<VersionChangePage> DatasetService::ListChanges(absl::string_view project,
+                                                              const VersionKey& first,
+                                                              const VersionKey& second,
+                                                              int page_size,
+                                                              absl::string_view page_token) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const int size, PageSize(page_size));
+  return store_.ListChanges(project, first, second, size, page_token);
+}
+
+absl::StatusOr<VersionKeyPage> DatasetService::VersionsOfSample(absl::string_view project,
+                                                                absl::string_view sample_id,
+                                                                int page_size,
+                                                                absl::string_view page_token) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const int size, PageSize(page_size));
+  return store_.VersionsOfSample(project, sample_id, size, page_token);
 }
 
 absl::Status DatasetService::Export(

@@ -5,6 +5,8 @@
 #define FIELDLOOP_SERVICES_INGESTION_DOMAIN_DATASET_SERVICE_H_
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -33,6 +35,16 @@ class DatasetService {
                                             std::int64_t number);
   absl::StatusOr<DatasetVersionPage> ListVersions(absl::string_view project,
                                                   absl::string_view dataset_id, int page_size,
+                                                  absl::string_view page_token);
+
+  // INVALID_ARGUMENT if there are more than 8 keys; NOT_FOUND.
+  absl::StatusOr<VersionDiff> Diff(absl::string_view project, const VersionKey& first,
+                                   const VersionKey& second, std::vector<std::string> keys);
+  absl::StatusOr<VersionChangePage> ListChanges(absl::string_view project, const VersionKey& first,
+                                                const VersionKey& second, int page_size,
+                                                absl::string_view page_token);
+  absl::StatusOr<VersionKeyPage> VersionsOfSample(absl::string_view project,
+                                                  absl::string_view sample_id, int page_size,
                                                   absl::string_view page_token);
 
   struct ExportOptions {

@@ -5,6 +5,7 @@
 #define FIELDLOOP_SERVICES_INGESTION_DOMAIN_DATASET_STORE_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "services/ingestion/domain/dataset.h"
+#include "services/ingestion/domain/dataset_changes.h"
 #include "services/ingestion/domain/sample.h"
 
 namespace fieldloop::ingestion {
@@ -24,6 +26,18 @@ struct DatasetPage {
 
 struct DatasetVersionPage {
   std::vector<DatasetVersion> versions;
+  std::string next_page_token;
+};
+
+struct VersionChangePage {
+  std::vector<VersionChange> changes;
+  // Metadata of the changed samples, in the same order.
+  std::vector<std::map<std::string, std::string>> metadata;
+  std::string next_page_token;
+};
+
+struct VersionKeyPage {
+  std::vector<VersionKey> versions;
   std::string next_page_token;
 };
 
@@ -68,6 +82,16 @@ class DatasetStore {
                                                              std::int64_t number,
                                                              absl::string_view after_digest,
                                                              int limit) = 0;
+  // The samples that two versions do not share or do not label alike, by digest. NOT_FOUND.
+  virtual absl::StatusOr<VersionChangePage> ListChanges(absl::string_view project,
+                                                        const VersionKey& first,
+                                                        const VersionKey& second, int page_size,
+                                                        absl::string_view page_token) = 0;
+  // The versions that hold a sample, by dataset and number. NOT_FOUND if there is no such sample.
+  virtual absl::StatusOr<VersionKeyPage> VersionsOfSample(absl::string_view project,
+                                                          absl::string_view sample_id,
+                                                          int page_size,
+                                                          absl::string_view page_token) = 0;
 };
 
 }  // namespace fieldloop::ingestion

@@ -24,6 +24,23 @@ struct LabelRange {
   friend bool operator==(const LabelRange&, const LabelRange&) = default;
 };
 
+// Why a labeller was given a sample. The numbers are stored: they never change.
+enum class LabellingReason : std::uint8_t {
+  kUnspecified = 0,
+  kDisagreeing = 1,
+  kUncertain = 2,
+  kNovel = 3,
+  kRandom = 4,
+  kSecondOpinion = 5
+};
+
+// Source of a label that a person gave, and of one that a model gave.
+inline constexpr char kPersonSource[] = "person";
+inline constexpr char kModelSource[] = "model";
+
+// FAILED_PRECONDITION of an undo that comes too late.
+inline constexpr char kLabelSuperseded[] = "LABEL_SUPERSEDED";
+
 // A statement about what a sample is. Never changes once stored.
 struct Label {
   std::string project;
@@ -33,6 +50,11 @@ struct Label {
   std::string author;
   std::string source;
   absl::Time create_time{};
+  std::int64_t undoes = 0;     // Number of the label that it takes back; 0 for one of its own.
+  std::string suggested_by{};  // Digest of the model whose suggestion the labeller saw, or empty.
+  // How the labeller came by the sample, if by the queue; the probability is of a random one.
+  LabellingReason reason = LabellingReason::kUnspecified;
+  double probability = 0;
 
   friend bool operator==(const Label&, const Label&) = default;
 };

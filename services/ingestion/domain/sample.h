@@ -29,7 +29,12 @@ enum class SampleFormat : std::uint8_t {
   kCbor = 5
 };
 enum class SampleSource : std::uint8_t { kUnspecified = 0, kUpload = 1, kDevice = 2 };
-enum class LabelState : std::uint8_t { kUnspecified = 0, kLabelled = 1, kUnlabelled = 2 };
+enum class LabelState : std::uint8_t {
+  kUnspecified = 0,
+  kLabelled = 1,
+  kUnlabelled = 2,
+  kNoPerson = 3  // Not labelled by a person.
+};
 
 // Largest file that is taken, in bytes.
 inline constexpr std::int64_t kMaxFileBytes = 100'000'000;
@@ -94,6 +99,7 @@ struct SampleFilter {
   std::optional<absl::Time> created_before;  // Before.
   std::vector<std::string> flags;            // Has one of them.
   std::vector<std::string> without_flags;    // Has none of them.
+  std::string without_suggestion_of{};       // Digest of a model.
 
   friend bool operator==(const SampleFilter&, const SampleFilter&) = default;
 };

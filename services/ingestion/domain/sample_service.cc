@@ -18,6 +18,7 @@
 #include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
 #include "services/ingestion/domain/quality.h"
+#include "services/ingestion/domain/retention_store.h"
 #include "services/ingestion/domain/text_rules.h"
 
 namespace fieldloop::ingestion {
@@ -151,24 +152,28 @@ absl::Status ValidateProvenance(absl::string_view project, const DeviceProvenanc
   return absl::OkStatus();
 }
 
-// Reads a device's payload. Its values need not be finite.
-absl::StatusOr<std::vector<float>> DeviceValues(const DeviceRecording& recording) {
-  FIELDLOOP_RETURN_IF_ERROR(ValidateAxes("axes", recording.axes));
-  if (!(recording.frequency_hz > 0 && recording.frequency_hz <= kMaxFrequencyHz)) {
-    return absl::InvalidArgumentError(absl::StrCat("frequency_hz: got ", recording.frequency_hz,
-                                                   ", want more than 0 and at most ",
-                                                   kMaxFrequencyHz));
-  }
-  const std::size_t size = recording.payload.size();
-  const std::size_t reading_bytes = recording.axes.size() * sizeof(float);
-  if (size == 0 || size > static_cast<std::size_t>(kMaxDevicePayloadBytes) ||
-      size % reading_bytes != 0) {
+// What is said of bytes of kF32.
+absl::Status ValidateLayout(const std::vector<std::string>& axes, double frequency_hz) {
+  FIELDLOOP_RETURN_IF_ERROR(ValidateAxes("axes", axes));
+  if (!(frequency_hz > 0 && frequency_hz <= kMaxFrequencyHz)) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "payload: got ", size, " bytes, want a multiple of ", reading_bytes, " (float32 of ",
-        recording.axes.size(), " axes), at most ", kMaxDevicePayloadBytes));
+        "frequency_hz: got ", frequency_hz, ", want more than 0 and at most ", kMaxFrequencyHz));
   }
-  std::vector<float> values(size / sizeof(float));
-  std::memcpy(values.data(), recording.payload.data(), size);
+  return absl::OkStatus();
+}
+
+// Reads bytes of kF32. Their values need not be finite.
+absl::StatusOr<std::vector<float>> ReadF32(absl::string_view field, absl::string_view bytes,
+                                           std::size_t axes, std::int64_t max_bytes) {
+  const std::size_t reading_bytes = axes * sizeof(float);
+  if (bytes.empty() || bytes.size() > static_cast<std::size_t>(max_bytes) ||
+      bytes.size() % reading_bytes != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, ": got ", bytes.size(), " bytes, want a multiple of ", reading_bytes,
+                     " (float32 of ", axes, " axes), at most ", max_bytes));
+  }
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), bytes.size());
   return values;
 }
 
@@ -201,8 +206,11 @@ absl::Status SampleService::ValidateSpec(UploadSpec& spec) const {
     FIELDLOOP_ASSIGN_OR_RETURN(spec.format, FormatOfFileName(spec.file_name));
   }
   if (spec.format == SampleFormat::kF32) {
-    return absl::InvalidArgumentError(absl::StrCat("format: got SAMPLE_FORMAT_F32, want ",
-                                                   kUploadFormats, ": only devices send F32"));
+    FIELDLOOP_RETURN_IF_ERROR(ValidateLayout(spec.axes, spec.frequency_hz));
+  } else if (!spec.axes.empty() || spec.frequency_hz != 0) {
+    return absl::InvalidArgumentError(
+        "axes and frequency_hz: want nothing: files of other formats than SAMPLE_FORMAT_F32 say it "
+        "themselves");
   }
   FIELDLOOP_RETURN_IF_ERROR(ValidateMetadata("metadata", spec.metadata));
   FIELDLOOP_RETURN_IF_ERROR(ValidateText("split_key", spec.split_key, 0, kMaxSplitKeyBytes));
@@ -306,7 +314,17 @@ absl::StatusOr<StoredSample> SampleService::Upload::Finish() {
   return stored;
 }
 
-absl::StatusOr<ParsedRecording> SampleService::Upload::Parse(const Settings& settings) const {
+absl::StatusOr<ParsedRecording> SampleService::Upload::ParseFile(const Settings& settings) const {
+  if (spec_.format == SampleFormat::kF32) {
+    ParsedRecording recording;
+    FIELDLOOP_ASSIGN_OR_RETURN(recording.values, ReadF32("file", bytes_, spec_.axes.size(),
+                                                         service_.limits_.max_file_bytes));
+    recording.axes = spec_.axes;
+    recording.frequency_hz = spec_.frequency_hz;
+    recording.readings = static_cast<std::int64_t>(recording.values.size() / recording.axes.size());
+    CheckReadings(recording.axes, std::nullopt, recording.values, recording.flags);
+    return recording;
+  }
   ParseOptions options{.signature_key = std::nullopt, .frequency_hz = settings.frequency_hz};
   if (!settings.signature_key.empty()) {
     options.signature_key = settings.signature_key;
@@ -314,6 +332,11 @@ absl::StatusOr<ParsedRecording> SampleService::Upload::Parse(const Settings& set
   FIELDLOOP_ASSIGN_OR_RETURN(ParsedRecording recording,
                              service_.parser_.Parse(spec_.format, bytes_, options));
   FIELDLOOP_RETURN_IF_ERROR(CheckSignature(settings, recording));
+  return recording;
+}
+
+absl::StatusOr<ParsedRecording> SampleService::Upload::Parse(const Settings& settings) const {
+  FIELDLOOP_ASSIGN_OR_RETURN(ParsedRecording recording, ParseFile(settings));
   if (!spec_.labels.empty()) {
     FIELDLOOP_ASSIGN_OR_RETURN(recording.labels,
                                ResolveRanges("labels", spec_.labels, recording.readings));
@@ -396,20 +419,25 @@ absl::StatusOr<StoredSample> SampleService::Upload::Store() {
 
   // Blobs first: a row never names bytes that are not there. Blobs without a row are found again by
   // their digest when the upload is repeated.
+  const absl::Time begun = service_.clock_.Now();
   FIELDLOOP_ASSIGN_OR_RETURN(
       const std::vector<BlobInfo> blobs,
       service_.blobs_.PutAll({{.data = bytes_, .digest = digest},
                               {.data = CanonicalBytes(recording.values), .digest = ""}}));
   sample.canonical_digest = blobs[1].digest;
   sample.create_time = service_.clock_.Now();
-  FIELDLOOP_ASSIGN_OR_RETURN(StoredSample stored, service_.Insert(fresh));
+  FIELDLOOP_ASSIGN_OR_RETURN(StoredSample stored, service_.Insert(fresh, begun));
   if (stored.existed) {
     return known(stored.sample);
   }
   return stored;
 }
 
-absl::StatusOr<StoredSample> SampleService::Insert(const NewSample& sample) {
+absl::StatusOr<StoredSample> SampleService::Insert(const NewSample& sample,
+                                                   absl::Time blobs_begun) {
+  if (clock_.Now() - blobs_begun > kLongestStoring) {  // See RetentionStore.
+    return absl::UnavailableError("storing took too long; repeat it");
+  }
   absl::StatusOr<StoredSample> stored = store_.Insert(sample);
   if (absl::IsAlreadyExists(stored.status())) {
     // Another replica stored the same sample or split key meanwhile; now it is visible.
@@ -434,13 +462,17 @@ absl::StatusOr<Sample> SampleService::StoreDeviceSample(const DeviceRecording& r
   if (before.has_value()) {
     return *before;
   }
-  FIELDLOOP_ASSIGN_OR_RETURN(std::vector<float> values, DeviceValues(recording));
+  FIELDLOOP_RETURN_IF_ERROR(ValidateLayout(recording.axes, recording.frequency_hz));
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      std::vector<float> values,
+      ReadF32("payload", recording.payload, recording.axes.size(), kMaxDevicePayloadBytes));
   FIELDLOOP_RETURN_IF_ERROR(ValidateMetadata("metadata", recording.metadata));
   FIELDLOOP_ASSIGN_OR_RETURN(const Settings settings, settings_.Get(recording.project));
 
   NewSample fresh;
   Sample& sample = fresh.sample;
   CheckReadings(recording.axes, std::nullopt, values, sample.flags);
+  const absl::Time begun = clock_.Now();
   FIELDLOOP_ASSIGN_OR_RETURN(const BlobInfo payload, blobs_.Put(recording.payload));
   std::string canonical_digest = payload.digest;
   if (CanonicalBytes(values) != recording.payload) {  // Values were missing.
@@ -466,7 +498,7 @@ absl::StatusOr<Sample> SampleService::StoreDeviceSample(const DeviceRecording& r
   sample.create_time = clock_.Now();
   fresh.split_key = SplitKey{.name = kDeviceSplitKey, .value = recording.device.device};
   fresh.uplink = uplink;
-  FIELDLOOP_ASSIGN_OR_RETURN(StoredSample stored, Insert(fresh));
+  FIELDLOOP_ASSIGN_OR_RETURN(StoredSample stored, Insert(fresh, begun));
   if (!stored.existed) {
     observer_.SampleStored(sample.source, sample.format, sample.size_bytes);
   }
@@ -517,6 +549,12 @@ absl::StatusOr<LabelsResult> SampleService::AddLabels(std::vector<Label> labels,
     absl::Status status = ValidateText("source", label.source, 1, kMaxSourceBytes);
     if (status.ok()) {
       status = ValidateRanges("ranges", label.ranges);
+    }
+    if (status.ok() && !label.suggested_by.empty() &&
+        (label.suggested_by.size() != kDigestHexLength || !IsHex(label.suggested_by))) {
+      status =
+          absl::InvalidArgumentError(absl::StrCat("suggested_by: got ", Quoted(label.suggested_by),
+                                                  ", want 64 lower-case hex digits or nothing"));
     }
     if (status.ok()) {
       good.push_back(std::move(label));

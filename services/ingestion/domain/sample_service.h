@@ -43,6 +43,8 @@ struct UploadSpec {
   std::string upload_id;        // Of a resumable upload; then
   std::int64_t size_bytes = 0;  // of the whole file, and
   std::int64_t offset = 0;      // bytes that earlier calls brought.
+  std::vector<std::string> axes{};  // Of kF32, which does not say them itself.
+  double frequency_hz = 0;          // The same.
 };
 
 // A recording of a device.
@@ -112,6 +114,8 @@ class SampleService {
     absl::Status Receive(absl::string_view data);
     absl::StatusOr<StoredSample> StoreReceived();
     absl::StatusOr<StoredSample> Store();
+    // What the file says, and with labels of the spec.
+    absl::StatusOr<ParsedRecording> ParseFile(const Settings& settings) const;
     absl::StatusOr<ParsedRecording> Parse(const Settings& settings) const;
 
     SampleService& service_;
@@ -154,7 +158,8 @@ class SampleService {
  private:
   absl::Status ValidateSpec(UploadSpec& spec) const;
   absl::Status ValidateResumable(const UploadSpec& spec) const;
-  absl::StatusOr<StoredSample> Insert(const NewSample& sample);
+  // `blobs_begun` is when the sample's blobs began to be written.
+  absl::StatusOr<StoredSample> Insert(const NewSample& sample, absl::Time blobs_begun);
   absl::StatusOr<Sample> StoreDeviceSample(const DeviceRecording& recording);
   // Tells the observer about a refusal and passes the error on.
   absl::Status Refused(absl::Status status);

@@ -80,6 +80,7 @@ class SampleStore {
 
   // Stores a sample, its first label, its side of the split and its uplink as one step. Returns the
   // sample that is there, changed in nothing, if its uplink or its id is known in the project.
+  // UNAVAILABLE while a blob of the same bytes is being deleted, see RetentionStore.
   virtual absl::StatusOr<StoredSample> Insert(const NewSample& sample) = 0;
 
   // NOT_FOUND.

@@ -55,8 +55,25 @@ void SampleQuery::Where(const SampleFilter& filter) {
       absl::StrAppend(out, Text(value));
     });
   };
-  if (filter.label_state != LabelState::kUnspecified) {
-    And(filter.label_state == LabelState::kLabelled ? "s.labelled = 1" : "s.labelled = 0");
+  switch (filter.label_state) {
+    case LabelState::kUnspecified:
+      break;
+    case LabelState::kLabelled:
+      And("s.labelled = 1");
+      break;
+    case LabelState::kUnlabelled:
+      And("s.labelled = 0");
+      break;
+    case LabelState::kNoPerson:
+      And("s.people = 0");
+      break;
+  }
+  if (!filter.without_suggestion_of.empty()) {
+    const std::string model = Text(filter.without_suggestion_of);
+    And(
+        absl::StrCat("NOT EXISTS (SELECT 1 FROM suggestions g WHERE g.project = s.project"
+                     " AND g.sample_id = s.sample_id AND g.model_digest = ",
+                     model, ")"));
   }
   if (!filter.labels.empty()) {
     And(

@@ -17,6 +17,7 @@
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
+#include "services/ingestion/storage/label_rows.h"
 #include "services/ingestion/storage/sample_query.h"
 
 namespace fieldloop::ingestion {
@@ -292,6 +293,73 @@ void InsertVersion(soci::session& session, const DatasetVersion& version,
   }
 }
 
+// One row that only one of two versions has, or that they have with another side or label number.
+struct ChangeRow {
+  std::string digest;
+  std::string sample_id;
+  int first_split = 0;
+  long long first_label = 0;
+  int second_split = 0;
+  long long second_label = 0;
+};
+
+// At most `limit` such rows with a digest above `after`, by digest.
+std::vector<ChangeRow> SelectChanges(soci::session& session, const std::string& project,
+                                     const VersionKey& first, const VersionKey& second,
+                                     const std::string& after, int limit) {
+  const long long first_number = first.number;
+  const long long second_number = second.number;
+  std::vector<ChangeRow> rows;
+  ChangeRow row;
+  soci::statement select =
+      (session.prepare
+           << "SELECT digest, sample_id, first_split, first_label, second_split, second_label FROM "
+              "("
+              "SELECT a.digest AS digest, a.sample_id AS sample_id, a.split AS first_split,"
+              " a.label_number AS first_label, COALESCE(b.split, 0) AS second_split,"
+              " COALESCE(b.label_number, 0) AS second_label"
+              " FROM dataset_version_samples a LEFT JOIN dataset_version_samples b"
+              " ON b.project = a.project AND b.dataset_id = :second AND b.number = :second_number"
+              " AND b.digest = a.digest"
+              " WHERE a.project = :project AND a.dataset_id = :first AND a.number = :first_number"
+              " AND a.digest > :after AND (b.digest IS NULL OR b.split <> a.split"
+              " OR b.label_number <> a.label_number)"
+              " UNION ALL "
+              "SELECT b.digest, b.sample_id, 0, 0, b.split, b.label_number"
+              " FROM dataset_version_samples b LEFT JOIN dataset_version_samples a"
+              " ON a.project = b.project AND a.dataset_id = :first AND a.number = :first_number"
+              " AND a.digest = b.digest"
+              " WHERE b.project = :project AND b.dataset_id = :second"
+              " AND b.number = :second_number AND b.digest > :after AND a.digest IS NULL"
+              ") changes ORDER BY digest LIMIT :limit",
+       soci::use(project, "project"), soci::use(first.dataset_id, "first"),
+       soci::use(first_number, "first_number"), soci::use(second.dataset_id, "second"),
+       soci::use(second_number, "second_number"), soci::use(after, "after"),
+       soci::use(limit, "limit"), soci::into(row.digest), soci::into(row.sample_id),
+       soci::into(row.first_split), soci::into(row.first_label), soci::into(row.second_split),
+       soci::into(row.second_label));
+  select.execute();
+  while (select.fetch()) {
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+absl::Status CheckVersion(soci::session& session, const std::string& project,
+                          const VersionKey& version) {
+  const long long number = version.number;
+  int found = 0;
+  session << "SELECT COUNT(*) FROM dataset_versions"
+             " WHERE project = :project AND dataset_id = :dataset AND number = :number",
+      soci::use(project, "project"), soci::use(version.dataset_id, "dataset"),
+      soci::use(number, "number"), soci::into(found);
+  if (found == 0) {
+    return absl::NotFoundError(absl::StrCat(
+        "no dataset version ", VersionName(project, version.dataset_id, version.number)));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status SqlDatasetStore::Insert(const Dataset& dataset) {
@@ -478,6 +546,110 @@ absl::StatusOr<std::vector<Sample>> SqlDatasetStore::VersionSamples(absl::string
     return absl::OkStatus();
   }));
   return samples;
+}
+
+absl::StatusOr<VersionChangePage> SqlDatasetStore::ListChanges(absl::string_view project,
+                                                               const VersionKey& first,
+                                                               const VersionKey& second,
+                                                               int page_size,
+                                                               absl::string_view page_token) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::string key, DecodePageToken(page_token));
+  const std::string in_project(project);
+  const auto wanted = static_cast<std::size_t>(page_size);
+  VersionChangePage page;
+  FIELDLOOP_RETURN_IF_ERROR(database_.Read([&](soci::session& session) -> absl::Status {
+    page = {};
+    for (const VersionKey& version : {first, second}) {
+      if (const absl::Status found = CheckVersion(session, in_project, version); !found.ok()) {
+        return found;
+      }
+    }
+    std::string after = key;
+    for (;;) {
+      const std::vector<ChangeRow> rows =
+          SelectChanges(session, in_project, first, second, after, page_size + 1);
+      for (const ChangeRow& row : rows) {
+        if (page.changes.size() == wanted) {
+          page.next_page_token = EncodePageToken(page.changes.back().digest);
+          return absl::OkStatus();
+        }
+        VersionChange change{
+            .sample_id = row.sample_id,
+            .digest = row.digest,
+            .first_split = static_cast<Split>(row.first_split),
+            .second_split = static_cast<Split>(row.second_split),
+            .first_labels = SelectRanges(session, in_project, row.sample_id, row.first_label),
+            .second_labels = SelectRanges(session, in_project, row.sample_id, row.second_label)};
+        after = row.digest;
+        if (KindOf(change) == ChangeKind::kNone) {
+          continue;  // Another label that says the same.
+        }
+        Sample sample;
+        sample.project = in_project;
+        sample.id = row.sample_id;
+        ReadDetails(session, 0, sample);
+        page.changes.push_back(std::move(change));
+        page.metadata.push_back(std::move(sample.metadata));
+      }
+      if (rows.size() <= wanted) {
+        return absl::OkStatus();
+      }
+    }
+  }));
+  return page;
+}
+
+absl::StatusOr<VersionKeyPage> SqlDatasetStore::VersionsOfSample(absl::string_view project,
+                                                                 absl::string_view sample_id,
+                                                                 int page_size,
+                                                                 absl::string_view page_token) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::string key, DecodePageToken(page_token));
+  std::string last_dataset;
+  std::int64_t last_number = 0;
+  if (!key.empty()) {
+    const std::size_t slash = key.rfind('/');
+    if (slash == std::string::npos || !absl::SimpleAtoi(key.substr(slash + 1), &last_number)) {
+      return absl::InvalidArgumentError(
+          "page_token: want next_page_token of the page before, or nothing");
+    }
+    last_dataset = key.substr(0, slash);
+  }
+  VersionKeyPage page;
+  FIELDLOOP_RETURN_IF_ERROR(database_.Read([&](soci::session& session) -> absl::Status {
+    page = {};
+    const std::string in_project(project);
+    const std::string of_sample(sample_id);
+    int found = 0;
+    session << "SELECT COUNT(*) FROM samples WHERE project = :project AND sample_id = :sample",
+        soci::use(in_project, "project"), soci::use(of_sample, "sample"), soci::into(found);
+    if (found == 0) {
+      return NoSample(project, sample_id);
+    }
+    const long long after_number = last_number;
+    const long long limit = static_cast<long long>(page_size) + 1;
+    std::string dataset;
+    long long number = 0;
+    soci::statement select =
+        (session.prepare << "SELECT dataset_id, number FROM dataset_version_samples"
+                            " WHERE project = :project AND sample_id = :sample"
+                            " AND (dataset_id > :dataset"
+                            " OR (dataset_id = :dataset AND number > :number))"
+                            " ORDER BY dataset_id, number LIMIT :limit",
+         soci::use(in_project, "project"), soci::use(of_sample, "sample"),
+         soci::use(last_dataset, "dataset"), soci::use(after_number, "number"),
+         soci::use(limit, "limit"), soci::into(dataset), soci::into(number));
+    select.execute();
+    while (select.fetch()) {
+      page.versions.push_back({.dataset_id = dataset, .number = number});
+    }
+    if (page.versions.size() > static_cast<std::size_t>(page_size)) {
+      page.versions.pop_back();
+      const VersionKey& end = page.versions.back();
+      page.next_page_token = EncodePageToken(absl::StrCat(end.dataset_id, "/", end.number));
+    }
+    return absl::OkStatus();
+  }));
+  return page;
 }
 
 // NOLINTEND(google-runtime-int)

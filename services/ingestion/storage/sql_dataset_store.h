@@ -35,6 +35,12 @@ class SqlDatasetStore final : public DatasetStore {
                                                      std::int64_t number,
                                                      absl::string_view after_digest,
                                                      int limit) override;
+  absl::StatusOr<VersionChangePage> ListChanges(absl::string_view project, const VersionKey& first,
+                                                const VersionKey& second, int page_size,
+                                                absl::string_view page_token) override;
+  absl::StatusOr<VersionKeyPage> VersionsOfSample(absl::string_view project,
+                                                  absl::string_view sample_id, int page_size,
+                                                  absl::string_view page_token) override;
 
  private:
   Database& database_;

@@ -17,7 +17,9 @@
 #include "absl/time/time.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
+#include "services/ingestion/domain/labelling.h"
 #include "services/ingestion/domain/split_choice.h"
+#include "services/ingestion/storage/label_rows.h"
 #include "services/ingestion/storage/sample_query.h"
 
 namespace fieldloop::ingestion {
@@ -28,10 +30,6 @@ namespace {
 
 // Bounds how long others wait for the lock of the database.
 constexpr std::size_t kMaxInsertsTogether = 128;
-
-absl::Status NoSample(absl::string_view project, absl::string_view id) {
-  return absl::NotFoundError(absl::StrCat("no sample projects/", project, "/samples/", id));
-}
 
 std::optional<SampleWithLabelNumber> FindSample(soci::session& session, absl::string_view project,
                                                 absl::string_view id) {
@@ -96,32 +94,6 @@ Split SplitOfKey(soci::session& session, const std::string& project, const Split
   return chosen;
 }
 
-void InsertLabel(soci::session& session, const Label& label) {
-  const long long number = label.number;
-  const long long create_micros = absl::ToUnixMicros(label.create_time);
-  session << "INSERT INTO labels (project, sample_id, number, author, source, create_micros)"
-             " VALUES (:project, :sample, :number, :author, :source, :created)",
-      soci::use(label.project, "project"), soci::use(label.sample_id, "sample"),
-      soci::use(number, "number"), soci::use(label.author, "author"),
-      soci::use(label.source, "source"), soci::use(create_micros, "created");
-  long long start = 0;
-  long long end = 0;
-  std::string text;
-  soci::statement insert =
-      (session.prepare << "INSERT INTO label_ranges"
-                          " (project, sample_id, number, start_reading, end_reading, label)"
-                          " VALUES (:project, :sample, :number, :start, :end, :label)",
-       soci::use(label.project, "project"), soci::use(label.sample_id, "sample"),
-       soci::use(number, "number"), soci::use(start, "start"), soci::use(end, "end"),
-       soci::use(text, "label"));
-  for (const LabelRange& range : label.ranges) {
-    start = range.start;
-    end = range.end;
-    text = range.label;
-    insert.execute(true);
-  }
-}
-
 void InsertSampleRow(soci::session& session, const Sample& sample) {
   const DeviceProvenance device = sample.device.value_or(DeviceProvenance{});
   const std::string axes = absl::StrJoin(sample.axes, "\n");
@@ -136,16 +108,18 @@ void InsertSampleRow(soci::session& session, const Sample& sample) {
   const long long create_micros = absl::ToUnixMicros(sample.create_time);
   const long long label_number = sample.labels.empty() ? 0 : 1;
   const int labelled = sample.labels.empty() ? 0 : 1;
+  const QueueScores scores = ScoresOf(sample.device);
   session << "INSERT INTO samples (project, sample_id, file_name, format, digest, size_bytes,"
              " canonical_digest, axes, units, readings, frequency_hz, resampling, split,"
              " split_group, source, device,"
              " model_digest, reason, probability, predicted_label, confidence, start_micros, flags,"
-             " create_micros, label_number, labelled)"
+             " create_micros, label_number, labelled, uncertainty, novelty)"
              " VALUES (:project, :id, :file_name, :format, :digest, :size_bytes,"
              " :canonical_digest, :axes, :units, :readings, :frequency_hz, :resampling, :split,"
              " :split_group, :source,"
              " :device, :model_digest, :reason, :probability, :predicted_label, :confidence,"
-             " :start_micros, :flags, :create_micros, :label_number, :labelled)",
+             " :start_micros, :flags, :create_micros, :label_number, :labelled, :uncertainty,"
+             " :novelty)",
       soci::use(sample.project, "project"), soci::use(sample.id, "id"),
       soci::use(sample.file_name, "file_name"), soci::use(format, "format"),
       soci::use(sample.digest, "digest"), soci::use(size_bytes, "size_bytes"),
@@ -159,7 +133,8 @@ void InsertSampleRow(soci::session& session, const Sample& sample) {
       soci::use(device.predicted_label, "predicted_label"),
       soci::use(device.confidence, "confidence"), soci::use(start_micros, "start_micros"),
       soci::use(flags, "flags"), soci::use(create_micros, "create_micros"),
-      soci::use(label_number, "label_number"), soci::use(labelled, "labelled");
+      soci::use(label_number, "label_number"), soci::use(labelled, "labelled"),
+      soci::use(scores.uncertainty, "uncertainty"), soci::use(scores.novelty, "novelty");
   for (const auto& [key, value] : sample.metadata) {
     session << "INSERT INTO sample_metadata (project, sample_id, meta_key, meta_value)"
                " VALUES (:project, :id, :key, :value)",
@@ -168,29 +143,21 @@ void InsertSampleRow(soci::session& session, const Sample& sample) {
   }
 }
 
-// Stores one label as the newest of its sample.
-absl::StatusOr<Label> AddLabel(soci::session& session, Label label) {
-  long long readings = 0;
-  long long number = 0;
-  session << "SELECT readings FROM samples WHERE project = :project AND sample_id = :sample",
-      soci::use(label.project, "project"), soci::use(label.sample_id, "sample"),
-      soci::into(readings);
+// Makes sure that a blob is there and stays: one that is noted as unused is used from now on; one
+// that is being deleted is not there any more. See RetentionStore.
+absl::Status KeepBlob(soci::session& session, const std::string& digest) {
+  long long claim_micros = 0;
+  session << "SELECT claim_micros FROM blob_garbage WHERE digest = :digest",
+      soci::use(digest, "digest"), soci::into(claim_micros);
   if (!session.got_data()) {
-    return NoSample(label.project, label.sample_id);
+    return absl::OkStatus();
   }
-  FIELDLOOP_ASSIGN_OR_RETURN(label.ranges,
-                             ResolveRanges("ranges", std::move(label.ranges), readings));
-  session << "SELECT COALESCE(MAX(number), 0) + 1 FROM labels"
-             " WHERE project = :project AND sample_id = :sample",
-      soci::use(label.project, "project"), soci::use(label.sample_id, "sample"), soci::into(number);
-  label.number = number;
-  InsertLabel(session, label);
-  const int labelled = label.ranges.empty() ? 0 : 1;
-  session << "UPDATE samples SET label_number = :number, labelled = :labelled"
-             " WHERE project = :project AND sample_id = :sample",
-      soci::use(number, "number"), soci::use(labelled, "labelled"),
-      soci::use(label.project, "project"), soci::use(label.sample_id, "sample");
-  return label;
+  if (claim_micros > 0) {
+    return absl::UnavailableError(
+        "the same bytes were stored before and are being deleted; repeat in ten minutes");
+  }
+  session << "DELETE FROM blob_garbage WHERE digest = :digest", soci::use(digest, "digest");
+  return absl::OkStatus();
 }
 
 // Stores a sample, its first label, its side and its uplink; returns what is there if one is known.
@@ -207,6 +174,9 @@ absl::StatusOr<StoredSample> InsertOne(soci::session& session, const NewSample& 
   }
   if (known.has_value()) {
     return StoredSample{.sample = std::move(known->sample), .existed = true};
+  }
+  for (const std::string& digest : {fresh.sample.digest, fresh.sample.canonical_digest}) {
+    FIELDLOOP_RETURN_IF_ERROR(KeepBlob(session, digest));
   }
   StoredSample stored{.sample = fresh.sample, .existed = false};
   if (stored.sample.split == Split::kUnspecified && fresh.split_key.has_value()) {
@@ -418,35 +388,10 @@ absl::StatusOr<LabelPage> SqlSampleStore::ListLabels(absl::string_view project,
     if (found == 0) {
       return NoSample(project, sample_id);
     }
-    const long long after = last;
-    const long long limit = static_cast<long long>(page_size) + 1;
-    long long number = 0;
-    long long create_micros = 0;
-    std::string author;
-    std::string source;
-    soci::statement select =
-        (session.prepare << "SELECT number, author, source, create_micros FROM labels"
-                            " WHERE project = :project AND sample_id = :sample AND number > :after"
-                            " ORDER BY number LIMIT :limit",
-         soci::use(in_project, "project"), soci::use(of_sample, "sample"),
-         soci::use(after, "after"), soci::use(limit, "limit"), soci::into(number),
-         soci::into(author), soci::into(source), soci::into(create_micros));
-    select.execute();
-    while (select.fetch()) {
-      page.labels.push_back({.project = in_project,
-                             .sample_id = of_sample,
-                             .number = number,
-                             .ranges = {},
-                             .author = author,
-                             .source = source,
-                             .create_time = absl::FromUnixMicros(create_micros)});
-    }
+    page.labels = SelectLabels(session, in_project, of_sample, last, std::int64_t{page_size} + 1);
     if (page.labels.size() > static_cast<std::size_t>(page_size)) {
       page.labels.pop_back();
       page.next_page_token = EncodePageToken(absl::StrCat(page.labels.back().number));
-    }
-    for (Label& label : page.labels) {
-      label.ranges = SelectRanges(session, in_project, of_sample, label.number);
     }
     return absl::OkStatus();
   }));

@@ -35,8 +35,14 @@ absl::Status ClientGone() { return absl::CancelledError("the client is gone"); }
 }  // namespace
 
 IngestionHandler::IngestionHandler(Access& access, SampleService& samples, DatasetService& datasets,
-                                   SettingsService& settings)
-    : access_(access), samples_(samples), datasets_(datasets), settings_(settings) {}
+                                   SettingsService& settings, LabellingService& labelling,
+                                   RetentionService& retention)
+    : access_(access),
+      samples_(samples),
+      datasets_(datasets),
+      settings_(settings),
+      labelling_(labelling),
+      retention_(retention) {}
 
 grpc::Status IngestionHandler::UploadSample(grpc::ServerContext* context,
                                             grpc::ServerReader<v1::UploadSampleRequest>* reader,

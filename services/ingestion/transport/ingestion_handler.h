@@ -8,6 +8,8 @@
 
 #include "services/common/access/access.h"
 #include "services/ingestion/domain/dataset_service.h"
+#include "services/ingestion/domain/labelling_service.h"
+#include "services/ingestion/domain/retention_service.h"
 #include "services/ingestion/domain/sample_service.h"
 #include "services/ingestion/domain/settings_service.h"
 
@@ -18,7 +20,8 @@ class IngestionHandler final : public v1::IngestionService::Service {
  public:
   // Everything given must outlive this object.
   IngestionHandler(Access& access, SampleService& samples, DatasetService& datasets,
-                   SettingsService& settings);
+                   SettingsService& settings, LabellingService& labelling,
+                   RetentionService& retention);
 
   grpc::Status UploadSample(grpc::ServerContext* context,
                             grpc::ServerReader<v1::UploadSampleRequest>* reader,
@@ -41,6 +44,25 @@ class IngestionHandler final : public v1::IngestionService::Service {
                             v1::CreateLabelsResponse* response) override;
   grpc::Status ListLabels(grpc::ServerContext* context, const v1::ListLabelsRequest* request,
                           v1::ListLabelsResponse* response) override;
+  grpc::Status DeleteSample(grpc::ServerContext* context, const v1::DeleteSampleRequest* request,
+                            v1::DeleteSampleResponse* response) override;
+  grpc::Status ApplyRetention(grpc::ServerContext* context,
+                              const v1::ApplyRetentionRequest* request,
+                              v1::ApplyRetentionResponse* response) override;
+  grpc::Status UndoLabel(grpc::ServerContext* context, const v1::UndoLabelRequest* request,
+                         v1::UndoLabelResponse* response) override;
+  grpc::Status CreateSuggestions(grpc::ServerContext* context,
+                                 const v1::CreateSuggestionsRequest* request,
+                                 v1::CreateSuggestionsResponse* response) override;
+  grpc::Status LeaseLabellingTasks(grpc::ServerContext* context,
+                                   const v1::LeaseLabellingTasksRequest* request,
+                                   v1::LeaseLabellingTasksResponse* response) override;
+  grpc::Status ReleaseLabellingTasks(grpc::ServerContext* context,
+                                     const v1::ReleaseLabellingTasksRequest* request,
+                                     v1::ReleaseLabellingTasksResponse* response) override;
+  grpc::Status GetLabelAgreement(grpc::ServerContext* context,
+                                 const v1::GetLabelAgreementRequest* request,
+                                 v1::GetLabelAgreementResponse* response) override;
   grpc::Status CreateDataset(grpc::ServerContext* context, const v1::CreateDatasetRequest* request,
                              v1::CreateDatasetResponse* response) override;
   grpc::Status GetDataset(grpc::ServerContext* context, const v1::GetDatasetRequest* request,
@@ -64,12 +86,23 @@ class IngestionHandler final : public v1::IngestionService::Service {
   grpc::Status ExportDatasetVersion(
       grpc::ServerContext* context, const v1::ExportDatasetVersionRequest* request,
       grpc::ServerWriter<v1::ExportDatasetVersionResponse>* writer) override;
+  grpc::Status DiffDatasetVersions(grpc::ServerContext* context,
+                                   const v1::DiffDatasetVersionsRequest* request,
+                                   v1::DiffDatasetVersionsResponse* response) override;
+  grpc::Status ListDatasetVersionChanges(grpc::ServerContext* context,
+                                         const v1::ListDatasetVersionChangesRequest* request,
+                                         v1::ListDatasetVersionChangesResponse* response) override;
+  grpc::Status ListSampleDatasetVersions(grpc::ServerContext* context,
+                                         const v1::ListSampleDatasetVersionsRequest* request,
+                                         v1::ListSampleDatasetVersionsResponse* response) override;
 
  private:
   Access& access_;
   SampleService& samples_;
   DatasetService& datasets_;
   SettingsService& settings_;
+  LabellingService& labelling_;
+  RetentionService& retention_;
 };
 
 }  // namespace fieldloop::ingestion

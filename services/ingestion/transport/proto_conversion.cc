@@ -136,12 +136,13 @@ absl::StatusOr<SampleFilter> FromProto(absl::string_view field, const v1::Sample
   FIELDLOOP_ASSIGN_OR_RETURN(
       filter.label_state,
       FromProtoEnum<LabelState>(absl::StrCat(field, ".label_state"), proto.label_state(),
-                                v1::LABEL_STATE_UNLABELLED));
+                                v1::LABEL_STATE_NO_PERSON));
   FIELDLOOP_ASSIGN_OR_RETURN(filter.split, FromProtoEnum<Split>(absl::StrCat(field, ".split"),
                                                                 proto.split(), v1::SPLIT_TESTING));
   FIELDLOOP_ASSIGN_OR_RETURN(
       filter.source, FromProtoEnum<SampleSource>(absl::StrCat(field, ".source"), proto.source(),
                                                  v1::SAMPLE_SOURCE_DEVICE));
+  filter.without_suggestion_of = proto.without_suggestion_of();
   filter.labels.assign(proto.labels().begin(), proto.labels().end());
   filter.devices.assign(proto.devices().begin(), proto.devices().end());
   filter.metadata.insert(proto.metadata().begin(), proto.metadata().end());
@@ -180,6 +181,8 @@ absl::StatusOr<UploadSpec> FromProto(const v1::UploadSpec& proto) {
   spec.upload_id = proto.upload_id();
   spec.size_bytes = proto.size_bytes();
   spec.offset = proto.offset();
+  spec.axes.assign(proto.axes().begin(), proto.axes().end());
+  spec.frequency_hz = proto.frequency_hz();
   return spec;
 }
 
@@ -239,7 +242,40 @@ absl::StatusOr<Label> FromProto(const v1::Label& proto) {
   label.sample_id = std::move(sample.id);
   label.ranges = FromProto(proto.ranges());
   label.source = proto.source();
+  label.suggested_by = proto.suggested_by();
   return label;
+}
+
+absl::StatusOr<Suggestion> FromProto(absl::string_view field, const v1::Suggestion& proto) {
+  FIELDLOOP_ASSIGN_OR_RETURN(SampleName sample,
+                             ParseSampleName(absl::StrCat(field, ".sample"), proto.sample()));
+  return Suggestion{.project = std::move(sample.project),
+                    .sample_id = std::move(sample.id),
+                    .model_digest = proto.model_digest(),
+                    .label = proto.label(),
+                    .confidence = proto.confidence(),
+                    .novelty = proto.novelty(),
+                    .create_time = {}};
+}
+
+absl::StatusOr<LabellingWish> FromProto(const v1::LeaseLabellingTasksRequest& proto) {
+  LabellingWish wish;
+  FIELDLOOP_ASSIGN_OR_RETURN(wish.project, ProjectIdOf("parent", proto.parent()));
+  FIELDLOOP_ASSIGN_OR_RETURN(wish.filter, FromProto("filter", proto.filter()));
+  wish.count = proto.count();
+  if (proto.has_lease()) {
+    // Zero would be the default; a lease of no time is refused.
+    wish.lease = absl::Seconds(proto.lease().seconds()) + absl::Nanoseconds(proto.lease().nanos());
+    if (wish.lease <= absl::ZeroDuration()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "lease: got ", absl::FormatDuration(wish.lease), ", want 1 minute to 1 day"));
+    }
+  }
+  if (proto.has_random_share()) {
+    wish.random_share = proto.random_share();
+  }
+  wish.second_opinion_share = proto.second_opinion_share();
+  return wish;
 }
 
 v1::Sample ToProto(const Sample& sample) {
@@ -304,6 +340,12 @@ v1::Label ToProto(const Label& label) {
   proto.set_author(label.author);
   proto.set_source(label.source);
   *proto.mutable_create_time() = ToProto(label.create_time);
+  if (label.undoes != 0) {
+    proto.set_undoes(absl::StrCat(sample, "/labels/", label.undoes));
+  }
+  proto.set_suggested_by(label.suggested_by);
+  proto.set_reason(static_cast<v1::LabellingReason>(label.reason));
+  proto.set_probability(label.probability);
   return proto;
 }
 
@@ -342,6 +384,83 @@ v1::DatasetVersion ToProto(const DatasetVersion& version) {
   proto.mutable_testing_readings()->insert(version.testing_readings.begin(),
                                            version.testing_readings.end());
   *proto.mutable_create_time() = ToProto(version.create_time);
+  return proto;
+}
+
+v1::LabellingTask ToProto(const LabellingTask& task) {
+  v1::LabellingTask proto;
+  *proto.mutable_sample() = ToProto(task.sample);
+  proto.set_reason(static_cast<v1::LabellingReason>(task.reason));
+  if (task.suggestion.has_value()) {
+    v1::Suggestion& suggestion = *proto.mutable_suggestion();
+    suggestion.set_sample(proto.sample().name());
+    suggestion.set_model_digest(task.suggestion->model_digest);
+    suggestion.set_label(task.suggestion->label);
+    suggestion.set_confidence(task.suggestion->confidence);
+    suggestion.set_novelty(task.suggestion->novelty);
+    *suggestion.mutable_create_time() = ToProto(task.suggestion->create_time);
+  }
+  *proto.mutable_lease_expire_time() = ToProto(task.lease_expire_time);
+  proto.set_probability(task.probability);
+  return proto;
+}
+
+v1::GetLabelAgreementResponse ToProto(absl::string_view project, const Agreement& agreement) {
+  v1::GetLabelAgreementResponse proto;
+  proto.set_samples(agreement.samples);
+  if (agreement.alpha.has_value()) {
+    proto.set_alpha(*agreement.alpha);
+  }
+  for (const PairAgreement& pair : agreement.pairs) {
+    auto& added = *proto.add_pairs();
+    added.set_first(pair.first);
+    added.set_second(pair.second);
+    added.set_samples(pair.samples);
+    added.set_agreement(pair.agreement);
+    if (pair.kappa.has_value()) {
+      added.set_kappa(*pair.kappa);
+    }
+  }
+  for (const std::string& id : agreement.disagreeing) {
+    proto.add_disagreeing(absl::StrCat(ProjectName(project), "/samples/", id));
+  }
+  return proto;
+}
+
+v1::DatasetDifference ToProto(const DatasetDifference& difference) {
+  v1::DatasetDifference proto;
+  proto.set_group(difference.group);
+  proto.set_added(difference.added);
+  proto.set_removed(difference.removed);
+  proto.set_relabelled(difference.relabelled);
+  proto.set_moved(difference.moved);
+  return proto;
+}
+
+v1::DatasetVersionChange ToProto(absl::string_view project, const VersionChange& change) {
+  v1::DatasetVersionChange proto;
+  proto.set_sample(absl::StrCat(ProjectName(project), "/samples/", change.sample_id));
+  switch (KindOf(change)) {
+    case ChangeKind::kNone:
+      break;
+    case ChangeKind::kAdded:
+      proto.set_kind(v1::DatasetVersionChange::KIND_ADDED);
+      break;
+    case ChangeKind::kRemoved:
+      proto.set_kind(v1::DatasetVersionChange::KIND_REMOVED);
+      break;
+    case ChangeKind::kRelabelled:
+      proto.set_kind(v1::DatasetVersionChange::KIND_RELABELLED);
+      break;
+    case ChangeKind::kMoved:
+      proto.set_kind(v1::DatasetVersionChange::KIND_MOVED);
+      break;
+    case ChangeKind::kRelabelledAndMoved:
+      proto.set_kind(v1::DatasetVersionChange::KIND_RELABELLED_AND_MOVED);
+      break;
+  }
+  AddRanges(change.first_labels, *proto.mutable_first_labels());
+  AddRanges(change.second_labels, *proto.mutable_second_labels());
   return proto;
 }
 

@@ -12,6 +12,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "services/ingestion/domain/dataset.h"
+#include "services/ingestion/domain/dataset_changes.h"
+#include "services/ingestion/domain/labelling_service.h"
 #include "services/ingestion/domain/sample.h"
 #include "services/ingestion/domain/sample_service.h"
 #include "services/ingestion/domain/sample_store.h"
@@ -56,6 +58,10 @@ absl::StatusOr<Dataset> FromProto(const v1::Dataset& proto);
 absl::StatusOr<Settings> FromProto(const v1::Settings& proto);
 // Without author and time.
 absl::StatusOr<Label> FromProto(const v1::Label& proto);
+// Without time; errors name what is below `field`.
+absl::StatusOr<Suggestion> FromProto(absl::string_view field, const v1::Suggestion& proto);
+// Without labeller.
+absl::StatusOr<LabellingWish> FromProto(const v1::LeaseLabellingTasksRequest& proto);
 
 v1::Sample ToProto(const Sample& sample);
 v1::Label ToProto(const Label& label);
@@ -63,6 +69,10 @@ v1::Label ToProto(const Label& label);
 v1::Settings ToProto(const Settings& settings);
 v1::Dataset ToProto(const Dataset& dataset);
 v1::DatasetVersion ToProto(const DatasetVersion& version);
+v1::LabellingTask ToProto(const LabellingTask& task);
+v1::GetLabelAgreementResponse ToProto(absl::string_view project, const Agreement& agreement);
+v1::DatasetDifference ToProto(const DatasetDifference& difference);
+v1::DatasetVersionChange ToProto(absl::string_view project, const VersionChange& change);
 
 }  // namespace fieldloop::ingestion
 

@@ -108,6 +108,21 @@ TEST_F(ImportPlanTest, APatternGivesLabelSplitAndMetadataInPlaceOfFolders) {
   EXPECT_EQ(plan.skipped[0].second, "its name does not fit --pattern");
 }
 
+TEST_F(ImportPlanTest, BareNumbersNeedTheirAxesAndRateInTheIndex) {
+  Write("a.f32");
+  Write("b.f32");
+  Write("info.labels", R"({"version":1,"files":[
+    {"path":"a.f32","axes":["x","y"],"frequencyHz":62.5},{"path":"b.f32","axes":["x"]}]})");
+  const ImportPlan plan = Plan();
+  ASSERT_EQ(plan.recordings.size(), 1U);
+  const auto& spec = plan.recordings[0].spec;
+  EXPECT_EQ(spec.format(), ingestion::v1::SAMPLE_FORMAT_F32);
+  EXPECT_THAT(spec.axes(), ElementsAre("x", "y"));
+  EXPECT_EQ(spec.frequency_hz(), 62.5);
+  ASSERT_EQ(plan.refused.size(), 1U);
+  EXPECT_EQ(plan.refused[0].second, "want axes and frequencyHz for a .f32 file");
+}
+
 TEST_F(ImportPlanTest, ASideFileGivesRangesToTheFilesBesideIt) {
   Write("a/x.csv");
   Write("b/x.csv");

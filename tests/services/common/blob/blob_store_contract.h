@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <ostream>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,6 +15,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/time/clock.h"
 #include "services/common/blob/blob_store.h"
 #include "services/common/crypto/digest.h"
 #include "tests/support/status_matchers.h"
@@ -76,6 +78,34 @@ TEST_P(BlobStoreContract, WhatIsNotThereIsNotFound) {
   EXPECT_THAT(store_->Get(absent_), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(store_->ReadRange(absent_, 0, 1), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_FALSE(*store_->Exists(absent_));
+}
+
+TEST_P(BlobStoreContract, ADeletedBlobIsGoneAndMayComeAgain) {
+  const std::string digest = store_->Put("gone")->digest;
+  const std::string other = store_->Put("stays")->digest;
+  ASSERT_THAT(store_->Delete(digest), ::fieldloop::testing::IsOk());
+  EXPECT_FALSE(*store_->Exists(digest));
+  EXPECT_TRUE(*store_->Exists(other));
+  EXPECT_THAT(store_->Delete(digest), ::fieldloop::testing::IsOk());
+  EXPECT_EQ(store_->Put("gone")->digest, digest);
+  EXPECT_EQ(*store_->Get(digest), "gone");
+}
+
+TEST_P(BlobStoreContract, EveryBlobIsVisitedWithTheTimeOfItsWriting) {
+  const absl::Time before = absl::Now() - absl::Seconds(5);  // File systems round.
+  const std::set<std::string> stored = {store_->Put("a")->digest, store_->Put("b")->digest};
+  std::set<std::string> visited;
+  ASSERT_THAT(store_->ForEach([&](absl::string_view digest, absl::Time written) {
+    EXPECT_GE(written, before);
+    visited.emplace(digest);
+    return absl::OkStatus();
+  }),
+              ::fieldloop::testing::IsOk());
+  EXPECT_EQ(visited, stored);
+  EXPECT_THAT(store_->ForEach([](absl::string_view /*digest*/, absl::Time /*written*/) {
+    return absl::CancelledError("enough");
+  }),
+              ::fieldloop::testing::StatusIs(absl::StatusCode::kCancelled));
 }
 
 TEST_P(BlobStoreContract, ANameThatIsNoDigestIsRefused) {

@@ -31,6 +31,7 @@ class SignClassifier final : public WindowClassifier {
     first_values.push_back(window[0]);
     return std::isfinite(window[0]) ? (window[0] > 0 ? 1 : 0) : -1;
   }
+  std::optional<WindowOpinion> Describe(const float* /*window*/) override { return std::nullopt; }
   std::vector<float> first_values;
 };
 

@@ -16,6 +16,7 @@
 #include "services/evaluation/domain/cycle.h"
 #include "services/evaluation/domain/evaluation_service.h"
 #include "services/evaluation/domain/neighbours.h"
+#include "services/evaluation/domain/suggestions.h"
 
 namespace fieldloop::evaluation {
 inline void PrintTo(CycleState state, std::ostream* os) { *os << CycleStateName(state); }
@@ -246,6 +247,20 @@ class FakeFleet final : public Fleet {
 
  private:
   std::map<std::string, std::string> made_;
+};
+
+// Says that it made seven suggestions.
+class FakeSuggester final : public LabelSuggester {
+ public:
+  std::string model;
+  int max_samples = 0;
+
+  absl::StatusOr<SuggestionCounts> Suggest(const std::string& /*project*/,
+                                           const std::string& asked_model, int most) override {
+    model = asked_model;
+    max_samples = most;
+    return SuggestionCounts{.suggested = 7, .unreadable = 2};
+  }
 };
 
 // Says that the model is right in `right` of ten windows, and the baseline in `baseline_right`.

@@ -17,6 +17,7 @@
 
 #include "services/common/grpc/grpc_status.h"
 #include "services/common/status/error_reason.h"
+#include "services/evaluation/transport/suggestion_client.h"
 #include "tests/support/status_matchers.h"
 
 namespace fieldloop::evaluation {
@@ -180,6 +181,77 @@ TEST(RemoteSampleArchiveTest, TheTestingSideComesSampleBySampleInWhole) {
   EXPECT_THAT(names, ElementsAre("a", "d"));
   EXPECT_THAT(shares, ElementsAre(0.25, 1));
   EXPECT_THAT(values, ElementsAre(ElementsAre(1, 2, 3), ElementsAre(4)));
+}
+
+TEST(RemoteSuggestionDeskTest, UnlabelledSamplesComeFirstThenThoseThatNoPersonLabelled) {
+  const auto sample = [](const std::string& name, bool labelled) {
+    ingestion::v1::Sample made;
+    made.set_name(name);
+    made.add_axes("x");
+    made.set_frequency_hz(10);
+    if (labelled) {
+      made.add_labels()->set_label("idle");
+    }
+    return made;
+  };
+  auto stub = std::make_unique<ingestion::v1::MockIngestionServiceStub>();
+  EXPECT_CALL(*stub, ListSamples(_, _, _))
+      .WillRepeatedly([&](grpc::ClientContext*, const ingestion::v1::ListSamplesRequest& request,
+                          ingestion::v1::ListSamplesResponse* response) {
+        EXPECT_EQ(request.parent(), "projects/x");
+        EXPECT_EQ(request.filter().without_suggestion_of(), "aa");
+        if (request.filter().label_state() == ingestion::v1::LABEL_STATE_UNLABELLED) {
+          // Two pages.
+          const bool first = request.page_token().empty();
+          *response->add_samples() = sample(first ? "a" : "b", false);
+          response->set_next_page_token(first ? "more" : "");
+        } else {
+          EXPECT_EQ(request.filter().label_state(), ingestion::v1::LABEL_STATE_NO_PERSON);
+          *response->add_samples() = sample("b", false);
+          *response->add_samples() = sample("c", true);
+          *response->add_samples() = sample("unwanted", true);
+          *response->add_samples() = sample("gone", true);
+        }
+        return grpc::Status::OK;
+      });
+  EXPECT_CALL(*stub, DownloadSampleRaw(_, _))
+      .WillRepeatedly([](grpc::ClientContext*,
+                         const ingestion::v1::DownloadSampleRequest& request) {
+        EXPECT_TRUE(request.canonical());
+        auto* reader = new grpc::testing::MockClientReader<ingestion::v1::DownloadSampleResponse>();
+        EXPECT_CALL(*reader, Read(_))
+            .WillOnce([](ingestion::v1::DownloadSampleResponse* piece) {
+              piece->set_data(std::string(8, '\0'));
+              return true;
+            })
+            .WillRepeatedly(Return(false));
+        EXPECT_CALL(*reader, Finish())
+            .WillOnce(Return(request.name() == "gone"
+                                 ? grpc::Status(grpc::StatusCode::NOT_FOUND, "deleted")
+                                 : grpc::Status::OK));
+        return reader;
+      });
+  RemoteSuggestionDesk desk(std::move(stub));
+  std::vector<std::string> names;
+  ASSERT_THAT(
+      desk.ForEachUnlabelled(
+          "projects/x", "aa", [](const TestingSample& seen) { return seen.name != "unwanted"; },
+          [&](const TestingSample& seen) -> absl::StatusOr<bool> {
+            EXPECT_EQ(seen.values.size(), 2U);
+            names.push_back(seen.name);
+            return true;
+          }),
+      IsOk());
+  EXPECT_THAT(names, ElementsAre("a", "b", "c"));
+  names.clear();
+  ASSERT_THAT(desk.ForEachUnlabelled(
+                  "projects/x", "aa", [](const TestingSample&) { return true; },
+                  [&](const TestingSample& seen) -> absl::StatusOr<bool> {
+                    names.push_back(seen.name);
+                    return false;
+                  }),
+              IsOk());
+  EXPECT_THAT(names, ElementsAre("a"));
 }
 
 TEST(RemoteSampleArchiveTest, AMissingDatasetIsMadeOnce) {

@@ -146,12 +146,16 @@ class EvaluationHandlerTest : public ::testing::Test {
   SketchService sketches_{sketch_store_, models_, clock_, changed_, telemetry_};
   CycleService cycles_{cycle_store_, policy_store_, models_,   ParsePolicy,
                        clock_,       changed_,      telemetry_};
+  testing::FakeSuggester suggester_;
   TokenAccess access_;
   std::atomic<bool> stopping_ = false;
-  EvaluationHandler handler_{
-      access_,
-      {.evaluations = evaluations_, .sketches = sketches_, .cycles = cycles_, .changed = changed_},
-      [this] { return stopping_.load(); }};
+  EvaluationHandler handler_{access_,
+                             {.evaluations = evaluations_,
+                              .sketches = sketches_,
+                              .cycles = cycles_,
+                              .suggester = suggester_,
+                              .changed = changed_},
+                             [this] { return stopping_.load(); }};
   std::unique_ptr<ServiceServer> server_;
 };
 
@@ -304,6 +308,26 @@ TEST_F(EvaluationHandlerTest, NamesOfAnotherShapeAreRefused) {
   list.set_parent("projects/x");
   list.set_page_size(-1);
   EXPECT_THAT(CallUnary(*As("viewer"), &Stub::ListCycles, list),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(EvaluationHandlerTest, SuggestionsAreForOperatorsAndModelsOfTheProject) {
+  v1::SuggestLabelsRequest request;
+  request.set_parent("projects/x");
+  request.set_model("projects/x/models/champion");
+  EXPECT_THAT(CallUnary(*As("viewer"), &Stub::SuggestLabels, request),
+              StatusIs(absl::StatusCode::kPermissionDenied));
+  const auto suggested = CallUnary(*As("operator"), &Stub::SuggestLabels, request);
+  ASSERT_THAT(suggested, IsOk());
+  EXPECT_EQ(suggested->suggested(), 7);
+  EXPECT_EQ(suggested->unreadable(), 2);
+  EXPECT_EQ(suggester_.model, "projects/x/models/champion");
+  EXPECT_EQ(suggester_.max_samples, 200);
+  request.set_max_samples(5000);
+  EXPECT_THAT(CallUnary(*As("operator"), &Stub::SuggestLabels, request), IsOk());
+  EXPECT_EQ(suggester_.max_samples, 1000);
+  request.set_model("projects/y/models/1");
+  EXPECT_THAT(CallUnary(*As("operator"), &Stub::SuggestLabels, request),
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 

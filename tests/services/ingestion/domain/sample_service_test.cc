@@ -273,13 +273,33 @@ TEST_F(SampleServiceTest, WhatIsWrongWithASpecIsSaidBeforeAnyByte) {
   EXPECT_THAT(refusal(Spec("a.png")), HasSubstr("file_name: got \"a.png\""));
   UploadSpec spec = Spec();
   spec.format = SampleFormat::kF32;
-  EXPECT_THAT(refusal(spec), HasSubstr("format"));
+  EXPECT_THAT(refusal(spec), HasSubstr("axes"));
+  spec.axes = {"x"};
+  EXPECT_THAT(refusal(spec), HasSubstr("frequency_hz: got 0"));
+  spec = Spec();
+  spec.axes = {"x"};
+  EXPECT_THAT(refusal(spec), HasSubstr("axes and frequency_hz: want nothing"));
   spec = Spec();
   spec.labels = {{5, 4, "idle"}};
   EXPECT_THAT(refusal(spec), HasSubstr("labels[0].end_reading"));
   spec = Spec();
   spec.metadata = {{std::string(40, 'k'), ""}};
   EXPECT_THAT(refusal(spec), HasSubstr("metadata"));
+}
+
+TEST_F(SampleServiceTest, BareNumbersAreUploadedWithTheirAxesAndRate) {
+  UploadSpec spec = Spec("d1.7.f32");
+  spec.format = SampleFormat::kF32;
+  spec.axes = {"x", "y"};
+  spec.frequency_hz = 50;
+  const std::string bytes = FloatBytes({1, 2, 3, 4, 5, 6});
+  const auto stored = Upload(spec, bytes);
+  ASSERT_THAT(stored, IsOk());
+  EXPECT_EQ(stored->sample.readings, 3);
+  EXPECT_EQ(stored->sample.frequency_hz, 50);
+  EXPECT_THAT(stored->sample.axes, ElementsAre("x", "y"));
+  EXPECT_EQ(Download(stored->sample.id, true), bytes);
+  EXPECT_THAT(Upload(spec, bytes.substr(1)), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(SampleServiceTest, ALabelOutsideTheFileRefusesTheUpload) {

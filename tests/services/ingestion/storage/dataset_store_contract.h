@@ -208,6 +208,91 @@ TEST_P(DatasetStoreContract, VersionsAreListedNewestFirst) {
   EXPECT_EQ(second->next_page_token, "");
 }
 
+TEST_P(DatasetStoreContract, ChangesBetweenTwoVersionsAreListedByDigest) {
+  InsertAll();
+  const Sample same = Put(LabelledSampleOf("same", "idle"));
+  const Sample relabelled = Put(LabelledSampleOf("relabelled", "idle"));
+  const Sample repeated = Put(LabelledSampleOf("repeated", "idle"));
+  const Sample removed = Put(LabelledSampleOf("removed", "idle"));
+  ASSERT_THAT(Freeze(), ::fieldloop::testing::IsOk());
+  const Sample added = Put(LabelledSampleOf("added", "wave"));
+  ASSERT_THAT(
+      backend_->samples().AddLabels({LabelOf(relabelled, {{0, -1, "wave"}}),
+                                     LabelOf(repeated, {{0, -1, "idle"}}), LabelOf(removed, {})}),
+      ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Freeze(), ::fieldloop::testing::IsOk());
+
+  std::vector<VersionChange> expected = {{.sample_id = relabelled.id,
+                                          .digest = relabelled.digest,
+                                          .first_split = Split::kTraining,
+                                          .second_split = Split::kTraining,
+                                          .first_labels = {{0, 99, "idle"}},
+                                          .second_labels = {{0, 99, "wave"}}},
+                                         {.sample_id = removed.id,
+                                          .digest = removed.digest,
+                                          .first_split = Split::kTraining,
+                                          .second_split = Split::kUnspecified,
+                                          .first_labels = {{0, 99, "idle"}},
+                                          .second_labels = {}},
+                                         {.sample_id = added.id,
+                                          .digest = added.digest,
+                                          .first_split = Split::kUnspecified,
+                                          .second_split = Split::kTraining,
+                                          .first_labels = {},
+                                          .second_labels = {{0, 99, "wave"}}}};
+  std::sort(expected.begin(), expected.end(),
+            [](const auto& a, const auto& b) { return a.digest < b.digest; });
+  const auto all = store_.ListChanges("motor", {"all", 1}, {"all", 2}, 10, "");
+  ASSERT_THAT(all, ::fieldloop::testing::IsOk());
+  EXPECT_EQ(all->changes, expected);
+  EXPECT_EQ(all->metadata[0].at("site"), "hall 3");
+  EXPECT_EQ(all->next_page_token, "");
+
+  std::vector<VersionChange> paged;
+  std::string token;
+  do {
+    const auto page = store_.ListChanges("motor", {"all", 1}, {"all", 2}, 1, token);
+    ASSERT_THAT(page, ::fieldloop::testing::IsOk());
+    ASSERT_EQ(page->changes.size(), 1U);
+    paged.push_back(page->changes[0]);
+    token = page->next_page_token;
+  } while (!token.empty());
+  EXPECT_EQ(paged, expected);
+
+  EXPECT_TRUE(store_.ListChanges("motor", {"all", 2}, {"all", 2}, 10, "")->changes.empty());
+  const auto not_found = ::fieldloop::testing::StatusIs(absl::StatusCode::kNotFound);
+  EXPECT_THAT(store_.ListChanges("motor", {"all", 1}, {"all", 3}, 10, ""), not_found);
+  EXPECT_THAT(store_.ListChanges("pump", {"all", 1}, {"all", 2}, 10, ""), not_found);
+}
+
+TEST_P(DatasetStoreContract, TheVersionsThatHoldASampleAreListedByName) {
+  InsertAll();
+  ASSERT_THAT(store_.Insert(DatasetOf("some")), ::fieldloop::testing::IsOk());
+  const Sample sample = Put(LabelledSampleOf("a", "idle"));
+  ASSERT_THAT(store_.CreateVersion("motor", "some", absl::UnixEpoch()),
+              ::fieldloop::testing::IsOk());
+  ASSERT_THAT(Freeze(), ::fieldloop::testing::IsOk());
+  const Sample later = Put(LabelledSampleOf("b", "idle"));
+  ASSERT_THAT(Freeze(), ::fieldloop::testing::IsOk());
+
+  std::vector<std::string> names;
+  std::string token;
+  do {
+    const absl::StatusOr<VersionKeyPage> page =
+        store_.VersionsOfSample("motor", sample.id, 2, token);
+    ASSERT_THAT(page, ::fieldloop::testing::IsOk());
+    for (const VersionKey& key : page->versions) {
+      names.push_back(key.dataset_id + "/" + std::to_string(key.number));
+    }
+    token = page->next_page_token;
+  } while (!token.empty());
+  EXPECT_THAT(names, ::testing::ElementsAre("all/1", "all/2", "some/1"));
+  EXPECT_EQ(store_.VersionsOfSample("motor", later.id, 10, "")->versions.size(), 1U);
+  EXPECT_TRUE(store_.VersionsOfSample("motor", Put(SampleOf("c")).id, 10, "")->versions.empty());
+  EXPECT_THAT(store_.VersionsOfSample("motor", std::string(32, '0'), 10, ""),
+              ::fieldloop::testing::StatusIs(absl::StatusCode::kNotFound));
+}
+
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(DatasetStoreContract);
 
 }  // namespace fieldloop::ingestion

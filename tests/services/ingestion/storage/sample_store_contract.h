@@ -156,6 +156,30 @@ TEST_P(SampleStoreContract, EveryFifthSplitKeyIsForTestingAndItsSamplesStayToget
   }
 }
 
+TEST_P(SampleStoreContract, SamplesOfANewSplitKeyThatComeAtOnceStayTogether) {
+  for (int device = 0; device < 4; ++device) {  // The next key is the first for testing.
+    Insert(DeviceSampleOf("s" + std::to_string(device), "d" + std::to_string(device), 1));
+  }
+  constexpr int kThreads = 8;
+  std::vector<absl::StatusOr<StoredSample>> stored(kThreads, absl::UnknownError("not run"));
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, i] {
+      NewSample fresh = SampleOf("at once " + std::to_string(i));
+      fresh.sample.split = Split::kUnspecified;
+      fresh.split_key = SplitKey{.name = "device", .value = "projects/motor/devices/new"};
+      stored[static_cast<std::size_t>(i)] = store_.Insert(fresh);
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  for (const absl::StatusOr<StoredSample>& one : stored) {
+    ASSERT_THAT(one, ::fieldloop::testing::IsOk());
+    EXPECT_EQ(one->sample.split, Split::kTesting);
+  }
+}
+
 TEST_P(SampleStoreContract, SplitKeysOfAnotherNameOrProjectCountForThemselves) {
   for (int i = 0; i < 4; ++i) {
     Insert(DeviceSampleOf("s" + std::to_string(i), "d" + std::to_string(i), 1));

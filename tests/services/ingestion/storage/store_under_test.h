@@ -13,6 +13,8 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/crypto/digest.h"
 #include "services/ingestion/domain/dataset_store.h"
+#include "services/ingestion/domain/labelling_store.h"
+#include "services/ingestion/domain/retention_store.h"
 #include "services/ingestion/domain/sample_store.h"
 #include "services/ingestion/domain/settings_store.h"
 
@@ -28,6 +30,8 @@ class Backend {
   virtual SampleStore& samples() = 0;
   virtual DatasetStore& datasets() = 0;
   virtual SettingsStore& settings() = 0;
+  virtual LabellingStore& labelling() = 0;
+  virtual RetentionStore& retention() = 0;
 };
 
 // A backend that the contract suites run against; each call of `make` gives an empty one.

@@ -140,6 +140,31 @@ class MemoryBlobStore final : public BlobStore {
     return blobs_.count(std::string(digest)) > 0;
   }
 
+  absl::Status Delete(absl::string_view digest) override {
+    const MutexLock lock(mutex_);
+    blobs_.erase(std::string(digest));
+    return absl::OkStatus();
+  }
+
+  // All were written at the epoch.
+  absl::Status ForEach(
+      absl::FunctionRef<absl::Status(absl::string_view digest, absl::Time written)> sink) override {
+    std::vector<std::string> digests;
+    {
+      const MutexLock lock(mutex_);
+      for (const auto& [digest, data] : blobs_) {
+        digests.push_back(digest);
+      }
+    }
+    for (const std::string& digest : digests) {
+      const absl::Status status = sink(digest, absl::UnixEpoch());
+      if (!status.ok()) {
+        return status;
+      }
+    }
+    return absl::OkStatus();
+  }
+
  private:
   class Writer final : public BlobWriter {
    public:

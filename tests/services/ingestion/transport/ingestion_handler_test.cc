@@ -14,6 +14,8 @@
 #include "services/ingestion/formats/recording_formats.h"
 #include "services/ingestion/storage/folder_upload_spool.h"
 #include "services/ingestion/storage/sql_dataset_store.h"
+#include "services/ingestion/storage/sql_labelling_store.h"
+#include "services/ingestion/storage/sql_retention_store.h"
 #include "services/ingestion/storage/sql_sample_store.h"
 #include "services/ingestion/storage/sql_settings_store.h"
 #include "tests/services/ingestion/support/ingestion_fakes.h"
@@ -108,7 +110,11 @@ class IngestionHandlerTest : public ::testing::Test {
                          formats_, clock_,          observer_};
   SettingsService settings_{settings_store_};
   DatasetService datasets_{dataset_store_, blobs_, clock_};
-  IngestionHandler handler_{access_, samples_, datasets_, settings_};
+  SqlLabellingStore labelling_store_{database_.get()};
+  LabellingService labelling_{labelling_store_, clock_, [] { return std::uint64_t{0}; }};
+  SqlRetentionStore retention_store_{database_.get()};
+  RetentionService retention_{retention_store_, settings_store_, blobs_, clock_};
+  IngestionHandler handler_{access_, samples_, datasets_, settings_, labelling_, retention_};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::IngestionService::Stub> stub_;
 };
@@ -356,6 +362,211 @@ TEST_F(IngestionHandlerTest, LabelsAreRefusedByTheirIndexAndTheOthersStand) {
   none.set_parent("projects/motor");
   EXPECT_TRUE(
       absl::IsInvalidArgument(Call(&v1::IngestionService::Stub::CreateLabels, none, response)));
+}
+
+TEST_F(IngestionHandlerTest, RetentionIsCountedByViewersAndAppliedByOperators) {
+  using Stub = v1::IngestionService::Stub;
+  const v1::Sample sample = MustUpload(SpecOf("a.csv"), CsvFile(10));
+  v1::UpdateSettingsRequest settings;
+  settings.mutable_settings()->set_name("projects/motor/settings");
+  settings.mutable_settings()->mutable_retention()->mutable_unlabelled()->set_seconds(3600);
+  v1::UpdateSettingsResponse updated;
+  ASSERT_TRUE(Call(&Stub::UpdateSettings, settings, updated).ok());
+  clock_.Advance(absl::Hours(2));
+  v1::ApplyRetentionRequest request;
+  request.set_parent("projects/motor");
+  v1::ApplyRetentionResponse response;
+  EXPECT_TRUE(
+      absl::IsPermissionDenied(Call(&Stub::ApplyRetention, request, response, "viewer:motor")));
+  request.set_dry_run(true);
+  ASSERT_TRUE(Call(&Stub::ApplyRetention, request, response, "viewer:motor").ok());
+  EXPECT_EQ(response.samples(), 1);
+  EXPECT_EQ(response.bytes(), sample.size_bytes());
+  request.set_dry_run(false);
+  ASSERT_TRUE(Call(&Stub::ApplyRetention, request, response, "operator:motor").ok());
+  EXPECT_EQ(response.samples(), 1);
+  v1::DeleteSampleRequest remove;
+  remove.set_name(sample.name());
+  v1::DeleteSampleResponse removed;
+  EXPECT_TRUE(absl::IsNotFound(Call(&Stub::DeleteSample, remove, removed)));
+  EXPECT_TRUE(absl::IsPermissionDenied(Call(&Stub::DeleteSample, remove, removed, "ingest:motor")));
+}
+
+TEST_F(IngestionHandlerTest, TasksAreLeasedToWhoAsksAndALabelCompletesThem) {
+  using Stub = v1::IngestionService::Stub;
+  const v1::Sample sample = MustUpload(SpecOf("a.csv"), CsvFile(10));
+  v1::CreateSuggestionsRequest suggest;
+  suggest.set_parent("projects/motor");
+  v1::Suggestion& suggestion = *suggest.add_suggestions();
+  suggestion.set_sample(sample.name());
+  suggestion.set_model_digest(std::string(64, 'a'));
+  suggestion.set_label("idle");
+  suggestion.set_confidence(0.5);
+  v1::CreateSuggestionsResponse suggested;
+  EXPECT_TRUE(
+      absl::IsPermissionDenied(Call(&Stub::CreateSuggestions, suggest, suggested, "viewer:motor")));
+  ASSERT_TRUE(Call(&Stub::CreateSuggestions, suggest, suggested).ok());
+  EXPECT_EQ(suggested.stored(), 1);
+
+  v1::LeaseLabellingTasksRequest lease;
+  lease.set_parent("projects/motor");
+  lease.set_count(1);
+  lease.set_random_share(0);
+  lease.mutable_lease()->set_seconds(600);
+  v1::LeaseLabellingTasksResponse leased;
+  ASSERT_TRUE(Call(&Stub::LeaseLabellingTasks, lease, leased, "operator:motor").ok());
+  ASSERT_EQ(leased.tasks_size(), 1);
+  EXPECT_EQ(leased.waiting(), 1);
+  const v1::LabellingTask& task = leased.tasks(0);
+  EXPECT_EQ(task.sample().name(), sample.name());
+  EXPECT_EQ(task.reason(), v1::LABELLING_REASON_UNCERTAIN);
+  EXPECT_EQ(task.suggestion().label(), "idle");
+  EXPECT_EQ(task.suggestion().model_digest(), std::string(64, 'a'));
+  EXPECT_EQ(task.lease_expire_time().seconds(), absl::ToUnixSeconds(clock_.Now()) + 600);
+  // Another principal gets nothing, and gives nothing of it back.
+  v1::LeaseLabellingTasksResponse others;
+  ASSERT_TRUE(Call(&Stub::LeaseLabellingTasks, lease, others, "admin:motor").ok());
+  EXPECT_EQ(others.tasks_size(), 0);
+  v1::ReleaseLabellingTasksRequest release;
+  release.set_parent("projects/motor");
+  release.add_samples(sample.name());
+  v1::ReleaseLabellingTasksResponse released;
+  ASSERT_TRUE(Call(&Stub::ReleaseLabellingTasks, release, released, "admin:motor").ok());
+  EXPECT_EQ(released.released(), 0);
+
+  v1::CreateLabelsRequest label;
+  label.set_parent("projects/motor");
+  v1::Label& said = *label.add_labels();
+  said.set_sample(sample.name());
+  said.set_suggested_by(std::string(64, 'a'));
+  said.add_ranges()->set_label("wave");
+  said.mutable_ranges(0)->set_end_reading(-1);
+  v1::CreateLabelsResponse labels;
+  ASSERT_TRUE(Call(&Stub::CreateLabels, label, labels, "operator:motor").ok());
+  ASSERT_EQ(labels.labels_size(), 1);
+  EXPECT_EQ(labels.labels(0).reason(), v1::LABELLING_REASON_UNCERTAIN);
+  EXPECT_EQ(labels.labels(0).suggested_by(), std::string(64, 'a'));
+  ASSERT_TRUE(Call(&Stub::LeaseLabellingTasks, lease, leased, "operator:motor").ok());
+  EXPECT_EQ(leased.waiting(), 0);
+
+  v1::UndoLabelRequest undo;
+  undo.set_name(labels.labels(0).name());
+  v1::UndoLabelResponse undone;
+  ASSERT_TRUE(Call(&Stub::UndoLabel, undo, undone, "operator:motor").ok());
+  EXPECT_EQ(undone.label().undoes(), labels.labels(0).name());
+  EXPECT_EQ(undone.label().ranges_size(), 0);
+  const absl::Status late = Call(&Stub::UndoLabel, undo, undone, "operator:motor");
+  EXPECT_TRUE(absl::IsFailedPrecondition(late));
+  EXPECT_EQ(ReasonOf(late), "LABEL_SUPERSEDED");
+}
+
+TEST_F(IngestionHandlerTest, AWishThatMakesNoSenseNamesItsField) {
+  using Stub = v1::IngestionService::Stub;
+  const auto refused = [this](auto change, const std::string& field) {
+    v1::LeaseLabellingTasksRequest request;
+    request.set_parent("projects/motor");
+    change(request);
+    v1::LeaseLabellingTasksResponse response;
+    const absl::Status status = Call(&Stub::LeaseLabellingTasks, request, response);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()), ::testing::StartsWith(field));
+  };
+  refused([](auto& request) { request.set_count(101); }, "count");
+  refused([](auto& request) { request.mutable_lease(); }, "lease");
+  refused([](auto& request) { request.mutable_lease()->set_seconds(59); }, "lease");
+  refused([](auto& request) { request.set_random_share(1.5); }, "random_share");
+  refused([](auto& request) { request.set_second_opinion_share(-1); }, "second_opinion_share");
+  refused(
+      [](auto& request) {
+        request.set_random_share(0.6);
+        request.set_second_opinion_share(0.6);
+      },
+      "second_opinion_share");
+  v1::ReleaseLabellingTasksRequest release;
+  release.set_parent("projects/motor");
+  release.add_samples("projects/pump/samples/" + std::string(32, '0'));
+  v1::ReleaseLabellingTasksResponse released;
+  EXPECT_TRUE(absl::IsInvalidArgument(Call(&Stub::ReleaseLabellingTasks, release, released)));
+}
+
+TEST_F(IngestionHandlerTest, AgreementIsThatOfTheLabellers) {
+  using Stub = v1::IngestionService::Stub;
+  std::string last;
+  for (int i = 0; i < 4; ++i) {
+    last = MustUpload(SpecOf("a.csv"), CsvFile(10, i)).name();
+    for (const char* who : {"operator:motor", "admin:motor"}) {
+      v1::CreateLabelsRequest request;
+      request.set_parent("projects/motor");
+      v1::Label& label = *request.add_labels();
+      label.set_sample(last);
+      label.add_ranges()->set_label(i % 2 == 0 || (i == 3 && who[0] == 'a') ? "idle" : "wave");
+      label.mutable_ranges(0)->set_end_reading(-1);
+      v1::CreateLabelsResponse response;
+      ASSERT_TRUE(Call(&Stub::CreateLabels, request, response, who).ok());
+    }
+  }
+  v1::GetLabelAgreementRequest request;
+  request.set_parent("projects/motor");
+  v1::GetLabelAgreementResponse response;
+  ASSERT_TRUE(Call(&Stub::GetLabelAgreement, request, response, "viewer:motor").ok());
+  EXPECT_EQ(response.samples(), 4);
+  ASSERT_EQ(response.pairs_size(), 1);
+  EXPECT_EQ(response.pairs(0).first(), "apiTokens/admin");
+  EXPECT_EQ(response.pairs(0).second(), "apiTokens/operator");
+  EXPECT_EQ(response.pairs(0).agreement(), 0.75);
+  EXPECT_NEAR(response.pairs(0).kappa(), 0.5, 1e-12);
+  EXPECT_TRUE(response.has_alpha());
+  EXPECT_THAT(response.disagreeing(), ElementsAre(last));
+}
+
+TEST_F(IngestionHandlerTest, TwoVersionsAreComparedAndTheirSamplesKnowThem) {
+  using Stub = v1::IngestionService::Stub;
+  v1::CreateDatasetRequest create;
+  create.mutable_dataset()->set_name("projects/motor/datasets/all");
+  v1::CreateDatasetResponse created;
+  ASSERT_TRUE(Call(&Stub::CreateDataset, create, created).ok());
+  v1::CreateDatasetVersionRequest freeze;
+  freeze.set_parent("projects/motor/datasets/all");
+  v1::CreateDatasetVersionResponse frozen;
+  v1::UploadSpec spec = SpecOf("a.csv", "idle");
+  (*spec.mutable_metadata())["person"] = "s01";
+  const v1::Sample first = MustUpload(spec, CsvFile(10, 1));
+  ASSERT_TRUE(Call(&Stub::CreateDatasetVersion, freeze, frozen).ok());
+  const v1::Sample second = MustUpload(spec, CsvFile(10, 2));
+  ASSERT_TRUE(Call(&Stub::CreateDatasetVersion, freeze, frozen).ok());
+
+  v1::DiffDatasetVersionsRequest diff;
+  diff.set_first("projects/motor/datasets/all/versions/1");
+  diff.set_second("projects/motor/datasets/all/versions/2");
+  diff.add_keys("person");
+  v1::DiffDatasetVersionsResponse difference;
+  ASSERT_TRUE(Call(&Stub::DiffDatasetVersions, diff, difference, "viewer:motor").ok());
+  EXPECT_EQ(difference.total().added(), 1);
+  ASSERT_EQ(difference.labels_size(), 1);
+  EXPECT_EQ(difference.labels(0).group(), "idle");
+  ASSERT_EQ(difference.keys_size(), 1);
+  EXPECT_EQ(difference.keys(0).group(), "person=s01");
+
+  v1::ListDatasetVersionChangesRequest list;
+  list.set_first(diff.first());
+  list.set_second(diff.second());
+  v1::ListDatasetVersionChangesResponse changes;
+  ASSERT_TRUE(Call(&Stub::ListDatasetVersionChanges, list, changes, "viewer:motor").ok());
+  ASSERT_EQ(changes.changes_size(), 1);
+  EXPECT_EQ(changes.changes(0).sample(), second.name());
+  EXPECT_EQ(changes.changes(0).kind(), v1::DatasetVersionChange::KIND_ADDED);
+  EXPECT_EQ(changes.changes(0).second_labels_size(), 1);
+
+  v1::ListSampleDatasetVersionsRequest versions;
+  versions.set_parent(first.name());
+  v1::ListSampleDatasetVersionsResponse names;
+  ASSERT_TRUE(Call(&Stub::ListSampleDatasetVersions, versions, names, "viewer:motor").ok());
+  EXPECT_THAT(names.dataset_versions(), ElementsAre(diff.first(), diff.second()));
+
+  diff.set_second("projects/pump/datasets/all/versions/1");
+  EXPECT_TRUE(absl::IsInvalidArgument(Call(&Stub::DiffDatasetVersions, diff, difference)));
+  diff.set_second("projects/motor/datasets/all/versions/3");
+  EXPECT_TRUE(absl::IsNotFound(Call(&Stub::DiffDatasetVersions, diff, difference)));
 }
 
 TEST_F(IngestionHandlerTest, ADatasetVersionIsFrozenAndExported) {

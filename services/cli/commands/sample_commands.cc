@@ -1,7 +1,7 @@
 // Copyright the Fieldloop authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// samples, labels, datasets
+// samples
 
 #include <algorithm>
 #include <atomic>
@@ -25,6 +25,7 @@
 #include "services/cli/commands/arguments.h"
 #include "services/cli/commands/commands.h"
 #include "services/cli/commands/paging.h"
+#include "services/cli/commands/sample_filter.h"
 #include "services/cli/import/sample_sender.h"
 #include "services/common/grpc/client_call.h"
 #include "services/common/status/status_macros.h"
@@ -36,28 +37,8 @@ namespace iv = ingestion::v1;
 using Service = iv::IngestionService;
 using Stub = Service::Stub;
 
-constexpr int kLabelsPerCall = 500;
-
 absl::StatusOr<std::unique_ptr<Stub>> StubOf(Client& client) {
   return client.Stub<Service>("ingestion");
-}
-
-absl::StatusOr<iv::Split> SplitOf(const std::string& text) {
-  if (text == "training") return iv::SPLIT_TRAINING;
-  if (text == "testing") return iv::SPLIT_TESTING;
-  if (text.empty() || text == "auto") return iv::SPLIT_UNSPECIFIED;
-  return absl::InvalidArgumentError(
-      absl::StrCat("split: got \"", text, "\", want training, testing or auto"));
-}
-
-std::string LabelsText(const iv::Sample& sample) {
-  std::vector<std::string> labels;
-  for (const iv::LabelRange& range : sample.labels()) {
-    if (labels.empty() || labels.back() != range.label()) {
-      labels.push_back(range.label());
-    }
-  }
-  return absl::StrJoin(labels, ",");
 }
 
 struct Upload {
@@ -223,71 +204,6 @@ absl::Status UploadSamples(Client& client, const UploadFlags& flags) {
   return absl::OkStatus();
 }
 
-struct FilterFlags {
-  std::vector<std::string> labels;
-  std::vector<std::string> devices;
-  std::vector<std::string> metadata;
-  std::vector<std::string> flags;
-  std::vector<std::string> without_flags;
-  std::string newer_than;
-  std::string older_than;
-  std::string split;
-  std::string source;
-  bool labelled = false;
-  bool unlabelled = false;
-
-  void AddTo(CLI::App* verb) {
-    verb->add_option("--label", labels, "has one of these labels; repeatable");
-    verb->add_option("--device", devices, "from these devices; repeatable");
-    verb->add_option("--metadata", metadata, "key=value; repeatable");
-    verb->add_option("--flag", flags, "has one of these quality flags; repeatable");
-    verb->add_option("--without-flag", without_flags, "has none of these flags; repeatable");
-    verb->add_option("--newer-than", newer_than, "stored in this time, such as 24h or 30d");
-    verb->add_option("--older-than", older_than, "stored before this time");
-    verb->add_option("--split", split)->check(CLI::IsMember({"training", "testing"}));
-    verb->add_option("--source", source)->check(CLI::IsMember({"upload", "device"}));
-    verb->add_flag("--labelled", labelled);
-    verb->add_flag("--unlabelled", unlabelled);
-  }
-};
-
-absl::StatusOr<iv::SampleFilter> FilterOf(const Client& client, const FilterFlags& flags) {
-  iv::SampleFilter filter;
-  for (const std::string& label : flags.labels) {
-    filter.add_labels(label);
-  }
-  for (const std::string& device : flags.devices) {
-    FIELDLOOP_ASSIGN_OR_RETURN(const std::string name, client.Name("devices", device));
-    filter.add_devices(name);
-  }
-  FIELDLOOP_ASSIGN_OR_RETURN(const auto metadata, KeyValues("--metadata", flags.metadata));
-  Assign(*filter.mutable_metadata(), metadata);
-  filter.mutable_flags()->Assign(flags.flags.begin(), flags.flags.end());
-  filter.mutable_without_flags()->Assign(flags.without_flags.begin(), flags.without_flags.end());
-  if (!flags.newer_than.empty()) {
-    FIELDLOOP_ASSIGN_OR_RETURN(const absl::Duration age,
-                               DurationOf("--newer-than", flags.newer_than));
-    *filter.mutable_created_after() = FromNow(-age);
-  }
-  if (!flags.older_than.empty()) {
-    FIELDLOOP_ASSIGN_OR_RETURN(const absl::Duration age,
-                               DurationOf("--older-than", flags.older_than));
-    *filter.mutable_created_before() = FromNow(-age);
-  }
-  FIELDLOOP_ASSIGN_OR_RETURN(const iv::Split split, SplitOf(flags.split));
-  filter.set_split(split);
-  filter.set_source(flags.source == "upload"   ? iv::SAMPLE_SOURCE_UPLOAD
-                    : flags.source == "device" ? iv::SAMPLE_SOURCE_DEVICE
-                                               : iv::SAMPLE_SOURCE_UNSPECIFIED);
-  if (flags.labelled && flags.unlabelled) {
-    return absl::InvalidArgumentError("--labelled and --unlabelled: want one of the two");
-  }
-  filter.set_label_state(flags.labelled     ? iv::LABEL_STATE_LABELLED
-                         : flags.unlabelled ? iv::LABEL_STATE_UNLABELLED
-                                            : iv::LABEL_STATE_UNSPECIFIED);
-  return filter;
-}
-
 absl::Status ListSamples(Client& client, const FilterFlags& flags) {
   FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
   iv::ListSamplesRequest request;
@@ -385,193 +301,33 @@ absl::Status DownloadSample(Client& client, const std::string& id, const std::st
   return absl::OkStatus();
 }
 
-// Sends up to kLabelsPerCall labels; adds what was refused to `refused`.
-absl::Status SendLabels(Stub& stub, iv::CreateLabelsRequest& request,
-                        std::vector<std::string>& refused) {
-  if (request.labels_size() == 0) {
-    return absl::OkStatus();
-  }
-  FIELDLOOP_ASSIGN_OR_RETURN(const iv::CreateLabelsResponse response,
-                             CallUnary(stub, &Stub::CreateLabels, request, absl::Minutes(2)));
-  for (const auto& refusal : response.refusals()) {
-    refused.push_back(
-        absl::StrCat(request.labels(refusal.index()).sample(), ": ", refusal.message()));
-  }
-  request.clear_labels();
-  return absl::OkStatus();
-}
-
-absl::Status ReportLabels(const Client& client, int given,
-                          const std::vector<std::string>& refused) {
-  const int stored = given - static_cast<int>(refused.size());
-  if (client.json()) {
-    std::cout << nlohmann::json{{"stored", stored}, {"refused", refused}}.dump() << "\n";
-  } else {
-    std::cout << stored << " labels stored\n";
-  }
-  if (!refused.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(refused.size(), " labels refused:\n  ", absl::StrJoin(refused, "\n  ")));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status AddLabel(Client& client, const std::string& sample, const std::string& text) {
+absl::Status DeleteSample(Client& client, const std::string& id) {
   FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
-  iv::CreateLabelsRequest request;
-  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
-  iv::Label& label = *request.add_labels();
-  FIELDLOOP_ASSIGN_OR_RETURN(*label.mutable_sample(), client.Name("samples", sample));
-  label.set_source("person");
-  if (!text.empty()) {
-    iv::LabelRange& range = *label.add_ranges();
-    range.set_end_reading(-1);
-    range.set_label(text);
-  }
-  std::vector<std::string> refused;
-  FIELDLOOP_RETURN_IF_ERROR(SendLabels(*stub, request, refused));
-  return ReportLabels(client, 1, refused);
-}
-
-absl::Status ImportLabels(Client& client, const std::string& path) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
-  FIELDLOOP_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  iv::CreateLabelsRequest request;
-  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
-  std::istringstream lines(text);
-  std::string line;
-  std::vector<std::string> refused;
-  int given = 0;
-  for (int number = 1; std::getline(lines, line); ++number) {
-    if (absl::StripAsciiWhitespace(line).empty()) {
-      continue;
-    }
-    const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
-    if (!json.is_object() || !json.contains("sample") || !json["sample"].is_string() ||
-        !json.contains("label") || !json["label"].is_string()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, " line ", number,
-          ": want {\"sample\": \"...\", \"label\": \"...\"}; the lines before it are stored"));
-    }
-    iv::Label& label = *request.add_labels();
-    FIELDLOOP_ASSIGN_OR_RETURN(*label.mutable_sample(),
-                               client.Name("samples", json["sample"].get<std::string>()));
-    label.set_source(json.value("source", "import"));
-    iv::LabelRange& range = *label.add_ranges();
-    range.set_end_reading(-1);
-    range.set_label(json["label"].get<std::string>());
-    ++given;
-    if (request.labels_size() == kLabelsPerCall) {
-      FIELDLOOP_RETURN_IF_ERROR(SendLabels(*stub, request, refused));
-    }
-  }
-  FIELDLOOP_RETURN_IF_ERROR(SendLabels(*stub, request, refused));
-  return ReportLabels(client, given, refused);
-}
-
-absl::Status ListLabels(Client& client, const std::string& sample) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
-  iv::ListLabelsRequest request;
-  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Name("samples", sample));
-  Table table({"RANGES", "AUTHOR", "SOURCE", "TIME"});
-  FIELDLOOP_RETURN_IF_ERROR(ForEachPage(*stub, &Stub::ListLabels, request, [&](const auto& page) {
-    for (const iv::Label& label : page.labels()) {
-      if (client.json()) {
-        PrintJson(label);
-        continue;
-      }
-      std::vector<std::string> ranges;
-      for (const iv::LabelRange& range : label.ranges()) {
-        ranges.push_back(
-            absl::StrCat(range.start_reading(), ":", range.end_reading(), ":", range.label()));
-      }
-      table.Row({absl::StrJoin(ranges, " "), label.author(), label.source(),
-                 TimeText(label.create_time())});
-    }
-  }));
+  iv::DeleteSampleRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_name(), client.Name("samples", id));
+  FIELDLOOP_RETURN_IF_ERROR(CallUnary(*stub, &Stub::DeleteSample, request).status());
   if (!client.json()) {
-    table.Print("no labels yet");
+    std::cout << "deleted " << request.name() << "\n";
   }
   return absl::OkStatus();
 }
 
-absl::Status CreateDataset(Client& client, const std::string& id, const FilterFlags& flags) {
+absl::Status ListVersionsOfSample(Client& client, const std::string& id) {
   FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
-  iv::CreateDatasetRequest request;
-  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_dataset()->mutable_name(),
-                             client.Name("datasets", id));
-  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_dataset()->mutable_filter(), FilterOf(client, flags));
-  FIELDLOOP_ASSIGN_OR_RETURN(const iv::CreateDatasetResponse response,
-                             CallUnary(*stub, &Stub::CreateDataset, request));
-  PrintRecord(client, response.dataset(), {{"created", response.dataset().name()}});
-  return absl::OkStatus();
-}
-
-absl::Status ListDatasets(Client& client) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
-  iv::ListDatasetsRequest request;
-  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
-  Table table({"DATASET", "CREATED"});
-  FIELDLOOP_RETURN_IF_ERROR(ForEachPage(*stub, &Stub::ListDatasets, request, [&](const auto& page) {
-    for (const iv::Dataset& dataset : page.datasets()) {
-      if (client.json()) {
-        PrintJson(dataset);
-      }
-      table.Row({ShortName(dataset.name()), TimeText(dataset.create_time())});
-    }
-  }));
-  if (!client.json()) {
-    table.Print("no datasets");
-  }
-  return absl::OkStatus();
-}
-
-void PrintVersion(const Client& client, const iv::DatasetVersion& version) {
-  PrintRecord(client, version,
-              {{"version", version.name()},
-               {"digest", version.digest()},
-               {"samples", absl::StrCat(version.sample_count())}});
-  if (client.json()) {
-    return;
-  }
-  Table table({"LABEL", "TRAINING READINGS", "TESTING READINGS"});
-  std::map<std::string, std::pair<std::int64_t, std::int64_t>> labels;
-  for (const auto& [label, count] : version.training_readings()) labels[label].first = count;
-  for (const auto& [label, count] : version.testing_readings()) labels[label].second = count;
-  for (const auto& [label, counts] : labels) {
-    table.Row({label, absl::StrCat(counts.first), absl::StrCat(counts.second)});
-  }
-  table.Print("no labels");
-}
-
-absl::Status FixDataset(Client& client, const std::string& id) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
-  iv::CreateDatasetVersionRequest request;
-  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Name("datasets", id));
-  FIELDLOOP_ASSIGN_OR_RETURN(
-      const iv::CreateDatasetVersionResponse response,
-      CallUnary(*stub, &Stub::CreateDatasetVersion, request, absl::Minutes(5)));
-  PrintVersion(client, response.dataset_version());
-  return absl::OkStatus();
-}
-
-absl::Status ListVersions(Client& client, const std::string& id) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
-  iv::ListDatasetVersionsRequest request;
-  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Name("datasets", id));
-  Table table({"VERSION", "SAMPLES", "DIGEST", "CREATED"});
+  iv::ListSampleDatasetVersionsRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Name("samples", id));
+  Table table({"DATASET VERSION"});
   FIELDLOOP_RETURN_IF_ERROR(
-      ForEachPage(*stub, &Stub::ListDatasetVersions, request, [&](const auto& page) {
-        for (const iv::DatasetVersion& version : page.dataset_versions()) {
+      ForEachPage(*stub, &Stub::ListSampleDatasetVersions, request, [&](const auto& page) {
+        for (const std::string& name : page.dataset_versions()) {
           if (client.json()) {
-            PrintJson(version);
+            std::cout << nlohmann::json{{"dataset_version", name}}.dump() << "\n";
           }
-          table.Row({ShortName(version.name()), absl::StrCat(version.sample_count()),
-                     version.digest().substr(0, 16), TimeText(version.create_time())});
+          table.Row({name});
         }
       }));
   if (!client.json()) {
-    table.Print("no versions; fix one with `fieldloop datasets fix DATASET`");
+    table.Print("no dataset version holds it");
   }
   return absl::OkStatus();
 }
@@ -615,46 +371,14 @@ void AddSamples(Program& program) {
   download->add_option("sample", *id)->required();
   download->add_option("--out", *out, "file")->required();
   download->add_flag("--canonical", *canonical, "float32 at an even rate instead of the original");
-}
-
-void AddLabels(Program& program) {
-  Client& client = program.client;
-  CLI::App* noun = program.app.add_subcommand("labels", "What recordings are");
-  noun->require_subcommand(1);
-  auto sample = std::make_shared<std::string>();
-  auto label = std::make_shared<std::string>();
-  auto path = std::make_shared<std::string>();
-  CLI::App* add =
-      program.Verb(noun, "add", "Labels a recording; an empty label takes the label away",
-                   [&client, sample, label] { return AddLabel(client, *sample, *label); });
-  add->add_option("sample", *sample)->required();
-  add->add_option("label", *label)->required();
-  CLI::App* import = program.Verb(noun, "import", "Labels many recordings from JSON lines",
-                                  [&client, path] { return ImportLabels(client, *path); });
-  import->add_option("file", *path, "lines of {\"sample\", \"label\"}")->required();
-  CLI::App* list = program.Verb(noun, "list", "Lists every label a recording ever had",
-                                [&client, sample] { return ListLabels(client, *sample); });
-  list->add_option("sample", *sample)->required();
-}
-
-void AddDatasets(Program& program) {
-  Client& client = program.client;
-  CLI::App* noun = program.app.add_subcommand("datasets", "Selections of recordings and versions");
-  noun->require_subcommand(1);
-  auto id = std::make_shared<std::string>();
-  auto filter = std::make_shared<FilterFlags>();
-  CLI::App* create =
-      program.Verb(noun, "create", "Creates a dataset: a name and a filter",
-                   [&client, id, filter] { return CreateDataset(client, *id, *filter); });
-  create->add_option("dataset", *id)->required();
-  filter->AddTo(create);
-  program.Verb(noun, "list", "Lists datasets", [&client] { return ListDatasets(client); });
-  CLI::App* fix = program.Verb(noun, "fix", "Fixes what a dataset selects now as a version",
-                               [&client, id] { return FixDataset(client, *id); });
-  fix->add_option("dataset", *id)->required();
-  CLI::App* versions = program.Verb(noun, "versions", "Lists the versions of a dataset",
-                                    [&client, id] { return ListVersions(client, *id); });
-  versions->add_option("dataset", *id)->required();
+  CLI::App* remove =
+      program.Verb(noun, "delete", "Deletes a recording that no dataset version holds",
+                   [&client, id] { return DeleteSample(client, *id); });
+  remove->add_option("sample", *id)->required();
+  CLI::App* versions =
+      program.Verb(noun, "versions", "Lists the dataset versions that hold a recording",
+                   [&client, id] { return ListVersionsOfSample(client, *id); });
+  versions->add_option("sample", *id)->required();
 }
 
 }  // namespace fieldloop::cli
