@@ -133,6 +133,12 @@ class RegistryTest(unittest.TestCase):
         samples = [message["name"] for message in found["split"]]
         self.assertEqual(sorted(samples), sorted(self.samples.values()))
 
+    def test_a_sample_leads_to_the_models_and_the_devices(self):
+        for name, models in (("first.WALK.1", ["1", "2"]), ("second.SIT.0", ["2"])):
+            found = self.lines("lineage", "sample", self.samples[name])
+            self.assertEqual([m["name"].rsplit("/", 1)[1] for m in found["build"]], models)
+            self.assertEqual([d["device"].rsplit("/", 1)[1] for d in found["device"]], ["phone-1"])
+
     def test_a_model_shows_both_directions(self):
         found = self.lines("lineage", "model", "1")
         self.assertEqual(len(found["steps"][0]["steps"]), 1)
