@@ -54,7 +54,8 @@ class TrainingSetWriter {
   // Leaves out the testing windows that are not kept and makes everything readable. Call once.
   virtual absl::Status Finish(const TrainingRows& rows) = 0;
   // Gives the testing windows that were kept to `sink` in order, each with its values. Ends with
-  // the sink's error if it returns one. Only after Finish.
+  // the sink's error if it returns one. ABORTED, after the last of them, if they are not what was
+  // appended, because a trainer wrote over them. Only after Finish.
   using Sink =
       absl::FunctionRef<absl::Status(const WindowRow& row, const float* values, std::size_t count)>;
   virtual absl::Status ReadTesting(Sink sink) = 0;

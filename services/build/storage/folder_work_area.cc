@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/build/domain/training_set.h"
+#include "services/common/crypto/digest.h"
 #include "services/common/npy/npy_writer.h"
 #include "services/common/status/status_macros.h"
 
@@ -79,24 +80,40 @@ class NpyTrainingSet final : public TrainingSetWriter {
     FIELDLOOP_RETURN_IF_ERROR(WriteVector(folder_ + "/groups_train.npy", rows.train_groups));
     FIELDLOOP_RETURN_IF_ERROR(WriteVector(folder_ + "/source_train.npy", rows.train_sources));
     testing_ = rows.test;
+    const auto no_sink = [](const WindowRow&, const float*, std::size_t) {
+      return absl::OkStatus();
+    };
+    FIELDLOOP_ASSIGN_OR_RETURN(testing_digest_, ReadRows(no_sink));
     return absl::OkStatus();
   }
 
   absl::Status ReadTesting(Sink sink) override {
-    std::vector<float> values(window_values_);
-    for (std::size_t i = 0; i < testing_.size(); ++i) {
-      FIELDLOOP_RETURN_IF_ERROR(test_->ReadRow(i, values.data()));
-      FIELDLOOP_RETURN_IF_ERROR(sink(testing_[i], values.data(), values.size()));
-    }
-    return absl::OkStatus();
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string digest, ReadRows(sink));
+    return digest == testing_digest_
+               ? absl::OkStatus()
+               : absl::AbortedError("the testing windows were changed while the trainer ran");
   }
 
  private:
+  // Gives the testing windows to `sink`, and returns the digest of their values.
+  absl::StatusOr<std::string> ReadRows(Sink sink) {
+    Sha256 hash;
+    std::vector<float> values(window_values_);
+    for (std::size_t i = 0; i < testing_.size(); ++i) {
+      FIELDLOOP_RETURN_IF_ERROR(test_->ReadRow(i, values.data()));
+      hash.Update(absl::string_view(reinterpret_cast<const char*>(values.data()),
+                                    values.size() * sizeof(float)));
+      FIELDLOOP_RETURN_IF_ERROR(sink(testing_[i], values.data(), values.size()));
+    }
+    return hash.Finish();
+  }
+
   const std::string folder_;
   const std::size_t window_values_;
   const std::unique_ptr<NpyWriter> train_;
   const std::unique_ptr<NpyWriter> test_;
   std::vector<WindowRow> testing_;  // As finished.
+  std::string testing_digest_;      // Of their values: a trainer can write to the file.
 };
 
 class FolderWorkDirectory final : public WorkDirectory {

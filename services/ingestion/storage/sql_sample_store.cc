@@ -31,8 +31,19 @@ namespace {
 // Bounds how long others wait for the lock of the database.
 constexpr std::size_t kMaxInsertsTogether = 128;
 
+// Whether a sample is there, in one short statement: what uploads ask most, and the answer is no.
+bool IsThere(soci::session& session, const std::string& project, const std::string& id) {
+  int found = 0;
+  session << "SELECT 1 FROM samples WHERE project = :project AND sample_id = :id",
+      soci::use(project, "project"), soci::use(id, "id"), soci::into(found);
+  return session.got_data();
+}
+
 std::optional<SampleWithLabelNumber> FindSample(soci::session& session, absl::string_view project,
                                                 absl::string_view id) {
+  if (!IsThere(session, std::string(project), std::string(id))) {
+    return std::nullopt;
+  }
   SampleQuery query(project);
   const std::string placeholder = query.Text(id);
   query.And(absl::StrCat("s.sample_id = ", placeholder));
@@ -143,20 +154,24 @@ void InsertSampleRow(soci::session& session, const Sample& sample) {
   }
 }
 
-// Makes sure that a blob is there and stays: one that is noted as unused is used from now on; one
-// that is being deleted is not there any more. See RetentionStore.
-absl::Status KeepBlob(soci::session& session, const std::string& digest) {
+// Makes sure that a sample's blobs are there and stay: one that is noted as unused is used from now
+// on; one that is being deleted is not there any more. See RetentionStore.
+absl::Status KeepBlobs(soci::session& session, const Sample& sample) {
+  int noted = 0;
   long long claim_micros = 0;
-  session << "SELECT claim_micros FROM blob_garbage WHERE digest = :digest",
-      soci::use(digest, "digest"), soci::into(claim_micros);
-  if (!session.got_data()) {
+  session << "SELECT COUNT(*), COALESCE(MAX(claim_micros), 0) FROM blob_garbage"
+             " WHERE digest IN (:digest, :canonical)",
+      soci::use(sample.digest, "digest"), soci::use(sample.canonical_digest, "canonical"),
+      soci::into(noted), soci::into(claim_micros);
+  if (noted == 0) {
     return absl::OkStatus();
   }
   if (claim_micros > 0) {
     return absl::UnavailableError(
         "the same bytes were stored before and are being deleted; repeat in ten minutes");
   }
-  session << "DELETE FROM blob_garbage WHERE digest = :digest", soci::use(digest, "digest");
+  session << "DELETE FROM blob_garbage WHERE digest IN (:digest, :canonical)",
+      soci::use(sample.digest, "digest"), soci::use(sample.canonical_digest, "canonical");
   return absl::OkStatus();
 }
 
@@ -175,9 +190,7 @@ absl::StatusOr<StoredSample> InsertOne(soci::session& session, const NewSample& 
   if (known.has_value()) {
     return StoredSample{.sample = std::move(known->sample), .existed = true};
   }
-  for (const std::string& digest : {fresh.sample.digest, fresh.sample.canonical_digest}) {
-    FIELDLOOP_RETURN_IF_ERROR(KeepBlob(session, digest));
-  }
+  FIELDLOOP_RETURN_IF_ERROR(KeepBlobs(session, fresh.sample));
   StoredSample stored{.sample = fresh.sample, .existed = false};
   if (stored.sample.split == Split::kUnspecified && fresh.split_key.has_value()) {
     stored.sample.split = SplitOfKey(session, project, *fresh.split_key);

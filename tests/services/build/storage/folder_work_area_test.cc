@@ -48,6 +48,25 @@ class FolderWorkAreaTest : public ::testing::Test {
   std::unique_ptr<FolderWorkArea> area_ = *FolderWorkArea::Open(folder_ / "work");
 };
 
+TEST_F(FolderWorkAreaTest, TestingWindowsThatATrainerWroteOverAreNotJudgedOn) {
+  const std::unique_ptr<WorkDirectory> work = *area_->Create("motor-1-1");
+  const std::unique_ptr<TrainingSetWriter> set = *work->OpenTrainingSet(2);
+  const std::array<float, 2> values{1, 2};
+  ASSERT_THAT(set->Append(Side::kTesting, values.data(), values.size()), IsOk());
+  TrainingRows rows;
+  rows.test = {{.label = 1, .sample = 0, .start_ms = 0, .end_ms = 10}};
+  rows.test_kept = {true};
+  ASSERT_THAT(set->Finish(rows), IsOk());
+  const auto ignore = [](const WindowRow&, const float*, std::size_t) { return absl::OkStatus(); };
+  ASSERT_THAT(set->ReadTesting(ignore), IsOk());
+  std::fstream file(work->data_path() + "/windows_test.npy",
+                    std::ios::binary | std::ios::in | std::ios::out);
+  file.seekp(-1, std::ios::end);
+  file.put('x');
+  file.close();
+  EXPECT_THAT(set->ReadTesting(ignore), StatusIs(absl::StatusCode::kAborted));
+}
+
 TEST_F(FolderWorkAreaTest, ATrainingSetIsWrittenAsNpyFiles) {
   const std::unique_ptr<WorkDirectory> work = *area_->Create("motor-1-1");
   const std::unique_ptr<TrainingSetWriter> set = *work->OpenTrainingSet(2);
