@@ -181,7 +181,8 @@ bool ReapOne(pid_t program, int options, int& status, bool& has_status) {
 [[noreturn]] void Keep(const Plan& plan) {
   setsid();  // Ctrl-C at the service's terminal is for the service, which ends us in its own way.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  // Nothing but the service's end or its order ends the keeper, else it would leave the program alone.
+  // Nothing but the service's end or its order ends the keeper, else it would leave the program
+  // alone.
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, nullptr);

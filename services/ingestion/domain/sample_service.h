@@ -40,9 +40,9 @@ struct UploadSpec {
   std::string split_key;  // Empty: that of the project's settings, where the metadata has it.
   bool disallow_duplicates = false;
   std::string author;
-  std::string upload_id;        // Of a resumable upload; then
-  std::int64_t size_bytes = 0;  // of the whole file, and
-  std::int64_t offset = 0;      // bytes that earlier calls brought.
+  std::string upload_id;            // Of a resumable upload; then
+  std::int64_t size_bytes = 0;      // of the whole file, and
+  std::int64_t offset = 0;          // bytes that earlier calls brought.
   std::vector<std::string> axes{};  // Of kF32, which does not say them itself.
   double frequency_hz = 0;          // The same.
 };

@@ -108,7 +108,10 @@ TEST(ModelExport, TheHeaderSaysWhatTheArrayIs) {
 
 TEST(ModelExport, ClassNamesOfAnyLettersReachTheCompiler) {
   Model model = Registered(SmallModel());
-  const std::vector<std::string> names = {"gehört \"auf\"\n", "what?" "?/", "\\1"};
+  const std::vector<std::string> names = {"gehört \"auf\"\n",
+                                          "what?"
+                                          "?/",
+                                          "\\1"};
   model.classes = names;
   const CompiledArray array(model, "x");
   ASSERT_TRUE(array.ok());

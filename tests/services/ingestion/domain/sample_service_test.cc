@@ -88,14 +88,11 @@ class SampleServiceTest : public ::testing::Test {
   std::unique_ptr<UploadSpool> spool_ = *OpenFolderUploadSpool(spool_folder_.path(), clock_);
   CountingObserver observer_;
   SqlSettingsStore settings_{database_.get()};
-  SampleService samples_{store_,
-                         settings_,
-                         blobs_,
-                         *spool_,
-                         formats_,
-                         clock_,
-                         observer_,
-                         {.max_file_bytes = 10'000, .buffer_bytes = 5'000, .memory_bytes = 10'000}};
+  SampleService samples_{
+      store_,    settings_,
+      blobs_,    *spool_,
+      formats_,  clock_,
+      observer_, {.max_file_bytes = 10'000, .buffer_bytes = 5'000, .memory_bytes = 10'000}};
   DatasetService datasets_{dataset_store_, blobs_, clock_};
 };
 

@@ -78,8 +78,8 @@ class HttpUploadServerTest : public ::testing::Test {
   CountingObserver observer_;
   FakeAccess access_;
   SqlSettingsStore settings_{database_.get()};
-  SampleService samples_{store_, settings_, blobs_,    spool_,
-                         formats_, clock_, observer_, {.max_file_bytes = 2'000'000}};
+  SampleService samples_{store_,   settings_, blobs_,    spool_,
+                         formats_, clock_,    observer_, {.max_file_bytes = 2'000'000}};
   std::unique_ptr<HttpUploadServer> server_;
   std::unique_ptr<httplib::Client> client_;
 };

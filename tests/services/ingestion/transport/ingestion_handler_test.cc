@@ -106,8 +106,7 @@ class IngestionHandlerTest : public ::testing::Test {
   CountingObserver observer_;
   FakeAccess access_;
   SqlSettingsStore settings_store_{database_.get()};
-  SampleService samples_{store_,   settings_store_, blobs_,   *spool_,
-                         formats_, clock_,          observer_};
+  SampleService samples_{store_, settings_store_, blobs_, *spool_, formats_, clock_, observer_};
   SettingsService settings_{settings_store_};
   DatasetService datasets_{dataset_store_, blobs_, clock_};
   SqlLabellingStore labelling_store_{database_.get()};
