@@ -20,7 +20,7 @@ class SqlSampleStore final : public SampleStore {
   // `database` must outlive this object.
   explicit SqlSampleStore(Database& database);
 
-  absl::StatusOr<StoredSample> Insert(const NewSample& sample) override;
+  absl::StatusOr<StoredSample> Insert(const NewSample& fresh) override;
   absl::StatusOr<Sample> Get(absl::string_view project, absl::string_view id) override;
   absl::StatusOr<std::optional<Sample>> FindByUplink(absl::string_view project,
                                                      const Uplink& uplink) override;
