@@ -342,7 +342,8 @@ def bench_warm_start(trainer, data, seeds, report):
                         f"{100 * numpy.mean(deflated[way]):.1f} % of the weights")
             report.line(f"{what}: {measure.replace('_', ' ')}, {words}", spread(scores[way]))
         lost = 100 * (numpy.mean(scores["scratch"]) - numpy.mean(scores["warm"]))
-        report.line(f"{what}: scratch - warm", f"{lost:.2f} points", "<= 2", lost <= 2.0001)
+        # To the hundredth that is printed: a difference of means is not exact in binary.
+        report.line(f"{what}: scratch - warm", f"{lost:.2f} points", "<= 2", round(lost, 2) <= 2)
 
 
 def bench_budget(trainer, data, _, report):
