@@ -31,7 +31,7 @@ constexpr int kMaxRefusedEnrollments = 3;
 // Bytes of one answer to an ArtifactRequest: bounds the memory of a session whose device is slow.
 constexpr std::int64_t kMaxAnswerBytes = 8192;
 constexpr std::int64_t kMaxChunkBytes = 1024;
-// Of an ArtifactChunk beyond its data: field tags, lengths and the offset.
+// Of an ArtifactChunk beyond its data: field tags, lengths, the offset and the artifact.
 constexpr std::int64_t kChunkOverheadBytes = 32;
 // A download is asked about again after this time, so that it ends with its rollout.
 constexpr absl::Duration kOfferAge = absl::Seconds(2);
@@ -39,6 +39,15 @@ constexpr absl::Duration kSilence = absl::Minutes(5);  // Until the first check-
 constexpr double kRetryMinMs = 1000;
 constexpr double kRetryMaxMs = 5000;
 constexpr double kJitter = 0.1;
+
+// See ArtifactChunk.artifact.
+std::uint32_t FirstWord(const std::string& digest) {
+  std::uint32_t word = 0;
+  for (std::size_t i = 4; i-- > 0;) {
+    word = word << 8U | static_cast<unsigned char>(digest[i]);
+  }
+  return word;
+}
 
 bool IsRefusal(const absl::Status& status) {
   return absl::IsPermissionDenied(status) || absl::IsInvalidArgument(status) ||
@@ -433,9 +442,11 @@ void DeviceConversation::OnArtifactRequest(const agent::v1::ArtifactRequest& req
   const std::int64_t piece =
       std::min(kMaxChunkBytes, std::int64_t{hello_->max_frame_bytes()} - kChunkOverheadBytes);
   const auto size = static_cast<std::int64_t>(data->size());
+  const std::uint32_t artifact = FirstWord(request.digest());
   for (std::int64_t at = 0; at < size; at += piece) {
     ServerMessage message;
     agent::v1::ArtifactChunk& chunk = *message.mutable_artifact_chunk();
+    chunk.set_artifact(artifact);
     chunk.set_offset(request.offset() + static_cast<std::uint32_t>(at));
     chunk.set_data(data->substr(static_cast<std::size_t>(at), static_cast<std::size_t>(piece)));
     answer.messages.push_back(std::move(message));

@@ -164,6 +164,10 @@ class TestDevice {
   std::unique_ptr<asio::ssl::stream<asio::ip::tcp::socket>> stream_;
 };
 
+std::uint32_t FirstByte(const std::string& hex_digest) {
+  return static_cast<unsigned char>(FromHex(hex_digest)->front());
+}
+
 std::string WriteFile(const std::string& folder, const std::string& name, const std::string& text) {
   const std::string path = folder + name;
   std::ofstream(path, std::ios::binary) << text;
@@ -379,6 +383,8 @@ TEST_F(DeviceListenerTest, AnUpdateGoesFromOfferToConfirmation) {
       ASSERT_TRUE(chunk.has_value() && chunk->has_artifact_chunk());
       EXPECT_EQ(chunk->artifact_chunk().offset(), artifact.size());
       EXPECT_LE(chunk->artifact_chunk().data().size(), 1024U);
+      EXPECT_EQ(chunk->artifact_chunk().artifact() & 0xffU,
+                FirstByte(all_.registry.release.model_digest));
       artifact += chunk->artifact_chunk().data();
     }
   }
