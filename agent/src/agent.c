@@ -165,6 +165,13 @@ static bool is_text(const char *text, size_t max) {
     return text != NULL && text[0] != '\0' && strlen(text) <= max;
 }
 
+static fl_status_t check_optional(const fl_flash_t *flash, bool wanted) {
+    if (!wanted) {
+        return flash->size == 0 ? FL_OK : FL_ERR_ARG;
+    }
+    return fl_flash_check(flash, 1, FL_PROGRAM_SIZE_MAX);
+}
+
 fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app_t *app,
                           const fl_agent_config_t *config) {
     const FL_PB(Hello) *limits = NULL;
@@ -179,6 +186,9 @@ fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app
     FL_RETURN_IF_ERROR(fl_flash_check(&port->state, STATE_SECTORS, STATE_SECTOR_MIN));
     FL_RETURN_IF_ERROR(fl_flash_check(&port->slot[0], 1, FL_PROGRAM_SIZE_MAX));
     FL_RETURN_IF_ERROR(fl_flash_check(&port->slot[1], 1, FL_PROGRAM_SIZE_MAX));
+    FL_RETURN_IF_ERROR(check_optional(&port->configuration[0], port->configuration[0].size != 0));
+    FL_RETURN_IF_ERROR(check_optional(&port->configuration[1], port->configuration[0].size != 0));
+    FL_RETURN_IF_ERROR(check_optional(&port->firmware.slot, port->firmware.running != NULL));
     FL_RETURN_IF_ERROR(
         port->random(port->context, &agent->random_state, sizeof agent->random_state));
     FL_RETURN_IF_ERROR(find_root(agent));
@@ -192,6 +202,9 @@ fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app
     agent->state.sequence_limit += SEQUENCE_BLOCK;
     agent->state.boot_count++;
     FL_RETURN_IF_ERROR(fl_update_boot(agent));
+    if (agent->halted) {
+        return FL_OK;
+    }
     fl_session_init(agent);
     return FL_OK;
 }

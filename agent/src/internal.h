@@ -48,18 +48,21 @@ fl_status_t fl_agent_enqueue(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t s
 
 /* --- update.c --- */
 
-/* Counts a start on trial, starts the model that is due, and saves the record. */
+/* Counts a start on trial, saves the record, and starts the set that is due; or restarts the
+ * device, which then is halted, for the bootloader to bring the firmware that is due. */
 fl_status_t fl_update_boot(fl_agent_t *agent);
 void fl_update_offer(fl_agent_t *agent, fl_slice_t message);
 /* FL_ERR_CORRUPT when the chunk breaks the protocol. */
 fl_status_t fl_update_chunk(fl_agent_t *agent, fl_slice_t message);
 /* The next part to ask for. False when none is wanted now. */
-bool fl_update_wants(const fl_agent_t *agent, uint32_t *offset, uint32_t *size);
+bool fl_update_wants(const fl_agent_t *agent, FL_PB(ArtifactRequest) * request);
 /* Hashing, switching, ending a trial. True when there is more to do at once. */
 bool fl_update_step(fl_agent_t *agent);
-/* When the trial times out; UINT64_MAX when none is on. */
+/* When the trial times out, or consent is asked for again; UINT64_MAX for never. */
 uint64_t fl_update_deadline(const fl_agent_t *agent);
 void fl_update_observe(fl_agent_t *agent, bool classified);
+/* What runs of a kind. False when the device has none of it. */
+bool fl_update_describe(const fl_agent_t *agent, fl_kind_t kind, FL_PB(ComponentState) * state);
 
 /* --- monitor.c --- */
 

@@ -150,21 +150,17 @@ static void send_hello(fl_agent_t *agent) {
 
 static bool send_state(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
-    const fl_running_t *running = &agent->running;
     FL_PB(StateReport)
     report = {
         .sequence = fl_agent_sequence(agent),
-        .components_count = 1,
         .confirmed_release_sequence = agent->state.confirmed_sequence,
         .dropped_uplinks = agent->outbox.dropped,
     };
-    report.components[0].kind = FL_PB(ComponentKind_COMPONENT_KIND_MODEL);
-    if (running->on) {
-        report.components[0].active_digest.size = sizeof running->model.digest;
-        memcpy(report.components[0].active_digest.bytes, running->model.digest,
-               sizeof running->model.digest);
-        report.components[0].confirmed = !running->on_trial;
-        report.components[0].release_sequence = running->model.release_sequence;
+    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
+        FL_PB(ComponentState) *component = &report.components[report.components_count];
+        if (fl_update_describe(agent, (fl_kind_t)kind, component)) {
+            report.components_count++;
+        }
     }
     if (report.sequence == 0 || !queue_frame(agent, FL_PB(DeviceMessage_state_report_tag),
                                              FL_PB(StateReport_fields), &report)) {
@@ -176,11 +172,8 @@ static bool send_state(fl_agent_t *agent) {
 }
 
 static bool send_check_in(fl_agent_t *agent) {
-    const FL_PB(CheckIn) check_in = {
-        .settings_version = agent->state.settings.version,
-        .no_update = agent->app->consents != NULL &&
-                     !agent->app->consents(agent->app->context, FL_STEP_DOWNLOAD),
-    };
+    /* no_update stays unset, whatever the application says: a forced rollout must come through. */
+    const FL_PB(CheckIn) check_in = {.settings_version = agent->state.settings.version};
     agent->session.check_in_waiting =
         queue_frame(agent, FL_PB(DeviceMessage_check_in_tag), FL_PB(CheckIn_fields), &check_in);
     return agent->session.check_in_waiting;
@@ -189,10 +182,9 @@ static bool send_check_in(fl_agent_t *agent) {
 static bool send_artifact_request(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     FL_PB(ArtifactRequest) request = FL_PB(ArtifactRequest_init_zero);
-    if (!fl_update_wants(agent, &request.offset, &request.length)) {
+    if (!fl_update_wants(agent, &request)) {
         return false;
     }
-    memcpy(request.digest, agent->state.target.digest, sizeof request.digest);
     if (!queue_frame(agent, FL_PB(DeviceMessage_artifact_request_tag),
                      FL_PB(ArtifactRequest_fields), &request)) {
         return false;

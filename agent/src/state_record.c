@@ -9,7 +9,11 @@
 #include "bytes.h"
 #include "fieldloop_agent/record.h"
 
-enum { STATE_FORMAT = 1, STATE_BYTES = 384 + 32 * FIELDLOOP_AGENT_REFUSED_MAX, STATE_SECTOR = 0 };
+enum {
+    STATE_FORMAT = 2,
+    STATE_BYTES = 512 + FL_REFUSED_BYTES * FIELDLOOP_AGENT_REFUSED_MAX,
+    STATE_SECTOR = 0,
+};
 
 /* One walk over the fields serves both directions, so that they cannot disagree. */
 typedef struct cursor {
@@ -36,12 +40,6 @@ static void u8(cursor_t *cursor, uint8_t *field) {
     bytes(cursor, field, 1);
 }
 
-static void boolean(cursor_t *cursor, bool *field) {
-    uint8_t value = *field ? 1u : 0u;
-    u8(cursor, &value);
-    *field = value != 0;
-}
-
 static void u32(cursor_t *cursor, uint32_t *field) {
     uint8_t raw[4];
     fl_put_u32(raw, *field);
@@ -63,11 +61,27 @@ static void f32(cursor_t *cursor, float *field) {
     memcpy(field, &raw, sizeof raw);
 }
 
-static void model(cursor_t *cursor, fl_model_t *field) {
-    u8(cursor, &field->slot);
-    bytes(cursor, field->digest, sizeof field->digest);
-    u32(cursor, &field->size);
+static void components(cursor_t *cursor, fl_component_t *field) {
+    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
+        u8(cursor, &field[kind].slot);
+        bytes(cursor, field[kind].digest, sizeof field[kind].digest);
+        u32(cursor, &field[kind].size);
+        u64(cursor, &field[kind].release_sequence);
+    }
+}
+
+static void target(cursor_t *cursor, fl_target_t *field) {
     u64(cursor, &field->release_sequence);
+    bytes(cursor, field->rollout_id, sizeof field->rollout_id);
+    u8(cursor, &field->named);
+    u8(cursor, &field->install);
+    u8(cursor, &field->done);
+    u8(cursor, &field->boots);
+    u32(cursor, &field->written);
+    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
+        bytes(cursor, field->artifact[kind].digest, sizeof field->artifact[kind].digest);
+        u32(cursor, &field->artifact[kind].size);
+    }
 }
 
 static void fields(cursor_t *cursor, fl_state_t *state) {
@@ -76,19 +90,15 @@ static void fields(cursor_t *cursor, fl_state_t *state) {
     u64(cursor, &state->sequence_limit);
     u32(cursor, &state->dropped_uplinks);
     u64(cursor, &state->confirmed_sequence);
-    model(cursor, &state->active);
+    components(cursor, state->active);
     u8(cursor, &state->phase);
-    model(cursor, &state->target);
-    u32(cursor, &state->written);
-    u8(cursor, &state->trial_boots);
-    bytes(cursor, state->rollout_id, sizeof state->rollout_id);
+    target(cursor, &state->target);
+    u64(cursor, &state->ask_again_ms);
     u64(cursor, &state->report.sequence);
     u8(cursor, &state->report.phase);
     u8(cursor, &state->report.cause);
     bytes(cursor, state->report.rollout_id, sizeof state->report.rollout_id);
     u64(cursor, &state->report.release_sequence);
-    boolean(cursor, &state->report.has_active);
-    bytes(cursor, state->report.active_digest, sizeof state->report.active_digest);
     u32(cursor, &state->settings.version);
     u32(cursor, &state->settings.sketch_period_ms);
     u32(cursor, &state->settings.samples_per_period);
@@ -105,16 +115,29 @@ static void fields(cursor_t *cursor, fl_state_t *state) {
     }
 }
 
-static bool slot_is_valid(const fl_model_t *field) {
-    return field->slot <= 1 || field->slot == FL_SLOT_NONE;
+/* Whether the rest of the agent may rely on what a record says: whole and of this format, but
+ * perhaps of another build. */
+static bool is_sound(const fl_state_t *state) {
+    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
+        if (state->active[kind].slot > 1 && state->active[kind].slot != FL_SLOT_NONE) {
+            return false;
+        }
+    }
+    const uint8_t all = (uint8_t)(FL_KIND_BIT(FL_KIND_COUNT) - 1u);
+    return state->phase <= FL_PHASE_REVERTING && (state->target.named & ~all) == 0 &&
+           (state->target.install & ~state->target.named) == 0 &&
+           (state->target.done & ~state->target.install) == 0 &&
+           (state->phase == FL_PHASE_IDLE || state->target.install != 0) &&
+           state->refused_count <= FIELDLOOP_AGENT_REFUSED_MAX;
 }
 
 fl_status_t fl_state_load(const fl_flash_t *flash, fl_state_t *state) {
     uint8_t buffer[STATE_BYTES];
     size_t size = 0;
     memset(state, 0, sizeof *state);
-    state->active.slot = FL_SLOT_NONE;
-    state->target.slot = FL_SLOT_NONE;
+    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
+        state->active[kind].slot = FL_SLOT_NONE;
+    }
     const fl_status_t status = fl_record_load(flash, STATE_SECTOR, buffer, sizeof buffer, &size);
     if (status == FL_ERR_NOT_FOUND) {
         /* 0 means "no report" and is never used. */
@@ -129,45 +152,39 @@ fl_status_t fl_state_load(const fl_flash_t *flash, fl_state_t *state) {
         return FL_ERR_CORRUPT;
     }
     fields(&cursor, state);
-    state->rollout_id[sizeof state->rollout_id - 1] = '\0';
+    state->target.rollout_id[sizeof state->target.rollout_id - 1] = '\0';
     state->report.rollout_id[sizeof state->report.rollout_id - 1] = '\0';
-    return !cursor.failed && slot_is_valid(&state->active) && slot_is_valid(&state->target) &&
-                   state->phase <= FL_PHASE_TRIAL &&
-                   (state->phase == FL_PHASE_IDLE || state->target.slot != FL_SLOT_NONE) &&
-                   state->refused_count <= FIELDLOOP_AGENT_REFUSED_MAX
-               ? FL_OK
-               : FL_ERR_CORRUPT;
+    return !cursor.failed && is_sound(state) ? FL_OK : FL_ERR_CORRUPT;
 }
 
-fl_status_t fl_state_save(const fl_flash_t *flash, const fl_state_t *state) {
+fl_status_t fl_state_save(const fl_flash_t *flash, fl_state_t *state) {
     uint8_t buffer[STATE_BYTES];
-    fl_state_t copy = *state;
     uint8_t format = STATE_FORMAT;
     cursor_t cursor = {.at = buffer, .end = buffer + sizeof buffer, .reading = false};
     u8(&cursor, &format);
-    fields(&cursor, &copy);
+    fields(&cursor, state);
     if (cursor.failed) {
         return FL_ERR_NO_SPACE;
     }
     return fl_record_save(flash, STATE_SECTOR, buffer, (size_t)(cursor.at - buffer));
 }
 
-bool fl_state_is_refused(const fl_state_t *state, const uint8_t digest[32]) {
+bool fl_state_is_refused(const fl_state_t *state, const uint8_t set[FL_REFUSED_BYTES]) {
     for (uint8_t i = 0; i < state->refused_count; i++) {
-        if (memcmp(state->refused[i], digest, 32) == 0) {
+        if (memcmp(state->refused[i], set, FL_REFUSED_BYTES) == 0) {
             return true;
         }
     }
     return false;
 }
 
-void fl_state_refuse(fl_state_t *state, const uint8_t digest[32]) {
-    if (fl_state_is_refused(state, digest)) {
+void fl_state_refuse(fl_state_t *state, const uint8_t set[FL_REFUSED_BYTES]) {
+    if (fl_state_is_refused(state, set)) {
         return;
     }
     if (state->refused_count == FIELDLOOP_AGENT_REFUSED_MAX) {
-        memmove(state->refused[0], state->refused[1], sizeof state->refused - 32u);
+        memmove(state->refused[0], state->refused[1], sizeof state->refused - FL_REFUSED_BYTES);
         state->refused_count--;
     }
-    memcpy(state->refused[state->refused_count++], digest, 32);
+    memcpy(state->refused[state->refused_count++], set, FL_REFUSED_BYTES);
 }

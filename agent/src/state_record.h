@@ -20,12 +20,12 @@ extern "C" {
 fl_status_t fl_state_load(const fl_flash_t *flash, fl_state_t *state);
 
 /* Saves the record. After an error the one before stands. */
-fl_status_t fl_state_save(const fl_flash_t *flash, const fl_state_t *state);
+fl_status_t fl_state_save(const fl_flash_t *flash, fl_state_t *state);
 
-bool fl_state_is_refused(const fl_state_t *state, const uint8_t digest[32]);
+bool fl_state_is_refused(const fl_state_t *state, const uint8_t set[FL_REFUSED_BYTES]);
 
-/* Remembers a digest; with the list full the oldest gives way. */
-void fl_state_refuse(fl_state_t *state, const uint8_t digest[32]);
+/* Remembers a set; with the list full the oldest gives way. */
+void fl_state_refuse(fl_state_t *state, const uint8_t set[FL_REFUSED_BYTES]);
 
 #ifdef __cplusplus
 }

@@ -129,13 +129,26 @@ static FL_PB(UpdateCause)
     if (manifest->sequence < context->confirmed_sequence) {
         return CAUSE(ROLLBACK);
     }
-    /* A set is installed whole or not at all, and this agent installs models. */
-    if (manifest->components_count != 1 || manifest->components[0].size_bytes == 0) {
-        return CAUSE(MALFORMED);
+    return CAUSE(UNSPECIFIED);
+}
+
+/* A set is installed whole or not at all: a component of a kind that this agent does not know, or
+ * two of one kind, refuse all of it. */
+static FL_PB(UpdateCause) read_set(const FL_PB(ReleaseManifest) * manifest, fl_offer_t *offer) {
+    for (pb_size_t i = 0; i < manifest->components_count; i++) {
+        const FL_PB(ReleaseComponent) *component = &manifest->components[i];
+        const uint32_t kind = (uint32_t)component->kind - 1u;
+        if (kind >= FL_KIND_COUNT) {
+            return CAUSE(NOT_FOR_THIS_DEVICE);
+        }
+        if (component->size_bytes == 0 || (offer->named & FL_KIND_BIT(kind)) != 0) {
+            return CAUSE(MALFORMED);
+        }
+        offer->named |= FL_KIND_BIT(kind);
+        offer->artifact[kind].size = component->size_bytes;
+        memcpy(offer->artifact[kind].digest, component->digest, sizeof component->digest);
     }
-    return manifest->components[0].kind == FL_PB(ComponentKind_COMPONENT_KIND_MODEL)
-               ? CAUSE(UNSPECIFIED)
-               : CAUSE(NOT_FOR_THIS_DEVICE);
+    return offer->named != 0 ? CAUSE(UNSPECIFIED) : CAUSE(MALFORMED);
 }
 
 FL_PB(UpdateCause)
@@ -175,8 +188,7 @@ fl_trust_offer(const fl_port_t *port, const FL_PB(RootDocument) * root,
         cause = check_manifest(&manifest, context);
     }
     if (cause == CAUSE(UNSPECIFIED)) {
-        memcpy(offer->digest, manifest.components[0].digest, sizeof offer->digest);
-        offer->size = manifest.components[0].size_bytes;
+        cause = read_set(&manifest, offer);
         offer->forced = directive.forced;
     }
     return cause;

@@ -7,6 +7,7 @@
 #define FIELDLOOP_AGENT_SRC_TRUST_H
 
 #include "fieldloop_agent/port.h"
+#include "fieldloop_agent/state.h"
 #include "wire.h"
 
 #ifdef __cplusplus
@@ -43,11 +44,11 @@ typedef struct fl_offer_context {
 
 /* What an offer that was accepted wants. */
 typedef struct fl_offer {
-    uint8_t digest[32];
-    uint32_t size;
     uint64_t release_sequence;
     char rollout_id[40];
     bool forced;
+    uint8_t named; /* Kinds. */
+    fl_artifact_t artifact[FL_KIND_COUNT];
 } fl_offer_t;
 
 /* Checks an UpdateOffer. Returns UPDATE_CAUSE_UNSPECIFIED when it may be installed, otherwise the

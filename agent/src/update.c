@@ -2,11 +2,17 @@
  * Copyright the Fieldloop authors.
  * SPDX-License-Identifier: Apache-2.0
  */
-/* From an offer to a confirmed model. Every step that must survive a reset is one save of the
- * record, and the report of the step is decided in the same save; agent/docs/DESIGN.md has the
- * table. */
+/* From an offer to a confirmed set of components. Every step that must survive a reset is one save
+ * of the record, and the report of the step is decided in the same save; agent/docs/DESIGN.md has
+ * the table.
+ *
+ * Firmware has a second memory besides the record: the bootloader's. The record is saved first and
+ * the bootloader told afterwards, except at the end of a trial, where a confirmed bootloader with a
+ * record that still says TRIAL can be mended, and the opposite could not. At each start the port
+ * says which firmware runs, and that decides what is left to do. */
 #include <string.h>
 
+#include "bytes.h"
 #include "flash.h"
 #include "internal.h"
 #include "state_record.h"
@@ -17,15 +23,89 @@ enum {
     STEP_IDLE = 0,
     STEP_REHASH, /* Hashing what an earlier start downloaded. */
     STEP_FETCH,
-    STEP_VERIFY, /* Hashing all of it, as flash has it. */
-    STEP_READY,  /* Waits for consent to restart. */
+    STEP_VERIFY,    /* Hashing all of a component, as flash has it. */
+    STEP_READY,     /* Waits for consent to install. */
+    STEP_INSTALLED, /* Waits for consent to restart. */
 };
 
+/* A shorter deferral that follows another one need not outlive a restart. */
+static const uint32_t DEFERRAL_SAVE_MS = 60000;
 static const uint32_t DEFAULT_TRIAL_WINDOWS = 10;
 static const uint32_t DEFAULT_TRIAL_TIMEOUT_MS = 600000;
 
 static void log_text(const fl_agent_t *agent, const char *text) {
     fl_agent_log(agent, FL_LOG_INFO, text);
+}
+
+/* --- Components --- */
+
+static bool has_configuration(const fl_agent_t *agent) {
+    return agent->port->configuration[0].size > 0;
+}
+
+static bool has_firmware(const fl_agent_t *agent) {
+    return agent->port->firmware.running != NULL;
+}
+
+static bool has_kind(const fl_agent_t *agent, unsigned kind) {
+    return kind == FL_KIND_MODEL ||
+           (kind == FL_KIND_FIRMWARE ? has_firmware(agent) : has_configuration(agent));
+}
+
+static bool installs(const fl_state_t *state, unsigned kind) {
+    return (state->target.install & FL_KIND_BIT(kind)) != 0;
+}
+
+static const fl_flash_t *area(const fl_agent_t *agent, unsigned kind, uint8_t slot) {
+    switch (kind) {
+        case FL_KIND_MODEL: return &agent->port->slot[slot];
+        case FL_KIND_FIRMWARE: return &agent->port->firmware.slot;
+        default: return &agent->port->configuration[slot];
+    }
+}
+
+/* Where the next component of a kind goes: never where the confirmed one is. */
+static uint8_t free_slot(const fl_state_t *state, unsigned kind) {
+    return kind != FL_KIND_FIRMWARE && state->active[kind].slot == 0 ? 1 : 0;
+}
+
+static const fl_flash_t *target_area(const fl_agent_t *agent, unsigned kind) {
+    return area(agent, kind, free_slot(&agent->state, kind));
+}
+
+/* What is in place of a kind once the target is installed. */
+static fl_component_t component_of_target(const fl_state_t *state, unsigned kind) {
+    fl_component_t component = state->active[kind];
+    if (installs(state, kind)) {
+        component.slot = free_slot(state, kind);
+        component.size = state->target.artifact[kind].size;
+        memcpy(component.digest, state->target.artifact[kind].digest, sizeof component.digest);
+    }
+    if ((state->target.named & FL_KIND_BIT(kind)) != 0) {
+        component.release_sequence = state->target.release_sequence;
+    }
+    return component;
+}
+
+/* Names what the device would run with the given components in place of its own: the first bytes of
+ * a digest over the digests of all. A component is good or bad together with the others, so this is
+ * what is refused after a failed trial, and not each of its digests. */
+static void name_set(const fl_agent_t *agent, uint8_t kinds, const fl_artifact_t *artifact,
+                     uint8_t name[FL_REFUSED_BYTES]) {
+    static const uint8_t NOTHING[32] = {0};
+    const fl_port_t *port = agent->port;
+    fl_sha256_t hash;
+    uint8_t digest[32];
+    port->sha256_start(port->context, &hash);
+    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
+        const fl_component_t *active = &agent->state.active[kind];
+        const uint8_t *own = active->slot == FL_SLOT_NONE ? NOTHING : active->digest;
+        port->sha256_update(port->context, &hash,
+                            (kinds & FL_KIND_BIT(kind)) != 0 ? artifact[kind].digest : own,
+                            sizeof digest);
+    }
+    port->sha256_finish(port->context, &hash, digest);
+    memcpy(name, digest, FL_REFUSED_BYTES);
 }
 
 /* --- Reports --- */
@@ -35,18 +115,16 @@ static void log_text(const fl_agent_t *agent, const char *text) {
 static void decide_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB(UpdateCause) cause,
                           const char *rollout_id, uint64_t release_sequence) {
     fl_pending_report_t *report = &agent->state.report;
-    const fl_model_t *model = agent->running.on ? &agent->running.model : &agent->state.active;
     report->sequence = fl_agent_sequence_to_save(agent);
     report->phase = (uint8_t)phase;
     report->cause = (uint8_t)cause;
-    memcpy(report->rollout_id, rollout_id, sizeof report->rollout_id);
+    memmove(report->rollout_id, rollout_id, sizeof report->rollout_id);
     report->release_sequence = release_sequence;
-    report->has_active = model->slot != FL_SLOT_NONE;
-    memcpy(report->active_digest, model->digest, sizeof report->active_digest);
 }
 
 static void publish_report(fl_agent_t *agent) {
-    const fl_pending_report_t *report = &agent->state.report;
+    const fl_state_t *state = &agent->state;
+    const fl_pending_report_t *report = &state->report;
     FL_PB(UpdateReport)
     message = {
         .sequence = report->sequence,
@@ -56,13 +134,18 @@ static void publish_report(fl_agent_t *agent) {
     };
     uint8_t encoded[FL_PB(UpdateReport_size) + 8];
     size_t size = 0;
-    if (report->sequence == 0) {
+    /* A set is reverted when the firmware before it runs again. */
+    if (report->sequence == 0 || state->phase == FL_PHASE_REVERTING) {
         return;
     }
     memcpy(message.rollout_id, report->rollout_id, sizeof message.rollout_id);
-    if (report->has_active) {
-        message.active_digest.size = sizeof report->active_digest;
-        memcpy(message.active_digest.bytes, report->active_digest, sizeof report->active_digest);
+    /* Decided with the report, so that a repetition after a reset has the same bytes. */
+    const fl_component_t model = report->phase == FL_PHASE(TRIAL)
+                                     ? component_of_target(state, FL_KIND_MODEL)
+                                     : state->active[FL_KIND_MODEL];
+    if (model.slot != FL_SLOT_NONE) {
+        message.active_digest.size = sizeof model.digest;
+        memcpy(message.active_digest.bytes, model.digest, sizeof model.digest);
     }
     if (fl_wire_encode(FL_PB(DeviceMessage_update_report_tag), FL_PB(UpdateReport_fields), &message,
                        encoded, sizeof encoded, &size) != FL_OK) {
@@ -104,15 +187,14 @@ static fl_status_t save_and_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase,
 
 static fl_status_t report_target(fl_agent_t *agent, FL_PB(UpdatePhase) phase,
                                  FL_PB(UpdateCause) cause) {
-    return save_and_report(agent, phase, cause, agent->state.rollout_id,
+    return save_and_report(agent, phase, cause, agent->state.target.rollout_id,
                            agent->state.target.release_sequence);
 }
 
 /* --- Start --- */
 
-static fl_status_t hash_slot(const fl_agent_t *agent, const fl_model_t *model, fl_sha256_t *hash,
+static fl_status_t hash_area(const fl_agent_t *agent, const fl_flash_t *flash, fl_sha256_t *hash,
                              uint32_t offset, uint32_t size) {
-    const fl_flash_t *flash = &agent->port->slot[model->slot];
     uint8_t buffer[256];
     while (size > 0) {
         const uint32_t part = size < sizeof buffer ? size : (uint32_t)sizeof buffer;
@@ -124,179 +206,417 @@ static fl_status_t hash_slot(const fl_agent_t *agent, const fl_model_t *model, f
     return FL_OK;
 }
 
-/* Starts a model if its bytes are whole. Sets *cause if not. */
-static bool start_model(fl_agent_t *agent, const fl_model_t *model, FL_PB(UpdateCause) * cause) {
+/* Whether a component is there and its bytes are whole. */
+static bool is_whole(const fl_agent_t *agent, unsigned kind, const fl_component_t *component) {
     const fl_port_t *port = agent->port;
     fl_sha256_t hash;
     uint8_t digest[32];
-    *cause = FL_CAUSE(STORAGE);
-    if (model->slot == FL_SLOT_NONE || model->size > port->slot[model->slot].size) {
+    if (component->slot == FL_SLOT_NONE) {
         return false;
     }
+    const fl_flash_t *flash = area(agent, kind, component->slot);
     port->sha256_start(port->context, &hash);
-    if (hash_slot(agent, model, &hash, 0, model->size) != FL_OK) {
+    if (component->size > flash->size ||
+        hash_area(agent, flash, &hash, 0, component->size) != FL_OK) {
         return false;
     }
     port->sha256_finish(port->context, &hash, digest);
-    if (memcmp(digest, model->digest, sizeof digest) != 0) {
-        fl_agent_log(agent, FL_LOG_WARNING, "the bytes of the model in flash have changed");
+    if (memcmp(digest, component->digest, sizeof digest) != 0) {
+        fl_agent_log(agent, FL_LOG_WARNING, "the bytes of a component in flash have changed");
         return false;
     }
-    const fl_status_t status = agent->app->model_start(
-        agent->app->context, model->slot, model->size, model->digest, &agent->running.info);
-    if (status != FL_OK) {
-        fl_agent_log(agent, FL_LOG_WARNING, "the model did not start or failed its self-test");
-        *cause = status == FL_ERR_IO ? FL_CAUSE(STORAGE) : FL_CAUSE(SELF_TEST);
-        return false;
-    }
-    agent->running.on = true;
-    agent->running.model = *model;
     return true;
 }
 
-/* Ends the trial: the model before is what counts, and the target is never tried again. */
-static void decide_revert(fl_agent_t *agent, FL_PB(UpdateCause) cause) {
+/* Hands the configuration to the application, or tells it that there is none. */
+static FL_PB(UpdateCause) start_configuration(fl_agent_t *agent, const fl_component_t *component) {
+    const fl_app_t *app = agent->app;
+    const bool whole = is_whole(agent, FL_KIND_CONFIGURATION, component);
+    if (app->configuration_start == NULL) {
+        agent->running.configuration = whole;
+        return FL_CAUSE(UNSPECIFIED);
+    }
+    const fl_status_t status = whole
+                                   ? app->configuration_start(app->context, component->slot,
+                                                              component->size, component->digest)
+                                   : app->configuration_start(app->context, FL_SLOT_NONE, 0, NULL);
+    agent->running.configuration = whole && status == FL_OK;
+    if (status == FL_OK || !whole) {
+        return FL_CAUSE(UNSPECIFIED);
+    }
+    fl_agent_log(agent, FL_LOG_WARNING, "the application refused its configuration");
+    return status == FL_ERR_IO ? FL_CAUSE(STORAGE) : FL_CAUSE(DECLINED);
+}
+
+static FL_PB(UpdateCause) start_model(fl_agent_t *agent, const fl_component_t *component) {
+    fl_running_t *running = &agent->running;
+    if (!is_whole(agent, FL_KIND_MODEL, component)) {
+        return FL_CAUSE(UNSPECIFIED);
+    }
+    const fl_status_t status = agent->app->model_start(
+        agent->app->context, component->slot, component->size, component->digest, &running->info);
+    if (status != FL_OK) {
+        fl_agent_log(agent, FL_LOG_WARNING, "the model did not start or failed its self-test");
+        return status == FL_ERR_IO ? FL_CAUSE(STORAGE) : FL_CAUSE(SELF_TEST);
+    }
+    running->on = true;
+    running->model = *component;
+    return FL_CAUSE(UNSPECIFIED);
+}
+
+/* Starts what the set consists of. A component that is damaged is left out: if the set brought it,
+ * that is a cause; if it was there before, the set is not to blame. */
+static FL_PB(UpdateCause) start_set(fl_agent_t *agent, bool target) {
+    const fl_state_t *state = &agent->state;
+    FL_PB(UpdateCause) cause = FL_CAUSE(UNSPECIFIED);
+    fl_component_t component;
+    if (has_configuration(agent)) {
+        component = target ? component_of_target(state, FL_KIND_CONFIGURATION)
+                           : state->active[FL_KIND_CONFIGURATION];
+        cause = start_configuration(agent, &component);
+        if (target && cause == FL_CAUSE(UNSPECIFIED) && installs(state, FL_KIND_CONFIGURATION) &&
+            !agent->running.configuration) {
+            cause = FL_CAUSE(STORAGE);
+        }
+    }
+    if (target && cause != FL_CAUSE(UNSPECIFIED)) {
+        return cause;
+    }
+    component = target ? component_of_target(state, FL_KIND_MODEL) : state->active[FL_KIND_MODEL];
+    cause = start_model(agent, &component);
+    if (target && cause == FL_CAUSE(UNSPECIFIED) && installs(state, FL_KIND_MODEL) &&
+        !agent->running.on) {
+        cause = FL_CAUSE(STORAGE);
+    }
+    return cause;
+}
+
+/* Which firmware runs is a fact that the port tells; the record follows it, unless the firmware is
+ * the target's and its trial has not ended. Returns whether it is the target's. */
+static bool learn_firmware(fl_agent_t *agent) {
     fl_state_t *state = &agent->state;
-    const uint64_t release_sequence = state->target.release_sequence;
-    fl_state_refuse(state, state->target.digest);
-    state->phase = FL_PHASE_IDLE;
-    state->target.slot = FL_SLOT_NONE;
+    fl_component_t *active = &state->active[FL_KIND_FIRMWARE];
+    uint8_t digest[32];
+    if (!has_firmware(agent) ||
+        agent->port->firmware.running(agent->port->context, digest) != FL_OK) {
+        return false;
+    }
+    if (state->phase >= FL_PHASE_DOWNLOADED && installs(state, FL_KIND_FIRMWARE) &&
+        memcmp(digest, state->target.artifact[FL_KIND_FIRMWARE].digest, sizeof digest) == 0) {
+        return true;
+    }
+    if (active->slot == FL_SLOT_NONE || memcmp(digest, active->digest, sizeof digest) != 0) {
+        *active = (fl_component_t){.slot = 0}; /* It came from elsewhere. */
+        memcpy(active->digest, digest, sizeof digest);
+    }
+    return false;
+}
+
+/* Ends the trial: the set before is what counts, and this one is never tried again. With its
+ * firmware running, the bootloader has to go back first. */
+static void decide_revert(fl_agent_t *agent, FL_PB(UpdateCause) cause, bool runs_firmware) {
+    fl_state_t *state = &agent->state;
+    uint8_t name[FL_REFUSED_BYTES];
+    name_set(agent, state->target.named, state->target.artifact, name);
+    fl_state_refuse(state, name);
+    state->phase = runs_firmware ? FL_PHASE_REVERTING : FL_PHASE_IDLE;
+    state->target.boots = 0;
     agent->running.on = false;
-    decide_report(agent, FL_PHASE(REVERTED), cause, state->rollout_id, release_sequence);
-    fl_agent_log(agent, FL_LOG_WARNING, "the model on trial was reverted");
+    agent->running.configuration = false;
+    decide_report(agent, FL_PHASE(REVERTED), cause, state->target.rollout_id,
+                  state->target.release_sequence);
+    fl_agent_log(agent, FL_LOG_WARNING, "the set on trial was reverted");
+}
+
+/* What a start does before anything of a set is started: with a restart it is not finished, and is
+ * bounded by the count of starts. */
+static void count_start(fl_agent_t *agent, bool runs_firmware) {
+    fl_state_t *state = &agent->state;
+    if (state->phase == FL_PHASE_DOWNLOADED && runs_firmware) {
+        /* The bootloader swapped, so a newer record said TRIAL: it was lost to damaged flash. */
+        state->phase = FL_PHASE_TRIAL;
+        state->target.boots = 0;
+    }
+    if (state->phase == FL_PHASE_TRIAL) {
+        state->ask_again_ms = 0;
+        state->target.boots++;
+        if (state->target.boots > FIELDLOOP_AGENT_TRIAL_BOOTS) {
+            decide_revert(agent, FL_CAUSE(RESTARTS), runs_firmware);
+        }
+    } else if (state->phase == FL_PHASE_REVERTING) {
+        state->target.boots++;
+        if (!runs_firmware || state->target.boots > FIELDLOOP_AGENT_TRIAL_BOOTS) {
+            /* Back; or, after as many attempts, what runs is what there is. */
+            state->phase = FL_PHASE_IDLE;
+            (void)learn_firmware(agent);
+        }
+    }
+}
+
+/* The bootloader has to act before the set that is due can run. True when that is under way. */
+static bool swap_firmware(fl_agent_t *agent, bool runs_firmware) {
+    const fl_state_t *state = &agent->state;
+    const bool forward = state->phase == FL_PHASE_TRIAL && installs(state, FL_KIND_FIRMWARE);
+    if (runs_firmware ? state->phase != FL_PHASE_REVERTING : !forward) {
+        return false;
+    }
+    /* A firmware on trial goes with the reset alone. If it is still here after one, it was
+     * confirmed to the bootloader, and only another swap brings the one before back. */
+    const bool fresh = state->phase == FL_PHASE_REVERTING && state->target.boots == 0;
+    if (!fresh && agent->port->firmware.request_swap(agent->port->context) != FL_OK && forward) {
+        return false;
+    }
+    fl_agent_reboot(agent);
+    return true;
 }
 
 fl_status_t fl_update_boot(fl_agent_t *agent) {
     fl_state_t *state = &agent->state;
-    FL_PB(UpdateCause) cause;
+    const bool runs_firmware = learn_firmware(agent);
+    const bool going_back = state->phase == FL_PHASE_REVERTING;
 
-    if (state->phase == FL_PHASE_TRIAL) {
-        state->trial_boots++;
-        if (state->trial_boots > FIELDLOOP_AGENT_TRIAL_BOOTS) {
-            decide_revert(agent, FL_CAUSE(RESTARTS));
-        }
+    count_start(agent, runs_firmware);
+    if (going_back && state->phase == FL_PHASE_IDLE &&
+        agent->port->firmware.confirm(agent->port->context) != FL_OK) {
+        fl_agent_log(agent, FL_LOG_WARNING, "the firmware could not be confirmed");
     }
-    /* Saved before the model is started: one that hangs must not escape the count of starts. */
+    /* Saved before anything is started: a model that hangs must not escape the count of starts. */
     FL_RETURN_IF_ERROR(fl_agent_save(agent));
     publish_if_missing(agent);
+    if (swap_firmware(agent, runs_firmware)) {
+        return FL_OK;
+    }
     if (state->phase == FL_PHASE_TRIAL) {
-        if (start_model(agent, &state->target, &cause)) {
+        FL_PB(UpdateCause) cause = FL_CAUSE(STORAGE);
+        if (runs_firmware || !installs(state, FL_KIND_FIRMWARE)) {
+            cause = start_set(agent, true);
+        }
+        if (cause == FL_CAUSE(UNSPECIFIED)) {
             agent->running.on_trial = true;
             agent->update.trial_since_ms = fl_agent_now(agent);
-            if (!is_reported(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED), state->rollout_id,
-                             state->target.release_sequence)) {
+            if (!is_reported(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED),
+                             state->target.rollout_id, state->target.release_sequence)) {
                 FL_RETURN_IF_ERROR(report_target(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED)));
             }
             return FL_OK;
         }
-        decide_revert(agent, cause);
+        decide_revert(agent, cause, runs_firmware);
         FL_RETURN_IF_ERROR(fl_agent_save(agent));
         publish_report(agent);
+        if (swap_firmware(agent, runs_firmware)) {
+            return FL_OK;
+        }
     }
-    if (state->active.slot != FL_SLOT_NONE && !start_model(agent, &state->active, &cause)) {
+    (void)start_set(agent, false);
+    if (state->active[FL_KIND_MODEL].slot != FL_SLOT_NONE && !agent->running.on) {
         fl_agent_log(agent, FL_LOG_WARNING, "no fit model: waiting for an update");
     }
     return FL_OK;
 }
 
-/* --- Offer --- */
+/* --- Consent --- */
 
-static void refuse_offer(fl_agent_t *agent, const fl_offer_t *offer, FL_PB(UpdatePhase) phase,
-                         FL_PB(UpdateCause) cause) {
-    if (is_reported(agent, phase, cause, offer->rollout_id, offer->release_sequence)) {
-        return;
+/* FL_CONSENT_NOW, FL_CONSENT_DECLINED, or anything else for later. */
+static uint32_t ask(fl_agent_t *agent, fl_step_t step, bool forced, const char *rollout_id,
+                    uint64_t release_sequence) {
+    fl_state_t *state = &agent->state;
+    const fl_app_t *app = agent->app;
+    const uint64_t now_ms = fl_agent_unix_ms(agent);
+    if (forced || app->consents == NULL) {
+        state->ask_again_ms = 0;
+        return FL_CONSENT_NOW;
     }
-    fl_agent_log(agent, FL_LOG_WARNING,
-                 phase == FL_PHASE(DEFERRED) ? "an offer was deferred" : "an offer was refused");
-    (void)save_and_report(agent, phase, cause, offer->rollout_id, offer->release_sequence);
+    if (now_ms < state->ask_again_ms) {
+        return 1;
+    }
+    const uint32_t answer = app->consents(app->context, step);
+    if (answer == FL_CONSENT_NOW) {
+        state->ask_again_ms = 0;
+        return answer;
+    }
+    const bool declined = answer == FL_CONSENT_DECLINED;
+    if (declined && step != FL_STEP_REBOOT) {
+        state->ask_again_ms = 0;
+        return answer;
+    }
+    state->ask_again_ms = declined ? UINT64_MAX : now_ms + answer;
+    const FL_PB(UpdateCause) cause = declined ? FL_CAUSE(DECLINED) : FL_CAUSE(UNSPECIFIED);
+    if (!is_reported(agent, FL_PHASE(DEFERRED), cause, rollout_id, release_sequence)) {
+        log_text(agent, "the application asked to wait");
+        (void)save_and_report(agent, FL_PHASE(DEFERRED), cause, rollout_id, release_sequence);
+    } else if (answer >= DEFERRAL_SAVE_MS) {
+        (void)fl_agent_save(agent);
+    }
+    return answer;
 }
 
-static bool consents(const fl_agent_t *agent, bool forced, fl_step_t step) {
-    return forced || agent->app->consents == NULL ||
-           agent->app->consents(agent->app->context, step);
+static uint32_t ask_about_target(fl_agent_t *agent, fl_step_t step) {
+    return ask(agent, step, agent->update.forced, agent->state.target.rollout_id,
+               agent->state.target.release_sequence);
+}
+
+/* --- Offer --- */
+
+static void refuse_offer(fl_agent_t *agent, const fl_offer_t *offer, FL_PB(UpdateCause) cause) {
+    if (is_reported(agent, FL_PHASE(FAILED), cause, offer->rollout_id, offer->release_sequence)) {
+        return;
+    }
+    fl_agent_log(agent, FL_LOG_WARNING, "an offer was refused");
+    (void)save_and_report(agent, FL_PHASE(FAILED), cause, offer->rollout_id,
+                          offer->release_sequence);
+}
+
+static bool is_running(const fl_agent_t *agent, unsigned kind, const fl_component_t *component) {
+    switch (kind) {
+        case FL_KIND_MODEL: return agent->running.on;
+        case FL_KIND_CONFIGURATION: return agent->running.configuration;
+        default: return component->slot != FL_SLOT_NONE;
+    }
+}
+
+static bool runs_artifact(const fl_agent_t *agent, unsigned kind, const fl_artifact_t *artifact) {
+    const fl_component_t *active = &agent->state.active[kind];
+    return is_running(agent, kind, active) &&
+           memcmp(active->digest, artifact->digest, sizeof active->digest) == 0;
+}
+
+/* Kinds that the device does not run already. */
+static uint8_t kinds_to_install(const fl_agent_t *agent, const fl_offer_t *offer) {
+    uint8_t kinds = 0;
+    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
+        if ((offer->named & FL_KIND_BIT(kind)) != 0 &&
+            !runs_artifact(agent, kind, &offer->artifact[kind])) {
+            kinds |= FL_KIND_BIT(kind);
+        }
+    }
+    return kinds;
+}
+
+/* Notes the release with the components that it names. */
+static void note_release(fl_agent_t *agent, uint8_t named, uint64_t release_sequence) {
+    fl_state_t *state = &agent->state;
+    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
+        if ((named & FL_KIND_BIT(kind)) != 0) {
+            state->active[kind].release_sequence = release_sequence;
+        }
+    }
+    agent->running.model.release_sequence = state->active[FL_KIND_MODEL].release_sequence;
+    if (release_sequence > state->confirmed_sequence) {
+        state->confirmed_sequence = release_sequence;
+    }
 }
 
 /* The release names what runs already. */
 static void adopt_running(fl_agent_t *agent, const fl_offer_t *offer) {
-    fl_state_t *state = &agent->state;
     if (is_reported(agent, FL_PHASE(CONFIRMED), FL_CAUSE(UNSPECIFIED), offer->rollout_id,
                     offer->release_sequence)) {
         return;
     }
-    state->phase = FL_PHASE_IDLE;
+    agent->state.phase = FL_PHASE_IDLE;
     agent->update.step = STEP_IDLE;
     agent->update.allowed = false;
-    state->active.release_sequence = offer->release_sequence;
-    agent->running.model.release_sequence = offer->release_sequence;
-    if (offer->release_sequence > state->confirmed_sequence) {
-        state->confirmed_sequence = offer->release_sequence;
-    }
+    note_release(agent, offer->named, offer->release_sequence);
     agent->session.state_needed = true;
     (void)save_and_report(agent, FL_PHASE(CONFIRMED), FL_CAUSE(UNSPECIFIED), offer->rollout_id,
                           offer->release_sequence);
 }
 
 static bool is_target(const fl_state_t *state, const fl_offer_t *offer) {
-    return (state->phase == FL_PHASE_DOWNLOADING || state->phase == FL_PHASE_DOWNLOADED) &&
-           state->target.size == offer->size &&
-           memcmp(state->target.digest, offer->digest, sizeof offer->digest) == 0;
+    const fl_target_t *target = &state->target;
+    if ((state->phase != FL_PHASE_DOWNLOADING && state->phase != FL_PHASE_DOWNLOADED) ||
+        target->named != offer->named) {
+        return false;
+    }
+    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
+        if ((offer->named & FL_KIND_BIT(kind)) != 0 &&
+            (target->artifact[kind].size != offer->artifact[kind].size ||
+             memcmp(target->artifact[kind].digest, offer->artifact[kind].digest, 32) != 0)) {
+            return false;
+        }
+    }
+    return true;
 }
 
-static void begin_rehash(fl_agent_t *agent) {
+static uint32_t target_size(const fl_agent_t *agent) {
+    return agent->state.target.artifact[agent->update.kind].size;
+}
+
+/* Bytes of the component at hand that are in its slot for certain. */
+static uint32_t written(const fl_agent_t *agent) {
+    const fl_target_t *target = &agent->state.target;
+    return (target->done & FL_KIND_BIT(agent->update.kind)) != 0 ? target_size(agent)
+                                                                 : target->written;
+}
+
+/* Takes up the next component that is not hashed yet. False when there is none. */
+static bool begin_component(fl_agent_t *agent) {
     fl_update_t *update = &agent->update;
+    update->kind = 0;
+    while ((agent->state.target.install & ~update->checked & FL_KIND_BIT(update->kind)) == 0) {
+        if (++update->kind == FL_KIND_COUNT) {
+            return false;
+        }
+    }
     update->step = STEP_REHASH;
-    update->received = agent->state.written;
+    update->received = written(agent);
     update->hashed = 0;
     update->stage_size = 0;
+    agent->session.requested_end = 0;
     agent->port->sha256_start(agent->port->context, &update->hash);
+    return true;
 }
 
-static void accept(fl_agent_t *agent, const fl_offer_t *offer) {
+static void accept(fl_agent_t *agent, const fl_offer_t *offer, uint8_t install) {
     fl_state_t *state = &agent->state;
+    fl_target_t *target = &state->target;
     fl_update_t *update = &agent->update;
-    update->allowed = true;
+    const bool same = is_target(state, offer);
     update->forced = offer->forced;
-    if (is_target(state, offer)) {
-        const bool other_rollout = strcmp(state->rollout_id, offer->rollout_id) != 0 ||
-                                   state->target.release_sequence != offer->release_sequence;
-        if (other_rollout) {
-            memcpy(state->rollout_id, offer->rollout_id, sizeof state->rollout_id);
-            state->target.release_sequence = offer->release_sequence;
-            if (report_target(agent, FL_PHASE(ACCEPTED), FL_CAUSE(UNSPECIFIED)) != FL_OK) {
-                update->allowed = false;
-                return;
-            }
+    if (same && strcmp(target->rollout_id, offer->rollout_id) == 0 &&
+        target->release_sequence == offer->release_sequence) {
+        update->allowed = true;
+    } else {
+        if (!same) {
+            state->phase = FL_PHASE_DOWNLOADING;
+            *target = (fl_target_t){.named = offer->named, .install = install};
+            memcpy(target->artifact, offer->artifact, sizeof target->artifact);
+            update->step = STEP_IDLE;
         }
-        if (update->step == STEP_IDLE) {
-            begin_rehash(agent);
+        target->release_sequence = offer->release_sequence;
+        memcpy(target->rollout_id, offer->rollout_id, sizeof target->rollout_id);
+        log_text(agent, "an offer was accepted");
+        update->allowed = report_target(agent, FL_PHASE(ACCEPTED), FL_CAUSE(UNSPECIFIED)) == FL_OK;
+    }
+    if (update->allowed && update->step == STEP_IDLE) {
+        update->checked = 0;
+        (void)begin_component(agent);
+    }
+}
+
+/* Why a set that the documents allow cannot be installed here. */
+static FL_PB(UpdateCause) check_set(const fl_agent_t *agent, const fl_offer_t *offer) {
+    uint8_t name[FL_REFUSED_BYTES];
+    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
+        if ((offer->named & FL_KIND_BIT(kind)) == 0) {
+            continue;
         }
-        return;
+        if (!has_kind(agent, kind)) {
+            return FL_CAUSE(NOT_FOR_THIS_DEVICE);
+        }
+        if (offer->artifact[kind].size > target_area(agent, kind)->size) {
+            return FL_CAUSE(TOO_LARGE);
+        }
     }
-    if (fl_session_awaits_chunks(agent)) {
-        /* Chunks do not name their artifact: those of the one before must not be taken for this. */
-        update->allowed = false;
-        agent->session.reconnect = true;
-        return;
-    }
-    state->phase = FL_PHASE_DOWNLOADING;
-    state->target = (fl_model_t){.slot = state->active.slot == 0 ? 1 : 0,
-                                 .size = offer->size,
-                                 .release_sequence = offer->release_sequence};
-    memcpy(state->target.digest, offer->digest, sizeof state->target.digest);
-    memcpy(state->rollout_id, offer->rollout_id, sizeof state->rollout_id);
-    state->written = 0;
-    begin_rehash(agent);
-    log_text(agent, "an offer was accepted");
-    if (report_target(agent, FL_PHASE(ACCEPTED), FL_CAUSE(UNSPECIFIED)) != FL_OK) {
-        update->allowed = false;
-    }
+    name_set(agent, offer->named, offer->artifact, name);
+    return fl_state_is_refused(&agent->state, name) ? FL_CAUSE(REFUSED_BEFORE)
+                                                    : FL_CAUSE(UNSPECIFIED);
 }
 
 void fl_update_offer(fl_agent_t *agent, fl_slice_t message) {
     fl_state_t *state = &agent->state;
     FL_PB(RootDocument) root;
     fl_offer_t offer;
-    if (state->phase == FL_PHASE_TRIAL || fl_agent_root(agent, &root) != FL_OK) {
+    if (state->phase >= FL_PHASE_TRIAL || fl_agent_root(agent, &root) != FL_OK) {
         return; /* One trial at a time; the state report says that it is on. */
     }
     const fl_offer_context_t context = {.project = agent->config->project,
@@ -306,55 +626,71 @@ void fl_update_offer(fl_agent_t *agent, fl_slice_t message) {
                                         .now_ms = fl_agent_unix_ms(agent),
                                         .confirmed_sequence = state->confirmed_sequence};
     FL_PB(UpdateCause) cause = fl_trust_offer(agent->port, &root, &context, message, &offer);
-    const uint32_t slot = state->active.slot == 0 ? 1 : 0;
-    if (cause == FL_CAUSE(UNSPECIFIED) && fl_state_is_refused(state, offer.digest)) {
-        cause = FL_CAUSE(REFUSED_BEFORE);
-    }
-    if (cause == FL_CAUSE(UNSPECIFIED) && offer.size > agent->port->slot[slot].size) {
-        cause = FL_CAUSE(TOO_LARGE);
+    if (cause == FL_CAUSE(UNSPECIFIED)) {
+        cause = check_set(agent, &offer);
     }
     if (cause != FL_CAUSE(UNSPECIFIED)) {
-        refuse_offer(agent, &offer, FL_PHASE(FAILED), cause);
-    } else if (agent->running.on &&
-               memcmp(agent->running.model.digest, offer.digest, sizeof offer.digest) == 0) {
+        refuse_offer(agent, &offer, cause);
+        return;
+    }
+    const uint8_t install = kinds_to_install(agent, &offer);
+    if (install == 0) {
         adopt_running(agent, &offer);
-    } else if (!consents(agent, offer.forced, FL_STEP_DOWNLOAD)) {
-        refuse_offer(agent, &offer, FL_PHASE(DEFERRED), FL_CAUSE(UNSPECIFIED));
-    } else {
-        accept(agent, &offer);
+        return;
+    }
+    if (!offer.forced && is_reported(agent, FL_PHASE(FAILED), FL_CAUSE(DECLINED), offer.rollout_id,
+                                     offer.release_sequence)) {
+        return;
+    }
+    /* What is downloaded needs no consent to download. */
+    if (state->phase == FL_PHASE_DOWNLOADED && is_target(state, &offer)) {
+        accept(agent, &offer, install);
+        return;
+    }
+    const uint32_t answer =
+        ask(agent, FL_STEP_DOWNLOAD, offer.forced, offer.rollout_id, offer.release_sequence);
+    if (answer == FL_CONSENT_NOW) {
+        accept(agent, &offer, install);
+        return;
+    }
+    agent->update.allowed = false;
+    if (answer == FL_CONSENT_DECLINED) {
+        refuse_offer(agent, &offer, FL_CAUSE(DECLINED));
     }
 }
 
 /* --- Download --- */
 
-/* The download cannot succeed. What is in the slot is worth nothing. */
+/* The set cannot be installed. What is in its slots is worth nothing. */
 static void fail(fl_agent_t *agent, FL_PB(UpdateCause) cause) {
     agent->update.step = STEP_IDLE;
     agent->update.allowed = false;
     agent->state.phase = FL_PHASE_IDLE;
-    agent->state.written = 0;
-    fl_agent_log(agent, FL_LOG_WARNING, "the download failed");
+    fl_agent_log(agent, FL_LOG_WARNING, "the set was given up");
     (void)report_target(agent, FL_PHASE(FAILED), cause);
 }
 
-bool fl_update_wants(const fl_agent_t *agent, uint32_t *offset, uint32_t *size) {
+bool fl_update_wants(const fl_agent_t *agent, FL_PB(ArtifactRequest) * request) {
     const fl_update_t *update = &agent->update;
     if (!update->allowed || update->step != STEP_FETCH) {
         return false;
     }
-    const uint32_t left = agent->state.target.size - update->received;
-    *offset = update->received;
-    *size = left < FIELDLOOP_AGENT_DOWNLOAD_WINDOW ? left : FIELDLOOP_AGENT_DOWNLOAD_WINDOW;
+    const uint32_t left = target_size(agent) - update->received;
+    request->offset = update->received;
+    request->length =
+        left < FIELDLOOP_AGENT_DOWNLOAD_WINDOW ? left : FIELDLOOP_AGENT_DOWNLOAD_WINDOW;
+    memcpy(request->digest, agent->state.target.artifact[update->kind].digest,
+           sizeof request->digest);
     return left > 0;
 }
 
 /* At a sector's end: writes down how far the download is, now and then. */
 static fl_status_t journal(fl_agent_t *agent, const fl_flash_t *flash, uint32_t offset) {
-    if (offset - agent->state.written < FIELDLOOP_AGENT_JOURNAL_STEP) {
+    if (offset - agent->state.target.written < FIELDLOOP_AGENT_JOURNAL_STEP) {
         return FL_OK;
     }
     FL_RETURN_IF_ERROR(fl_flash_sync(flash));
-    agent->state.written = offset;
+    agent->state.target.written = offset;
     return fl_agent_save(agent);
 }
 
@@ -362,7 +698,7 @@ static fl_status_t journal(fl_agent_t *agent, const fl_flash_t *flash, uint32_t 
  */
 static fl_status_t store(fl_agent_t *agent, const uint8_t *data, uint32_t size) {
     fl_update_t *update = &agent->update;
-    const fl_flash_t *flash = &agent->port->slot[agent->state.target.slot];
+    const fl_flash_t *flash = target_area(agent, update->kind);
     while (size > 0) {
         const uint32_t in_sector = update->received % flash->sector_size;
         if (in_sector == 0) {
@@ -377,7 +713,7 @@ static fl_status_t store(fl_agent_t *agent, const uint8_t *data, uint32_t size) 
         memcpy(writer.stage, update->stage, update->stage_size);
         FL_RETURN_IF_ERROR(fl_flash_write(&writer, data, part));
         update->received += part;
-        if (update->received == agent->state.target.size) {
+        if (update->received == target_size(agent)) {
             FL_RETURN_IF_ERROR(fl_flash_write_end(&writer));
         }
         update->stage_size = writer.staged;
@@ -400,9 +736,10 @@ static void end_fetch(fl_agent_t *agent) {
     const fl_port_t *port = agent->port;
     uint8_t digest[32];
     port->sha256_finish(port->context, &agent->update.hash, digest);
-    if (memcmp(digest, agent->state.target.digest, sizeof digest) != 0) {
+    if (memcmp(digest, agent->state.target.artifact[agent->update.kind].digest, sizeof digest) !=
+        0) {
         fail(agent, FL_CAUSE(DIGEST_MISMATCH));
-    } else if (fl_flash_sync(&port->slot[agent->state.target.slot]) != FL_OK) {
+    } else if (fl_flash_sync(target_area(agent, agent->update.kind)) != FL_OK) {
         fail(agent, FL_CAUSE(STORAGE));
     } else {
         begin_verify(agent);
@@ -411,19 +748,20 @@ static void end_fetch(fl_agent_t *agent) {
 
 fl_status_t fl_update_chunk(fl_agent_t *agent, fl_slice_t message) {
     fl_update_t *update = &agent->update;
-    uint32_t offset;
-    fl_slice_t data;
-    FL_RETURN_IF_ERROR(fl_wire_chunk(message, &offset, &data));
-    if (!update->allowed || update->step != STEP_FETCH || offset != update->received) {
-        return FL_OK; /* A late answer to a request that was repeated. */
+    fl_chunk_t chunk;
+    FL_RETURN_IF_ERROR(fl_wire_chunk(message, &chunk));
+    if (!update->allowed || update->step != STEP_FETCH || chunk.offset != update->received ||
+        chunk.artifact != fl_get_u32(agent->state.target.artifact[update->kind].digest)) {
+        return FL_OK; /* A late answer to a request that was repeated, or is no longer of use. */
     }
-    if (data.size > agent->state.target.size - update->received) {
+    if (chunk.data.size > target_size(agent) - update->received) {
         return FL_ERR_CORRUPT;
     }
-    agent->port->sha256_update(agent->port->context, &update->hash, data.data, data.size);
-    if (store(agent, data.data, (uint32_t)data.size) != FL_OK) {
+    agent->port->sha256_update(agent->port->context, &update->hash, chunk.data.data,
+                               chunk.data.size);
+    if (store(agent, chunk.data.data, (uint32_t)chunk.data.size) != FL_OK) {
         fail(agent, FL_CAUSE(STORAGE));
-    } else if (update->received == agent->state.target.size) {
+    } else if (update->received == target_size(agent)) {
         end_fetch(agent);
     }
     return FL_OK;
@@ -436,7 +774,8 @@ static bool hash_step(fl_agent_t *agent, uint32_t size) {
     fl_update_t *update = &agent->update;
     const uint32_t left = size - update->hashed;
     const uint32_t part = left < FIELDLOOP_AGENT_HASH_STEP ? left : FIELDLOOP_AGENT_HASH_STEP;
-    if (hash_slot(agent, &agent->state.target, &update->hash, update->hashed, part) != FL_OK) {
+    if (hash_area(agent, target_area(agent, update->kind), &update->hash, update->hashed, part) !=
+        FL_OK) {
         fail(agent, FL_CAUSE(STORAGE));
         return false;
     }
@@ -444,72 +783,101 @@ static bool hash_step(fl_agent_t *agent, uint32_t size) {
     return update->hashed == size;
 }
 
+/* All of the set is in flash and was read back. */
+static fl_status_t end_download(fl_agent_t *agent) {
+    if (agent->state.phase == FL_PHASE_DOWNLOADING) {
+        agent->state.phase = FL_PHASE_DOWNLOADED;
+        FL_RETURN_IF_ERROR(report_target(agent, FL_PHASE(DOWNLOADED), FL_CAUSE(UNSPECIFIED)));
+        log_text(agent, "the set was downloaded");
+    }
+    agent->update.step = STEP_READY;
+    return FL_OK;
+}
+
 static void end_verify(fl_agent_t *agent) {
     const fl_port_t *port = agent->port;
-    fl_state_t *state = &agent->state;
+    fl_update_t *update = &agent->update;
+    fl_target_t *target = &agent->state.target;
+    const uint8_t bit = FL_KIND_BIT(update->kind);
+    const bool news = (target->done & bit) == 0;
     uint8_t digest[32];
-    port->sha256_finish(port->context, &agent->update.hash, digest);
-    if (memcmp(digest, state->target.digest, sizeof digest) != 0) {
+    port->sha256_finish(port->context, &update->hash, digest);
+    if (memcmp(digest, target->artifact[update->kind].digest, sizeof digest) != 0) {
         fail(agent, FL_CAUSE(STORAGE));
         return;
     }
-    if (state->phase == FL_PHASE_DOWNLOADING) {
-        state->phase = FL_PHASE_DOWNLOADED;
-        state->written = state->target.size;
-        if (report_target(agent, FL_PHASE(DOWNLOADED), FL_CAUSE(UNSPECIFIED)) != FL_OK) {
-            fail(agent, FL_CAUSE(STORAGE));
-            return;
-        }
-        log_text(agent, "the model was downloaded");
+    update->checked |= bit;
+    target->done |= bit;
+    target->written = news ? 0 : target->written;
+    const bool more = begin_component(agent);
+    if ((more && news && fl_agent_save(agent) != FL_OK) ||
+        (!more && end_download(agent) != FL_OK)) {
+        fail(agent, FL_CAUSE(STORAGE));
     }
-    agent->update.step = STEP_READY;
 }
 
-static void switch_over(fl_agent_t *agent) {
+/* One save, from which on the whole set is what the next restart starts. */
+static void install(fl_agent_t *agent) {
     fl_state_t *state = &agent->state;
-    if (!consents(agent, agent->update.forced, FL_STEP_REBOOT)) {
-        if (!is_reported(agent, FL_PHASE(DEFERRED), FL_CAUSE(UNSPECIFIED), state->rollout_id,
-                         state->target.release_sequence)) {
-            (void)report_target(agent, FL_PHASE(DEFERRED), FL_CAUSE(UNSPECIFIED));
-        }
+    if (!agent->update.allowed) {
+        return; /* A rollout that was paused or ended meanwhile goes no further. */
+    }
+    const uint32_t answer = ask_about_target(agent, FL_STEP_INSTALL);
+    if (answer == FL_CONSENT_DECLINED) {
+        fail(agent, FL_CAUSE(DECLINED));
+    }
+    if (answer != FL_CONSENT_NOW) {
         return;
     }
-    /* Telemetry of the model before must be counted before its successor starts. */
-    fl_agent_flush(agent);
     state->phase = FL_PHASE_TRIAL;
-    state->trial_boots = 0;
+    state->target.boots = 0;
     if (fl_agent_save(agent) != FL_OK) {
         state->phase = FL_PHASE_DOWNLOADED;
-        return;
+    } else if (installs(state, FL_KIND_FIRMWARE) &&
+               agent->port->firmware.request_swap(agent->port->context) != FL_OK) {
+        fail(agent, FL_CAUSE(STORAGE));
+    } else {
+        log_text(agent, "the set is installed and starts with the next restart");
+        agent->update.step = STEP_INSTALLED;
     }
-    log_text(agent, "restarting into the new model");
-    fl_agent_reboot(agent);
+}
+
+static void restart(fl_agent_t *agent) {
+    if (ask_about_target(agent, FL_STEP_REBOOT) == FL_CONSENT_NOW) {
+        log_text(agent, "restarting into the new set");
+        fl_agent_reboot(agent);
+    }
 }
 
 static void confirm(fl_agent_t *agent) {
     fl_state_t *state = &agent->state;
-    const fl_model_t before = state->active;
+    fl_component_t before[FL_KIND_COUNT];
     const uint64_t sequence_before = state->confirmed_sequence;
-    state->active = state->target;
-    state->phase = FL_PHASE_IDLE;
-    if (state->target.release_sequence > state->confirmed_sequence) {
-        state->confirmed_sequence = state->target.release_sequence;
+    if (installs(state, FL_KIND_FIRMWARE) &&
+        agent->port->firmware.confirm(agent->port->context) != FL_OK) {
+        return; /* Tried again with the next poll. */
     }
+    memcpy(before, state->active, sizeof before);
+    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
+        state->active[kind] = component_of_target(state, kind);
+    }
+    note_release(agent, state->target.named, state->target.release_sequence);
+    state->phase = FL_PHASE_IDLE;
     if (report_target(agent, FL_PHASE(CONFIRMED), FL_CAUSE(UNSPECIFIED)) != FL_OK) {
-        state->active = before;
+        memcpy(state->active, before, sizeof before);
         state->confirmed_sequence = sequence_before;
         state->phase = FL_PHASE_TRIAL;
         return; /* Tried again with the next poll. */
     }
     agent->running.on_trial = false;
     agent->session.state_needed = true;
-    log_text(agent, "the model was confirmed");
+    log_text(agent, "the set was confirmed");
 }
 
 static void revert(fl_agent_t *agent) {
     /* What the trial counted is worth reporting; it must be closed while the model still counts. */
     fl_agent_flush(agent);
-    decide_revert(agent, FL_CAUSE(UNHEALTHY));
+    decide_revert(agent, FL_CAUSE(UNHEALTHY), installs(&agent->state, FL_KIND_FIRMWARE));
     if (fl_agent_save(agent) == FL_OK) {
         publish_report(agent);
     }
@@ -517,23 +885,37 @@ static void revert(fl_agent_t *agent) {
     fl_agent_reboot(agent);
 }
 
-static uint32_t trial_windows(const fl_state_t *state) {
-    return state->settings.trial_windows == 0 ? DEFAULT_TRIAL_WINDOWS
-                                              : state->settings.trial_windows;
+/* Windows in a row that make the set healthy. A device without a model has none to show. */
+static uint32_t trial_windows(const fl_agent_t *agent) {
+    const uint32_t windows = agent->state.settings.trial_windows;
+    if (!agent->running.on) {
+        return 0;
+    }
+    return windows == 0 ? DEFAULT_TRIAL_WINDOWS : windows;
 }
 
 uint64_t fl_update_deadline(const fl_agent_t *agent) {
-    if (!agent->running.on_trial) {
+    const uint64_t ask_again_ms = agent->state.ask_again_ms;
+    const uint8_t step = agent->update.step;
+    const uint64_t now = fl_agent_now(agent);
+    if (agent->running.on_trial) {
+        const uint32_t timeout = agent->state.settings.trial_timeout_ms;
+        return agent->update.trial_since_ms + (timeout == 0 ? DEFAULT_TRIAL_TIMEOUT_MS : timeout);
+    }
+    if ((step != STEP_READY || !agent->update.allowed) && step != STEP_INSTALLED) {
         return UINT64_MAX;
     }
-    const uint32_t timeout = agent->state.settings.trial_timeout_ms;
-    return agent->update.trial_since_ms + (timeout == 0 ? DEFAULT_TRIAL_TIMEOUT_MS : timeout);
+    const uint64_t unix_ms = fl_agent_unix_ms(agent);
+    if (ask_again_ms == UINT64_MAX || ask_again_ms <= unix_ms) {
+        return ask_again_ms == UINT64_MAX ? UINT64_MAX : now;
+    }
+    return now + (ask_again_ms - unix_ms);
 }
 
 bool fl_update_step(fl_agent_t *agent) {
     fl_update_t *update = &agent->update;
     if (agent->running.on_trial) {
-        if (agent->session.contacted && update->healthy >= trial_windows(&agent->state)) {
+        if (agent->session.contacted && update->healthy >= trial_windows(agent)) {
             confirm(agent);
         } else if (fl_agent_now(agent) >= fl_update_deadline(agent)) {
             revert(agent);
@@ -542,8 +924,8 @@ bool fl_update_step(fl_agent_t *agent) {
     }
     switch (update->step) {
         case STEP_REHASH:
-            if (hash_step(agent, agent->state.written)) {
-                if (agent->state.written == agent->state.target.size) {
+            if (hash_step(agent, written(agent))) {
+                if (update->hashed == target_size(agent)) {
                     end_verify(agent);
                 } else {
                     update->step = STEP_FETCH;
@@ -551,11 +933,12 @@ bool fl_update_step(fl_agent_t *agent) {
             }
             return update->step != STEP_IDLE;
         case STEP_VERIFY:
-            if (hash_step(agent, agent->state.target.size)) {
+            if (hash_step(agent, target_size(agent))) {
                 end_verify(agent);
             }
             return update->step != STEP_IDLE;
-        case STEP_READY: switch_over(agent); return false;
+        case STEP_READY: install(agent); return update->step == STEP_INSTALLED;
+        case STEP_INSTALLED: restart(agent); return false;
         default: return false;
     }
 }
@@ -564,4 +947,21 @@ void fl_update_observe(fl_agent_t *agent, bool classified) {
     if (agent->running.on_trial) {
         agent->update.healthy = classified ? agent->update.healthy + 1u : 0;
     }
+}
+
+bool fl_update_describe(const fl_agent_t *agent, fl_kind_t kind, FL_PB(ComponentState) * state) {
+    const bool on_trial = agent->running.on_trial;
+    if (!has_kind(agent, kind)) {
+        return false;
+    }
+    const fl_component_t component =
+        on_trial ? component_of_target(&agent->state, kind) : agent->state.active[kind];
+    *state = (FL_PB(ComponentState)){.kind = (FL_PB(ComponentKind))(kind + 1)};
+    if (is_running(agent, kind, &component)) {
+        state->active_digest.size = sizeof component.digest;
+        memcpy(state->active_digest.bytes, component.digest, sizeof component.digest);
+        state->confirmed = !(on_trial && installs(&agent->state, kind));
+        state->release_sequence = component.release_sequence;
+    }
+    return true;
 }

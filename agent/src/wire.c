@@ -7,6 +7,8 @@
 #include <pb_decode.h>
 #include <pb_encode.h>
 
+#include "bytes.h"
+
 static fl_status_t varint(fl_slice_t *message, uint64_t *value) {
     *value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
@@ -112,10 +114,9 @@ fl_status_t fl_wire_pair(fl_slice_t message, fl_slice_t *first, fl_slice_t *seco
     }
 }
 
-fl_status_t fl_wire_chunk(fl_slice_t message, uint32_t *offset, fl_slice_t *data) {
+fl_status_t fl_wire_chunk(fl_slice_t message, fl_chunk_t *chunk) {
     fl_field_t field;
-    *offset = 0;
-    *data = (fl_slice_t){0};
+    *chunk = (fl_chunk_t){0};
     for (;;) {
         const fl_status_t status = fl_wire_next(&message, &field);
         if (status == FL_ERR_NOT_FOUND) {
@@ -126,12 +127,14 @@ fl_status_t fl_wire_chunk(fl_slice_t message, uint32_t *offset, fl_slice_t *data
             if (field.value > UINT32_MAX) {
                 return FL_ERR_CORRUPT;
             }
-            *offset = (uint32_t)field.value;
+            chunk->offset = (uint32_t)field.value;
+        } else if (field.wire_type == 5 && field.number == FL_PB(ArtifactChunk_artifact_tag)) {
+            chunk->artifact = fl_get_u32(field.bytes.data);
         } else if (field.wire_type == 2 && field.number == FL_PB(ArtifactChunk_data_tag)) {
-            *data = field.bytes;
+            chunk->data = field.bytes;
         }
     }
-    return data->size >= 1 && data->size <= 1024 ? FL_OK : FL_ERR_CORRUPT;
+    return chunk->data.size >= 1 && chunk->data.size <= 1024 ? FL_OK : FL_ERR_CORRUPT;
 }
 
 fl_status_t fl_wire_decode(fl_slice_t message, const pb_msgdesc_t *fields, void *dst) {

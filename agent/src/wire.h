@@ -56,7 +56,13 @@ fl_status_t fl_wire_document(fl_slice_t message, fl_document_t *document);
 fl_status_t fl_wire_pair(fl_slice_t message, fl_slice_t *first, fl_slice_t *second);
 
 /* An ArtifactChunk. */
-fl_status_t fl_wire_chunk(fl_slice_t message, uint32_t *offset, fl_slice_t *data);
+typedef struct fl_chunk {
+    uint32_t offset;
+    uint32_t artifact;
+    fl_slice_t data;
+} fl_chunk_t;
+
+fl_status_t fl_wire_chunk(fl_slice_t message, fl_chunk_t *chunk);
 
 /* Decodes with nanopb. FL_OK or FL_ERR_CORRUPT. */
 fl_status_t fl_wire_decode(fl_slice_t message, const pb_msgdesc_t *fields, void *dst);

@@ -58,11 +58,12 @@ typedef struct fl_observation {
     size_t value_count;
 } fl_observation_t;
 
-/** The model that runs, as fl_agent_init() started it. */
+/** What runs, as fl_agent_init() started it. */
 typedef struct fl_running {
-    bool on; /**< False when there is no model, or none that is fit. */
-    bool on_trial;
-    fl_model_t model;
+    bool on;            /**< False when there is no model, or none that is fit. */
+    bool on_trial;      /**< The set that was installed last is not confirmed yet. */
+    bool configuration; /**< The application took its configuration. */
+    fl_component_t model;
     fl_model_info_t info;
 } fl_running_t;
 
@@ -95,10 +96,12 @@ typedef struct fl_monitor {
 /* The download and what follows it. */
 typedef struct fl_update {
     uint8_t step;
-    bool allowed; /* This session's server offered it. */
+    uint8_t kind;    /* Component that is fetched or hashed. */
+    uint8_t checked; /* Kinds whose bytes were hashed as flash has them. */
+    bool allowed;    /* This session's server offered the set. */
     bool forced;
-    uint32_t received; /* Bytes of the target taken from chunks. */
-    uint32_t hashed;   /* Bytes of the target read back. */
+    uint32_t received; /* Bytes of the component taken from chunks. */
+    uint32_t hashed;   /* Bytes of the component read back. */
     uint32_t stage_size;
     uint8_t stage[FL_PROGRAM_SIZE_MAX];
     fl_sha256_t hash;
@@ -160,10 +163,11 @@ typedef struct fl_agent {
 } fl_agent_t;
 
 /**
- * @brief Reads flash, counts the start, and starts the model that is due: the one on trial, or the
- * confirmed one.
+ * @brief Reads flash, counts the start, and starts what is due: the set on trial, or the confirmed
+ * one.
  *
- * All pointers must outlive the agent. Blocks while the model's bytes are hashed.
+ * All pointers must outlive the agent. Blocks while the bytes of the components are hashed. May ask
+ * the port to restart, when the bootloader has to swap the firmware first.
  *
  * @return FL_OK, also when there is no model; FL_ERR_ARG if the port's flash or a text of the
  *         configuration is out of its limits; FL_ERR_CORRUPT if the root or the state record cannot

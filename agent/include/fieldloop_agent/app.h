@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fieldloop_agent/port.h"
 #include "fieldloop_agent/status.h"
 
 #ifdef __cplusplus
@@ -36,8 +37,13 @@ typedef struct fl_model_info {
 /** Steps for which a rollout that is not forced needs the application's consent. */
 typedef enum fl_step {
     FL_STEP_DOWNLOAD = 0, /**< Begin, or go on, to download. */
-    FL_STEP_REBOOT = 1,   /**< Restart into the new model. */
+    FL_STEP_INSTALL = 1,  /**< Have the next restart, whatever its cause, start the new set. */
+    FL_STEP_REBOOT = 2,   /**< Restart now. */
 } fl_step_t;
+
+/** Answers of fl_app_t.consents; any other is a time in milliseconds after which to ask again. */
+#define FL_CONSENT_NOW 0u
+#define FL_CONSENT_DECLINED UINT32_MAX
 
 /** Why a recording was chosen; the numbers are those of SampleReason. */
 typedef enum fl_reason {
@@ -64,8 +70,27 @@ typedef struct fl_app {
     fl_status_t (*model_start)(void *context, uint32_t slot, uint32_t size,
                                const uint8_t digest[32], fl_model_info_t *info);
 
-    /** Whether a step may happen now. May be NULL: always. */
-    bool (*consents)(void *context, fl_step_t step);
+    /**
+     * Takes the application's configuration, whose bytes the agent has verified. Called in
+     * fl_agent_init(), before model_start; a second time, with the one before, after the set on
+     * trial failed. NULL: the application has none.
+     *
+     * @param slot    Index into fl_port_t.configuration; FL_SLOT_NONE, with size 0 and digest NULL,
+     * when there is none that is whole: the application's defaults count.
+     * @return FL_OK; FL_ERR_IO if flash cannot be read; anything else refuses it: the update that
+     * brought it is reverted.
+     */
+    fl_status_t (*configuration_start)(void *context, uint32_t slot, uint32_t size,
+                                       const uint8_t digest[32]);
+
+    /**
+     * Whether a step may happen now: FL_CONSENT_NOW; a time in milliseconds, after which it is
+     * asked again; or FL_CONSENT_DECLINED. What is declined at FL_STEP_DOWNLOAD or FL_STEP_INSTALL
+     * is given up until another release or rollout is offered; at FL_STEP_REBOOT the agent leaves
+     * the restart to others. The answer is reported once, and the time outlives a restart. A
+     * rollout that is forced does not ask. NULL: always now.
+     */
+    uint32_t (*consents)(void *context, fl_step_t step);
 
     /** A period was counted and its sketch put in the outbox. May be NULL. */
     void (*period_closed)(void *context, uint64_t start_ms, uint32_t period_ms);

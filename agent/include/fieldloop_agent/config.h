@@ -72,12 +72,12 @@
 #define FIELDLOOP_AGENT_BACKOFF_CAP_MS 300000
 #endif
 
-/** Starts on trial after which a model that is not confirmed is reverted. */
+/** Starts on trial after which a set that is not confirmed is reverted. */
 #ifndef FIELDLOOP_AGENT_TRIAL_BOOTS
 #define FIELDLOOP_AGENT_TRIAL_BOOTS 3
 #endif
 
-/** Model digests remembered as refused; the oldest gives way. */
+/** Sets remembered as refused; the oldest gives way. */
 #ifndef FIELDLOOP_AGENT_REFUSED_MAX
 #define FIELDLOOP_AGENT_REFUSED_MAX 8
 #endif

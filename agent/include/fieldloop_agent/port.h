@@ -85,6 +85,47 @@ typedef struct fl_identity {
 /** How much a log line matters. */
 typedef enum fl_log_level { FL_LOG_DEBUG = 0, FL_LOG_INFO = 1, FL_LOG_WARNING = 2 } fl_log_level_t;
 
+/** No slot. */
+#define FL_SLOT_NONE 255u
+
+/**
+ * @brief Firmware updates by a bootloader that swaps two slots and undoes a swap that is not
+ * confirmed, such as MCUboot (swap or direct-xip with revert; not overwrite-only, which cannot go
+ * back). The functions get fl_port_t.context.
+ *
+ * The agent records first and swaps afterwards, and never relies on a swap having happened: at each
+ * start it asks which firmware runs. agent/docs/DESIGN.md has the table of cuts.
+ */
+typedef struct fl_firmware {
+    /**
+     * Where the next firmware is downloaded to: MCUboot's secondary slot without its trailer. Not
+     * touched from the moment of request_swap() until the trial has ended.
+     */
+    fl_flash_t slot;
+
+    /**
+     * Gives the SHA-256 of the firmware that runs, over the same bytes as the artifact of the
+     * release: with MCUboot the header, the image and the TLVs of the primary slot. May block while
+     * it is hashed. NULL: the device's firmware is not updated by the agent.
+     */
+    fl_status_t (*running)(void *context, uint8_t digest[32]);
+
+    /**
+     * Asks the bootloader to swap at the next reset, on trial: boot_set_pending(0), after the
+     * trailer of the secondary slot was erased. Also called to go back when the firmware on trial
+     * was confirmed to the bootloader already. May be called again before the reset. FL_OK once it
+     * survives a reset.
+     */
+    fl_status_t (*request_swap)(void *context);
+
+    /**
+     * Tells the bootloader that the firmware that runs stays: boot_set_confirmed(). Without it the
+     * next reset undoes the swap. May be called when it stays already. FL_OK once it survives a
+     * reset.
+     */
+    fl_status_t (*confirm)(void *context);
+} fl_firmware_t;
+
 /** Everything a platform provides. */
 typedef struct fl_port {
     /** Passed back as the first argument of every function below. May be NULL. */
@@ -96,6 +137,10 @@ typedef struct fl_port {
     fl_flash_t outbox;
     /** The two model slots. */
     fl_flash_t slot[2];
+    /** The two slots of the application's configuration; both of size 0: the device has none. */
+    fl_flash_t configuration[2];
+    /** Firmware updates; all zero: none. */
+    fl_firmware_t firmware;
 
     /** Milliseconds since some fixed moment. Never goes back, never wraps. */
     uint64_t (*now_ms)(void *context);

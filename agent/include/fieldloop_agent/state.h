@@ -13,29 +13,57 @@
 #include <stdint.h>
 
 #include "fieldloop_agent/config.h"
+#include "fieldloop_agent/port.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/** No slot. */
-#define FL_SLOT_NONE 255u
-
 /** How far an update is. */
 typedef enum fl_phase {
     FL_PHASE_IDLE = 0,        /**< Nothing to install. */
-    FL_PHASE_DOWNLOADING = 1, /**< target.written bytes of it are in its slot. */
-    FL_PHASE_DOWNLOADED = 2,  /**< All of it is there and matches; waits for the restart. */
-    FL_PHASE_TRIAL = 3,       /**< The target is what is started. */
+    FL_PHASE_DOWNLOADING = 1, /**< Part of the set is in its slots. */
+    FL_PHASE_DOWNLOADED = 2,  /**< All of it is there and matches; waits for consent. */
+    FL_PHASE_TRIAL = 3,       /**< Installed: the set is what is started. */
+    FL_PHASE_REVERTING = 4,   /**< The trial failed, and the bootloader has to go back. */
 } fl_phase_t;
 
-/** A model in a slot. */
-typedef struct fl_model {
-    uint8_t slot; /**< 0, 1 or FL_SLOT_NONE. */
-    uint8_t digest[32];
+/** What a component is: its ComponentKind less one, so that it counts from 0. */
+typedef enum fl_kind {
+    FL_KIND_MODEL = 0,
+    FL_KIND_FIRMWARE = 1,
+    FL_KIND_CONFIGURATION = 2,
+    FL_KIND_COUNT = 3,
+} fl_kind_t;
+
+/** Bit of a kind in a set of kinds. */
+#define FL_KIND_BIT(kind) ((uint8_t)(1u << (kind)))
+
+/** A component that is in place. */
+typedef struct fl_component {
+    uint64_t release_sequence; /**< Of the release that it came from; 0 for none. */
     uint32_t size;
+    uint8_t digest[32];
+    uint8_t slot; /**< 0, 1 or FL_SLOT_NONE. Firmware: 0, its place is the bootloader's. */
+} fl_component_t;
+
+/** Bytes that a release names. */
+typedef struct fl_artifact {
+    uint32_t size;
+    uint8_t digest[32];
+} fl_artifact_t;
+
+/** The set that is downloaded, installed or on trial. */
+typedef struct fl_target {
     uint64_t release_sequence;
-} fl_model_t;
+    char rollout_id[40];
+    uint32_t written; /**< Bytes of the first missing component that are in its slot. */
+    uint8_t named;    /**< Kinds of the release. */
+    uint8_t install;  /**< Of them, those that the device does not run already. */
+    uint8_t done;     /**< Of these, those that are in their slots whole. */
+    uint8_t boots;    /**< Starts on trial, or with firmware that has to go. */
+    fl_artifact_t artifact[FL_KIND_COUNT];
+} fl_target_t;
 
 /** Settings that the server gave, as in the protocol. */
 typedef struct fl_settings {
@@ -51,34 +79,33 @@ typedef struct fl_settings {
 
 /** A report that was decided together with the record; it is put in the outbox afterwards. */
 typedef struct fl_pending_report {
-    uint64_t sequence; /**< 0 for none. */
-    uint8_t phase;     /**< UpdatePhase. */
-    uint8_t cause;     /**< UpdateCause. */
-    char rollout_id[40];
+    uint64_t sequence; /**< 0 once it is acknowledged. */
     uint64_t release_sequence;
-    bool has_active;
-    uint8_t active_digest[32];
+    char rollout_id[40];
+    uint8_t phase; /**< UpdatePhase. */
+    uint8_t cause; /**< UpdateCause. */
 } fl_pending_report_t;
+
+/** Bytes by which a refused set is known: the first of a digest over its components' digests. */
+#define FL_REFUSED_BYTES 8u
 
 /** The record. */
 typedef struct fl_state {
-    uint32_t boot_count;
-    uint64_t time_floor_ms;  /**< Unix time that is certainly past. */
-    uint64_t sequence_limit; /**< Sequences from here on were never used. */
-    uint32_t dropped_uplinks;
+    uint64_t time_floor_ms;      /**< Unix time that is certainly past. */
+    uint64_t sequence_limit;     /**< Sequences from here on were never used. */
     uint64_t confirmed_sequence; /**< Highest release sequence ever confirmed. */
-    fl_model_t active;           /**< Confirmed; what a revert goes back to. */
-    uint8_t phase;               /**< fl_phase_t. */
-    fl_model_t target;           /**< Meaningful unless idle. */
-    uint32_t written;
-    uint8_t trial_boots;
-    char rollout_id[40];
+    uint64_t ask_again_ms;       /**< Unix time before which no consent is asked for. */
+    fl_target_t target;          /**< Meaningful unless idle. */
     fl_pending_report_t report;
-    uint8_t refused_count;
-    uint8_t refused[FIELDLOOP_AGENT_REFUSED_MAX][32];
+    fl_component_t active[FL_KIND_COUNT]; /**< Confirmed; what a revert goes back to. */
     fl_settings_t settings;
+    uint32_t boot_count;
+    uint32_t dropped_uplinks;
     uint32_t plan_id;   /**< Plan that plan_used counts. */
     uint32_t plan_used; /**< Recordings that may have been sent under it. */
+    uint8_t phase;      /**< fl_phase_t. */
+    uint8_t refused_count;
+    uint8_t refused[FIELDLOOP_AGENT_REFUSED_MAX][FL_REFUSED_BYTES];
 } fl_state_t;
 
 #ifdef __cplusplus

@@ -22,6 +22,7 @@ enum {
     OUTBOX_SECTOR = 128 * 1024, /* Holds the largest recording that the protocol allows. */
     OUTBOX_BYTES = 16 * OUTBOX_SECTOR,
     SLOT_SECTOR = 4096,
+    CONFIGURATION_BYTES = 16 * SLOT_SECTOR,
 };
 
 _Static_assert(sizeof(mbedtls_sha256_context) <= sizeof(fl_sha256_t),
@@ -180,6 +181,7 @@ fl_status_t fl_posix_open(fl_posix_t *posix, const fl_posix_config_t *config) {
     posix->config = config;
     posix->lock_file = -1;
     posix->state.file = posix->outbox.file = posix->slot[0].file = posix->slot[1].file = -1;
+    posix->configuration[0].file = posix->configuration[1].file = -1;
     posix->transport.socket = -1;
     mbedtls_entropy_init(&posix->entropy);
     mbedtls_ctr_drbg_init(&posix->random);
@@ -201,6 +203,10 @@ fl_status_t fl_posix_open(fl_posix_t *posix, const fl_posix_config_t *config) {
                                  FL_POSIX_SLOT_BYTES, SLOT_SECTOR));
     FL_RETURN_IF_ERROR(open_area(&posix->slot[1], &port->slot[1], directory, "slot-b.flash",
                                  FL_POSIX_SLOT_BYTES, SLOT_SECTOR));
+    FL_RETURN_IF_ERROR(open_area(&posix->configuration[0], &port->configuration[0], directory,
+                                 "configuration-a.flash", CONFIGURATION_BYTES, SLOT_SECTOR));
+    FL_RETURN_IF_ERROR(open_area(&posix->configuration[1], &port->configuration[1], directory,
+                                 "configuration-b.flash", CONFIGURATION_BYTES, SLOT_SECTOR));
     posix->failure = "identity.pem cannot be read";
     FL_RETURN_IF_ERROR(fl_posix_identity_open(&posix->identity, directory, &posix->random));
     posix->failure = "the authorities of the server cannot be read: want PEM certificates";
@@ -235,6 +241,8 @@ void fl_posix_close(fl_posix_t *posix) {
     fl_posix_flash_close(&posix->outbox);
     fl_posix_flash_close(&posix->slot[0]);
     fl_posix_flash_close(&posix->slot[1]);
+    fl_posix_flash_close(&posix->configuration[0]);
+    fl_posix_flash_close(&posix->configuration[1]);
     mbedtls_ctr_drbg_free(&posix->random);
     mbedtls_entropy_free(&posix->entropy);
     if (posix->lock_file >= 0) {

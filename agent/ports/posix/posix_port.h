@@ -7,8 +7,9 @@
  * @brief The platform of a POSIX system: files as flash, mbedTLS, a re-executed process as a
  * reboot.
  *
- * The state directory holds state.flash, outbox.flash, slot-a.flash, slot-b.flash, identity.pem,
- * identity.key.new while a certificate is asked for, and lock. One process uses it at a time.
+ * The state directory holds state.flash, outbox.flash, slot-a.flash, slot-b.flash,
+ * configuration-a.flash, configuration-b.flash, identity.pem, identity.key.new while a certificate
+ * is asked for, and lock. One process uses it at a time.
  */
 #ifndef FIELDLOOP_AGENT_PORTS_POSIX_POSIX_PORT_H
 #define FIELDLOOP_AGENT_PORTS_POSIX_POSIX_PORT_H
@@ -47,6 +48,7 @@ typedef struct fl_posix {
     fl_posix_flash_t state;
     fl_posix_flash_t outbox;
     fl_posix_flash_t slot[2];
+    fl_posix_flash_t configuration[2];
     fl_posix_identity_t identity;
     fl_posix_transport_t transport;
     bool reboot_requested; /**< The agent asked for a restart. */

@@ -28,6 +28,16 @@ constexpr uint64_t kNowMs = 1'700'000'000'000;
 constexpr char kDeviceId[] = "device-1";
 constexpr char kProject[] = "motor";
 
+// See ArtifactChunk.artifact.
+inline uint32_t ArtifactWord(const std::string& digest) {
+  uint32_t word = 0;
+  for (size_t i = 4; i-- > 0;) word = word << 8 | static_cast<uint8_t>(digest[i]);
+  return word;
+}
+
+// Components of a release, by kind.
+using ComponentSet = std::map<v1::ComponentKind, std::string>;
+
 // A distribution service that does what the test says. It parses with protobuf what the agent wrote
 // with nanopb. All of it happens within one call.
 class ScriptedServer {
@@ -62,14 +72,19 @@ class ScriptedServer {
   int connections = 0;
 
   v1::SignedDocument Manifest(const std::string& artifact, uint64_t sequence) const {
+    return ManifestOfSet({{v1::COMPONENT_KIND_MODEL, artifact}}, sequence);
+  }
+  v1::SignedDocument ManifestOfSet(const ComponentSet& set, uint64_t sequence) const {
     v1::ReleaseManifest manifest;
     manifest.set_project(kProject);
     manifest.set_sequence(sequence);
-    v1::ReleaseComponent* component = manifest.add_components();
-    component->set_kind(v1::COMPONENT_KIND_MODEL);
-    component->set_digest(Sha256(artifact));
-    component->set_size_bytes(static_cast<uint32_t>(artifact.size()));
-    component->set_version("1");
+    for (const auto& [kind, artifact] : set) {
+      v1::ReleaseComponent* component = manifest.add_components();
+      component->set_kind(kind);
+      component->set_digest(Sha256(artifact));
+      component->set_size_bytes(static_cast<uint32_t>(artifact.size()));
+      component->set_version("1");
+    }
     return SignManifest(manifest);
   }
   v1::SignedDocument SignManifest(const v1::ReleaseManifest& manifest) const {
@@ -97,8 +112,11 @@ class ScriptedServer {
   }
   // Offers a model until the device reports that it runs it, or that it will not.
   void OfferModel(const std::string& artifact, uint64_t sequence) {
-    artifacts[Sha256(artifact)] = artifact;
-    const v1::SignedDocument manifest = Manifest(artifact, sequence);
+    OfferSet({{v1::COMPONENT_KIND_MODEL, artifact}}, sequence);
+  }
+  void OfferSet(const ComponentSet& set, uint64_t sequence) {
+    for (const auto& [kind, artifact] : set) artifacts[Sha256(artifact)] = artifact;
+    const v1::SignedDocument manifest = ManifestOfSet(set, sequence);
     offer = [this, manifest, sequence](const std::string& nonce) -> std::optional<v1::UpdateOffer> {
       for (const v1::UpdateReport& report : reports) {
         if (report.release_sequence() == sequence && report.phase() >= v1::UPDATE_PHASE_CONFIRMED &&
@@ -262,6 +280,7 @@ class ScriptedServer {
     for (uint32_t done = 0; done < request.length();) {
       const uint32_t part = std::min(chunk_bytes, request.length() - done);
       v1::ServerMessage answer;
+      answer.mutable_artifact_chunk()->set_artifact(ArtifactWord(request.digest()));
       answer.mutable_artifact_chunk()->set_offset(request.offset() + done);
       answer.mutable_artifact_chunk()->set_data(bytes.substr(request.offset() + done, part));
       Send(answer);
@@ -296,6 +315,61 @@ class ScriptedServer {
   v1::SampleHeader sample_header_;
 };
 
+// A bootloader of MCUboot's kind: it swaps the two slots when asked to, and swaps back at the next
+// reset unless the firmware that runs was confirmed.
+class Bootloader {
+ public:
+  Bootloader(Power& power, const Geometry& geometry) : power_(power), slot_(power, geometry) {}
+
+  std::string running = "firmware of the factory";
+  bool pending = false;  // A swap was asked for.
+  bool on_trial = false;
+  bool swaps = true;  // False: it does not take what is in the slot, such as for its signature.
+  fl_status_t swap_status = FL_OK;
+  fl_status_t confirm_status = FL_OK;
+  int swap_count = 0;
+  int request_count = 0;
+
+  SimFlash& slot() { return slot_; }
+
+  // At a reset.
+  void Start() {
+    const bool swap = pending ? swaps : on_trial;
+    on_trial = pending && swaps;
+    pending = false;
+    if (swap) {
+      std::string next(slot_.bytes().begin(), slot_.bytes().end());
+      next.resize(size_);
+      size_ = running.size();
+      std::vector<uint8_t>& bytes = slot_.bytes();
+      std::fill(bytes.begin(), bytes.end(), 0xff);
+      std::copy(running.begin(), running.end(), bytes.begin());
+      running = next;
+      ++swap_count;
+    }
+  }
+  fl_status_t RequestSwap() {
+    ++request_count;
+    if (swap_status != FL_OK) return swap_status;
+    if (!power_.Step()) return FL_ERR_IO;
+    pending = true;
+    return FL_OK;
+  }
+  fl_status_t Confirm() {
+    if (confirm_status != FL_OK) return confirm_status;
+    if (!power_.Step()) return FL_ERR_IO;
+    on_trial = false;
+    return FL_OK;
+  }
+  // Firmware images of the tests have one size, as a header would tell.
+  void set_download_size(size_t size) { size_ = size; }
+
+ private:
+  Power& power_;
+  SimFlash slot_;
+  size_t size_ = 0;
+};
+
 // A device on simulated flash and time, connected to a ScriptedServer. A model whose bytes begin
 // with "BAD" fails its self-test.
 class Device {
@@ -322,6 +396,9 @@ class Device {
   SimFlash state_flash{power, StateGeometry()};
   SimFlash outbox_flash{power, OutboxGeometry()};
   SimFlash slot_flash[2] = {{power, SlotGeometry()}, {power, SlotGeometry()}};
+  SimFlash configuration_flash[2] = {{power, SlotGeometry()}, {power, SlotGeometry()}};
+  Bootloader bootloader{power, SlotGeometry()};
+  std::string configuration;  // That the application took last; empty for its defaults.
   uint64_t now = 0;
   std::unique_ptr<fl_agent_t> agent;
   bool rebooting = false;
@@ -329,8 +406,8 @@ class Device {
   bool enrolled = true;
   uint64_t not_before_ms = kNowMs - 1000;
   uint64_t not_after_ms = kNowMs + 1000ull * 86'400'000;
-  bool consents_download = true;
-  bool consents_reboot = true;
+  uint32_t consent[3] = {0, 0, 0};  // By step.
+  std::vector<fl_step_t> asked;     // For consent, in order.
   fl_status_t store_status = FL_OK;
   fl_status_t connect_status = FL_OK;
   std::vector<std::string> started;  // Models that model_start opened, in order.
@@ -349,6 +426,7 @@ class Device {
 
   fl_status_t Boot() {
     server_.Disconnect();
+    if (port_.firmware.running != nullptr) bootloader.Start();
     rebooting = false;
     ++boots;
     agent = std::make_unique<fl_agent_t>();
@@ -422,6 +500,17 @@ class Device {
     port_.outbox = outbox_flash.Area();
     port_.slot[0] = slot_flash[0].Area();
     port_.slot[1] = slot_flash[1].Area();
+    for (int i = 0; i < 2; ++i) port_.configuration[i] = configuration_flash[i].Area();
+    port_.firmware.slot = bootloader.slot().Area();
+    port_.firmware.running = [](void* context, uint8_t* digest) {
+      const std::string sum = Sha256(Self(context)->bootloader.running);
+      std::copy(sum.begin(), sum.end(), digest);
+      return FL_OK;
+    };
+    port_.firmware.request_swap = [](void* context) {
+      return Self(context)->bootloader.RequestSwap();
+    };
+    port_.firmware.confirm = [](void* context) { return Self(context)->bootloader.Confirm(); };
     port_.now_ms = [](void* context) { return Self(context)->now; };
     port_.random = [](void* context, void* dst, size_t size) {
       auto* bytes = static_cast<uint8_t*>(dst);
@@ -520,8 +609,23 @@ class Device {
       return FL_OK;
     };
     app_.consents = [](void* context, fl_step_t step) {
-      return step == FL_STEP_DOWNLOAD ? Self(context)->consents_download
-                                      : Self(context)->consents_reboot;
+      Self(context)->asked.push_back(step);
+      return Self(context)->consent[step];
+    };
+    app_.configuration_start = [](void* context, uint32_t slot, uint32_t size,
+                                  const uint8_t* digest) {
+      Device* self = Self(context);
+      if (slot == FL_SLOT_NONE) {
+        EXPECT_EQ(size, 0u);
+        EXPECT_EQ(digest, nullptr);
+        self->configuration.clear();
+        return FL_OK;
+      }
+      const std::vector<uint8_t>& flash = self->configuration_flash[slot].bytes();
+      self->configuration.assign(flash.begin(), flash.begin() + size);
+      EXPECT_EQ(Sha256(self->configuration),
+                std::string(reinterpret_cast<const char*>(digest), 32));
+      return self->configuration.rfind("BAD", 0) == 0 ? FL_ERR_UNSUPPORTED : FL_OK;
     };
     app_.period_closed = [](void* context, uint64_t start_ms, uint32_t period_ms) {
       Self(context)->periods.emplace_back(start_ms, period_ms);

@@ -69,9 +69,15 @@ TEST_F(UpdateTest, ADeviceWithoutAModelChecksInAndSaysSo) {
   ASSERT_TRUE(device_.RunUntil(
       [&] { return server_.Count([](const auto& m) { return m.has_check_in(); }) == 1; }));
   const v1::StateReport& state = server_.received[1].state_report();
-  EXPECT_EQ(state.components_size(), 1);
+  ASSERT_EQ(state.components_size(), 3);
   EXPECT_EQ(state.components(0).kind(), v1::COMPONENT_KIND_MODEL);
   EXPECT_TRUE(state.components(0).active_digest().empty());
+  EXPECT_EQ(state.components(1).kind(), v1::COMPONENT_KIND_FIRMWARE);
+  EXPECT_EQ(state.components(1).active_digest(), Sha256(device_.bootloader.running));
+  EXPECT_TRUE(state.components(1).confirmed());
+  EXPECT_EQ(state.components(1).release_sequence(), 0u) << "it came from elsewhere";
+  EXPECT_EQ(state.components(2).kind(), v1::COMPONENT_KIND_CONFIGURATION);
+  EXPECT_TRUE(state.components(2).active_digest().empty());
   EXPECT_EQ(server_.received[0].hello().boot_count(), 1u);
   EXPECT_EQ(server_.received[0].hello().hardware_id(), "sim");
   EXPECT_EQ(server_.received[0].hello().project(), "") << "an enrolled device is known";
@@ -209,11 +215,37 @@ TEST_F(UpdateTest, AModelLargerThanTheSlotIsRefused) {
                 v1::UPDATE_CAUSE_TOO_LARGE);
 }
 
-TEST_F(UpdateTest, ASetWithAComponentThatTheAgentCannotInstallIsRefusedWhole) {
-  ExpectRefused(ReportOnManifest([](v1::ReleaseManifest& m) {
-                  m.mutable_components(0)->set_kind(v1::COMPONENT_KIND_FIRMWARE);
-                }),
-                v1::UPDATE_CAUSE_NOT_FOR_THIS_DEVICE);
+TEST_F(UpdateTest, ASetWithAComponentThatTheDeviceDoesNotHaveIsRefusedWhole) {
+  const auto add = [](v1::ComponentKind kind) {
+    return [kind](v1::ReleaseManifest& m) {
+      *m.add_components() = m.components(0);
+      m.mutable_components(1)->set_kind(kind);
+    };
+  };
+  device_.port().firmware = {};
+  for (fl_flash_t& area : device_.port().configuration) area = {};
+  for (const v1::ComponentKind kind :
+       {v1::COMPONENT_KIND_FIRMWARE, v1::COMPONENT_KIND_CONFIGURATION,
+        static_cast<v1::ComponentKind>(4), v1::COMPONENT_KIND_UNSPECIFIED}) {
+    device_.agent = nullptr;
+    ExpectRefused(ReportOnManifest(add(kind)), v1::UPDATE_CAUSE_NOT_FOR_THIS_DEVICE);
+    server_.uplinks.clear();
+  }
+}
+
+TEST_F(UpdateTest, ASetWithTwoOfAKindOrNoneAtAllOrNoBytesIsRefused) {
+  ExpectRefused(
+      ReportOnManifest([](v1::ReleaseManifest& m) { *m.add_components() = m.components(0); }),
+      v1::UPDATE_CAUSE_MALFORMED);
+  server_.uplinks.clear();
+  device_.agent = nullptr;
+  ExpectRefused(ReportOnManifest([](v1::ReleaseManifest& m) { m.clear_components(); }),
+                v1::UPDATE_CAUSE_MALFORMED);
+  server_.uplinks.clear();
+  device_.agent = nullptr;
+  ExpectRefused(
+      ReportOnManifest([](v1::ReleaseManifest& m) { m.mutable_components(0)->set_size_bytes(0); }),
+      v1::UPDATE_CAUSE_MALFORMED);
 }
 
 TEST_F(UpdateTest, AManifestThatDoesNotParseIsRefused) {
@@ -282,6 +314,7 @@ TEST_F(UpdateTest, ADownloadGoesOnAfterTheLinkWasLost) {
     if (!message.has_artifact_request() || !first) return std::nullopt;
     first = false;
     v1::ServerMessage chunk;
+    chunk.mutable_artifact_chunk()->set_artifact(ArtifactWord(Sha256(model)));
     chunk.mutable_artifact_chunk()->set_data(model.substr(0, 1000));
     server_.frames_until_cut = 1;
     return std::vector<v1::ServerMessage>{chunk};
@@ -303,8 +336,10 @@ TEST_F(UpdateTest, AMissingPartIsAskedForAgain) {
     if (!message.has_artifact_request() || !first) return std::nullopt;
     first = false;
     v1::ServerMessage chunk;
+    chunk.mutable_artifact_chunk()->set_artifact(ArtifactWord(Sha256(model)));
     chunk.mutable_artifact_chunk()->set_data(model.substr(0, 1000));
     v1::ServerMessage late;  // Not where the download is: must be left out.
+    late.mutable_artifact_chunk()->set_artifact(ArtifactWord(Sha256(model)));
     late.mutable_artifact_chunk()->set_offset(3000);
     late.mutable_artifact_chunk()->set_data(model.substr(3000, 1000));
     return std::vector<v1::ServerMessage>{chunk, late};
@@ -425,31 +460,36 @@ TEST_F(UpdateTest, AReleaseOfTheModelThatRunsIsConfirmedWithoutADownload) {
   EXPECT_EQ(server_.Count([](const auto& m) { return m.has_artifact_request(); }), requests);
 }
 
-TEST_F(UpdateTest, AnApplicationThatSaysNotNowIsNotOfferedAnUpdate) {
-  device_.consents_download = false;
+TEST_F(UpdateTest, AnApplicationThatSaysNotNowIsAskedAgainWithTheFirstOfferAfterItsTime) {
+  device_.consent[FL_STEP_DOWNLOAD] = 20'000;
+  server_.next_check_in_ms = 1000;
   ASSERT_EQ(device_.Boot(), FL_OK);
   server_.OfferModel(ModelBytes("one"), 3);
+  device_.Run(15'000);
+  EXPECT_THAT(device_.asked, ElementsAre(FL_STEP_DOWNLOAD));
+  EXPECT_THAT(server_.Phases(), ElementsAre(v1::UPDATE_PHASE_DEFERRED));
   device_.Run(10'000);
-  EXPECT_EQ(
-      server_.Count([](const auto& m) { return m.has_check_in() && m.check_in().no_update(); }), 1);
-  EXPECT_THAT(server_.reports, IsEmpty());
+  EXPECT_THAT(device_.asked, ElementsAre(FL_STEP_DOWNLOAD, FL_STEP_DOWNLOAD));
+  EXPECT_THAT(server_.Phases(), ElementsAre(v1::UPDATE_PHASE_DEFERRED)) << "reported once";
+  device_.consent[FL_STEP_DOWNLOAD] = FL_CONSENT_NOW;
+  EXPECT_TRUE(device_.Live([&] { return device_.agent->running.on; }));
 }
 
 TEST_F(UpdateTest, ARestartWaitsForConsentUnlessTheRolloutIsForced) {
-  device_.consents_reboot = false;
+  device_.consent[FL_STEP_REBOOT] = 5000;
   ASSERT_EQ(device_.Boot(), FL_OK);
   server_.OfferModel(ModelBytes("one"), 3);
   device_.Run(10'000);
   EXPECT_THAT(server_.Phases(), ElementsAre(v1::UPDATE_PHASE_ACCEPTED, v1::UPDATE_PHASE_DOWNLOADED,
                                             v1::UPDATE_PHASE_DEFERRED));
   EXPECT_EQ(device_.boots, 1);
-  device_.consents_reboot = true;
+  device_.consent[FL_STEP_REBOOT] = FL_CONSENT_NOW;
   EXPECT_TRUE(device_.Live([&] { return device_.agent->running.on; }));
 }
 
 TEST_F(UpdateTest, AForcedRolloutNeedsNoConsent) {
-  device_.consents_reboot = false;
-  device_.consents_download = false;
+  device_.consent[FL_STEP_REBOOT] = 5000;
+  device_.consent[FL_STEP_DOWNLOAD] = 5000;
   ASSERT_EQ(device_.Boot(), FL_OK);
   const std::string model = ModelBytes("one");
   server_.artifacts[Sha256(model)] = model;
@@ -477,6 +517,7 @@ TEST_F(UpdateTest, AnOfferOfAnotherModelReplacesADownloadAndLatePartsOfTheFirstD
   ASSERT_EQ(device_.Boot(), FL_OK);
   const std::string first = ModelBytes("first", 8000);
   const std::string second = ModelBytes("second", 8000);
+  std::string answered;
   server_.next_check_in_ms = 1000;
   server_.OfferModel(first, 3);
   server_.intercept =
@@ -485,15 +526,21 @@ TEST_F(UpdateTest, AnOfferOfAnotherModelReplacesADownloadAndLatePartsOfTheFirstD
     if (message.artifact_request().digest() == Sha256(first)) {
       return std::vector<v1::ServerMessage>{};  // Answered too late, below.
     }
-    if (server_.connections > 1) return std::nullopt;
+    if (message.artifact_request().offset() > 0 || !answered.empty()) return std::nullopt;
+    answered = second;
     v1::ServerMessage late;
+    late.mutable_artifact_chunk()->set_artifact(ArtifactWord(Sha256(first)));
     late.mutable_artifact_chunk()->set_data(first.substr(0, 1000));
-    return std::vector<v1::ServerMessage>{late};
+    v1::ServerMessage wanted;
+    wanted.mutable_artifact_chunk()->set_artifact(ArtifactWord(Sha256(second)));
+    wanted.mutable_artifact_chunk()->set_data(second.substr(0, 1000));
+    return std::vector<v1::ServerMessage>{late, wanted};
   };
   device_.Run(1500);
   ASSERT_EQ(server_.reports.size(), 1u);
   server_.OfferModel(second, 4);
   EXPECT_TRUE(device_.Live([&] { return device_.RunningDigest() == Sha256(second); }));
+  EXPECT_EQ(server_.connections, 1) << "the session went on";
   for (const v1::UpdateReport& report : server_.reports) {
     EXPECT_NE(report.phase(), v1::UPDATE_PHASE_FAILED);
   }
