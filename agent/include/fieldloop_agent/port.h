@@ -33,7 +33,8 @@ extern "C" {
 /**
  * @brief One area of flash, of sectors that are erased one by one.
  *
- * The agent programs whole units at unit-aligned offsets, each unit once between two erases.
+ * The agent programs whole units at unit-aligned offsets, each unit once between two erases. A
+ * range that is not wholly in the area is refused with FL_ERR_IO.
  */
 typedef struct fl_flash {
     /** Passed back as the first argument of every function. May be NULL. */
