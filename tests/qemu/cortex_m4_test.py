@@ -12,7 +12,6 @@ the estimates of agent/impulse/cost.h are compared with it.
 import argparse
 import collections
 import pathlib
-import shutil
 import struct
 import subprocess
 import sys
@@ -20,37 +19,13 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/parity"))
+import cross_build  # noqa: E402
 import trained_models  # noqa: E402
 
 SKIPPED = 77
 DATA = ROOT.parent / "shared" / "data" / "edge-impulse" / "models"
-BUILD = ROOT / "build" / "agent-cortex-m4"
-NANOPB = ROOT / "build" / "nanopb" / "source"
 MEAN_ERROR = 0.1  # Of the estimates.
 INSTRUCTIONS_PER_TICK = 40  # The timer's 25 MHz, and a nanosecond for each instruction.
-
-
-def missing():
-    """What is not on this machine, or nothing."""
-    for program in ("arm-none-eabi-gcc", "qemu-system-arm", "cmake"):
-        if shutil.which(program) is None:
-            return f"{program} is missing"
-    if not (NANOPB / "pb_decode.c").exists():
-        return f"the sources of nanopb are not in {NANOPB}; ./dev test puts them there"
-    return None
-
-
-def build_runner():
-    commands = [
-        ["cmake", "--preset", "agent-cortex-m4", "-DPython3_EXECUTABLE=/usr/bin/python3",
-         f"-DNANOPB_SOURCE_DIR={NANOPB}"],
-        ["cmake", "--build", BUILD, "--target", "cortex_m4_runner"],
-    ]
-    for command in commands:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"the runner cannot be built:\n{done.stdout[-3000:]}{done.stderr}")
-    return BUILD / "bin" / "cortex_m4_runner"
 
 
 def emulate(runner, folder, count):
@@ -91,11 +66,11 @@ def main():
     parser.add_argument("--models", type=int, default=6, help="generated of every kind")
     parser.add_argument("--keep", type=pathlib.Path, help="folder for the files, must be empty")
     arguments = parser.parse_args()
-    reason = missing()
+    reason = cross_build.missing()
     if reason:
         print(f"the Cortex-M4 was skipped: {reason}")
         return SKIPPED
-    runner = build_runner()
+    runner = cross_build.build("cortex_m4_runner")
     models = sorted(DATA.glob("*lite"))
     if not models:
         print("the published models are not on this machine: left out")
