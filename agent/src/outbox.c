@@ -11,7 +11,7 @@
 #include "flash.h"
 
 enum {
-    SECTOR_HEADER = 32, /* magic, number, number of the sector it replaces, crc of all before. */
+    SECTOR_HEADER = 32, /* magic, number, 0, crc of all before. */
     ENTRY_HEADER = 32,  /* magic, kind, size, sequence, crc of the content, crc of all before. */
 };
 static const uint32_t SECTOR_MAGIC = 0x31534c46u; /* "FLS1" */
@@ -23,8 +23,8 @@ typedef struct walk {
     uint32_t sector;
     uint32_t offset; /* In the area: of the entry's header. */
     uint32_t next;   /* In the area: behind the entry. */
-    bool whole;      /* Content matches its checksum, when the walk checks that. */
     bool done;
+    uint32_t crc; /* Of the content. */
     fl_entry_t entry;
 } walk_t;
 
@@ -32,7 +32,6 @@ typedef struct walk {
 typedef struct sector {
     bool used;
     uint32_t number;
-    uint32_t replaces; /* 0 for none. */
 } sector_t;
 
 /* An entry's header is followed by the mark that it is done. The mark has a program unit of its
@@ -72,12 +71,11 @@ static fl_status_t read_sector(const fl_outbox_t *outbox, uint32_t index, sector
     sector->used =
         fl_get_u32(header) == SECTOR_MAGIC && fl_get_u32(header + 12) == fl_crc32(0, header, 12);
     sector->number = fl_get_u32(header + 4);
-    sector->replaces = fl_get_u32(header + 8);
     return FL_OK;
 }
 
 /* Reads the entry at walk->next. FL_ERR_NOT_FOUND when no entry begins there. */
-static fl_status_t walk_entry(const fl_outbox_t *outbox, walk_t *walk, bool check_content) {
+static fl_status_t walk_entry(const fl_outbox_t *outbox, walk_t *walk) {
     const fl_flash_t *flash = outbox->flash;
     const uint32_t end = (walk->sector + 1u) * flash->sector_size;
     uint8_t header[ENTRY_HEADER + FL_PROGRAM_SIZE_MAX];
@@ -99,13 +97,29 @@ static fl_status_t walk_entry(const fl_outbox_t *outbox, walk_t *walk, bool chec
     }
     walk->next = walk->offset + entry_footprint(outbox, walk->entry.size);
     walk->done = is_marked(outbox, header + ENTRY_HEADER);
-    walk->whole = true;
-    if (check_content && !walk->done) {
-        uint32_t crc = 0;
-        FL_RETURN_IF_ERROR(fl_flash_crc32(flash, walk->entry.offset, walk->entry.size, &crc));
-        walk->whole = crc == fl_get_u32(header + 20);
-    }
+    walk->crc = fl_get_u32(header + 20);
     return FL_OK;
+}
+
+/* FL_OK if the content is what was appended, FL_ERR_CORRUPT if not, FL_ERR_IO. */
+static fl_status_t check_content(const fl_outbox_t *outbox, const walk_t *walk) {
+    uint32_t crc = 0;
+    FL_RETURN_IF_ERROR(fl_flash_crc32(outbox->flash, walk->entry.offset, walk->entry.size, &crc));
+    return crc == walk->crc ? FL_OK : FL_ERR_CORRUPT;
+}
+
+/* Programs an entry's header, which is the moment from which it counts. */
+static fl_status_t write_entry_header(const fl_outbox_t *outbox, uint32_t offset,
+                                      const fl_entry_t *entry, uint32_t crc) {
+    uint8_t header[ENTRY_HEADER];
+    memset(header, outbox->flash->erased_value, sizeof header);
+    fl_put_u32(header, ENTRY_MAGIC);
+    fl_put_u32(header + 4, (uint32_t)entry->kind);
+    fl_put_u32(header + 8, entry->size);
+    fl_put_u64(header + 12, entry->sequence);
+    fl_put_u32(header + 20, crc);
+    fl_put_u32(header + 24, fl_crc32(0, header, 24));
+    return outbox->flash->program(outbox->flash->context, offset, header, sizeof header);
 }
 
 static void walk_sector(const fl_outbox_t *outbox, uint32_t sector, walk_t *walk) {
@@ -125,7 +139,7 @@ static fl_status_t walk_live(const fl_outbox_t *outbox, walk_t *walk) {
             used = sector.used;
         }
         while (used) {
-            const fl_status_t status = walk_entry(outbox, walk, false);
+            const fl_status_t status = walk_entry(outbox, walk);
             if (status == FL_ERR_NOT_FOUND) {
                 break;
             }
@@ -141,6 +155,28 @@ static fl_status_t walk_live(const fl_outbox_t *outbox, walk_t *walk) {
     }
 }
 
+static fl_status_t count_live(fl_outbox_t *outbox) {
+    walk_t walk;
+    uint32_t live = 0;
+    walk_sector(outbox, 0, &walk);
+    for (;;) {
+        const fl_status_t status = walk_live(outbox, &walk);
+        if (status == FL_ERR_NOT_FOUND) {
+            outbox->live = live;
+            return FL_OK;
+        }
+        FL_RETURN_IF_ERROR(status);
+        live++;
+    }
+}
+
+/* An entry that will not be sent: it makes room for others, or its content was lost. */
+static fl_status_t drop(fl_outbox_t *outbox, const walk_t *walk) {
+    FL_RETURN_IF_ERROR(mark(outbox, walk->offset + ENTRY_HEADER));
+    outbox->dropped++;
+    return count_live(outbox);
+}
+
 /* Erases a free sector, unless that was done since the mount. An erase that a power cut ended may
  * look complete and not be, so what is only found erased is erased again. */
 static fl_status_t clean(fl_outbox_t *outbox, uint32_t sector) {
@@ -151,20 +187,27 @@ static fl_status_t clean(fl_outbox_t *outbox, uint32_t sector) {
     return outbox->flash->erase(outbox->flash->context, sector * outbox->flash->sector_size);
 }
 
-/* Makes a clean sector the head: the moment from which its entries count. */
-static fl_status_t name_head(fl_outbox_t *outbox, uint32_t sector, uint32_t replaces) {
+/* Makes a free sector the head. */
+static fl_status_t begin_head(fl_outbox_t *outbox, uint32_t sector) {
     const fl_flash_t *flash = outbox->flash;
+    FL_RETURN_IF_ERROR(clean(outbox, sector));
     uint8_t header[SECTOR_HEADER];
     memset(header, flash->erased_value, sizeof header);
     fl_put_u32(header, SECTOR_MAGIC);
     fl_put_u32(header + 4, outbox->head_number + 1u);
-    fl_put_u32(header + 8, replaces);
+    fl_put_u32(header + 8, 0);
     fl_put_u32(header + 12, fl_crc32(0, header, 12));
     outbox->unsynced = true;
     FL_RETURN_IF_ERROR(
         flash->program(flash->context, sector * flash->sector_size, header, sizeof header));
+    sector_t written;
+    FL_RETURN_IF_ERROR(read_sector(outbox, sector, &written));
+    if (!written.used || written.number != outbox->head_number + 1u) {
+        return FL_ERR_IO;
+    }
     outbox->head = sector;
     outbox->head_number++;
+    outbox->head_offset = SECTOR_HEADER;
     return FL_OK;
 }
 
@@ -185,85 +228,13 @@ static fl_status_t find_free(const fl_outbox_t *outbox, uint32_t *count, uint32_
     return FL_OK;
 }
 
-/* A sector that another one replaces was being erased when the power went. */
-static fl_status_t erase_replaced(fl_outbox_t *outbox) {
-    for (uint32_t i = 0; i < sector_count(outbox); i++) {
-        sector_t copy;
-        FL_RETURN_IF_ERROR(read_sector(outbox, i, &copy));
-        for (uint32_t k = 0; copy.used && copy.replaces != 0 && k < sector_count(outbox); k++) {
-            sector_t original;
-            FL_RETURN_IF_ERROR(read_sector(outbox, k, &original));
-            if (original.used && original.number == copy.replaces) {
-                FL_RETURN_IF_ERROR(
-                    outbox->flash->erase(outbox->flash->context, k * outbox->flash->sector_size));
-            }
-        }
-    }
-    return FL_OK;
-}
-
-static fl_status_t mount_sector(fl_outbox_t *outbox, uint32_t sector, bool is_head) {
-    const fl_flash_t *flash = outbox->flash;
-    walk_t walk;
-    walk_sector(outbox, sector, &walk);
-    for (;;) {
-        const fl_status_t status = walk_entry(outbox, &walk, true);
-        if (status == FL_ERR_NOT_FOUND) {
-            break;
-        }
-        FL_RETURN_IF_ERROR(status);
-        if (!walk.whole) {
-            FL_RETURN_IF_ERROR(mark(outbox, walk.offset + ENTRY_HEADER));
-        } else if (!walk.done) {
-            outbox->live++;
-        }
-    }
-    if (is_head) {
-        /* What a torn append left cannot be programmed again: the sector is full then. */
-        const uint32_t used = walk.next - sector * flash->sector_size;
-        const fl_status_t rest = fl_flash_check_erased(flash, walk.next, flash->sector_size - used);
-        if (rest != FL_OK && rest != FL_ERR_NOT_FOUND) {
-            return rest;
-        }
-        outbox->head_offset = rest == FL_OK ? used : flash->sector_size;
-    }
-    return FL_OK;
-}
-
-fl_status_t fl_outbox_mount(fl_outbox_t *outbox, const fl_flash_t *flash) {
-    memset(outbox, 0, sizeof *outbox);
-    FL_RETURN_IF_ERROR(fl_flash_check(flash, 3, 512));
-    outbox->flash = flash;
-    outbox->mark_size = flash->program_size < 4u ? 4u : flash->program_size;
-    outbox->head = NONE;
-
-    outbox->clean = NONE;
-    FL_RETURN_IF_ERROR(erase_replaced(outbox));
-    for (uint32_t i = 0; i < sector_count(outbox); i++) {
-        sector_t sector;
-        FL_RETURN_IF_ERROR(read_sector(outbox, i, &sector));
-        if (sector.used && (outbox->head == NONE || sector.number > outbox->head_number)) {
-            outbox->head = i;
-            outbox->head_number = sector.number;
-        }
-    }
-    for (uint32_t i = 0; i < sector_count(outbox); i++) {
-        sector_t sector;
-        FL_RETURN_IF_ERROR(read_sector(outbox, i, &sector));
-        if (sector.used) {
-            FL_RETURN_IF_ERROR(mount_sector(outbox, i, i == outbox->head));
-        }
-    }
-    return FL_OK;
-}
-
 /* Bytes of what waits in a sector. */
 static fl_status_t live_bytes(const fl_outbox_t *outbox, uint32_t sector, uint32_t *bytes) {
     walk_t walk;
     *bytes = 0;
     walk_sector(outbox, sector, &walk);
     for (;;) {
-        const fl_status_t status = walk_entry(outbox, &walk, false);
+        const fl_status_t status = walk_entry(outbox, &walk);
         if (status == FL_ERR_NOT_FOUND) {
             return FL_OK;
         }
@@ -274,8 +245,10 @@ static fl_status_t live_bytes(const fl_outbox_t *outbox, uint32_t sector, uint32
     }
 }
 
-/* The used sector with the least that waits, the oldest of equals. */
-static fl_status_t find_victim(const fl_outbox_t *outbox, uint32_t *victim, uint32_t *bytes) {
+/* The used sector with the least that waits, the oldest of equals, other than one that was found
+ * free: a header whose program was cut may say one thing and then the other. */
+static fl_status_t find_victim(const fl_outbox_t *outbox, uint32_t free_sector, uint32_t *victim,
+                               uint32_t *bytes) {
     uint32_t oldest = 0;
     *victim = NONE;
     *bytes = 0;
@@ -283,7 +256,7 @@ static fl_status_t find_victim(const fl_outbox_t *outbox, uint32_t *victim, uint
         sector_t sector;
         uint32_t live;
         FL_RETURN_IF_ERROR(read_sector(outbox, i, &sector));
-        if (!sector.used) {
+        if (!sector.used || i == free_sector) {
             continue;
         }
         FL_RETURN_IF_ERROR(live_bytes(outbox, i, &live));
@@ -294,6 +267,90 @@ static fl_status_t find_victim(const fl_outbox_t *outbox, uint32_t *victim, uint
         }
     }
     return *victim == NONE ? FL_ERR_NOT_FOUND : FL_OK;
+}
+
+/* Whether an entry of this sequence, also one that is done, is in a sector. */
+static fl_status_t find_in_sector(const fl_outbox_t *outbox, uint32_t sector, uint64_t sequence) {
+    walk_t walk;
+    walk_sector(outbox, sector, &walk);
+    for (;;) {
+        FL_RETURN_IF_ERROR(walk_entry(outbox, &walk));
+        if (walk.entry.sequence == sequence) {
+            return FL_OK;
+        }
+    }
+}
+
+/* Whether each entry that waits in a sector is in another one too, be it done there. */
+static fl_status_t is_redundant(const fl_outbox_t *outbox, uint32_t sector, bool *redundant) {
+    walk_t walk;
+    *redundant = true;
+    walk_sector(outbox, sector, &walk);
+    while (*redundant) {
+        const fl_status_t status = walk_entry(outbox, &walk);
+        if (status == FL_ERR_NOT_FOUND) {
+            return FL_OK;
+        }
+        FL_RETURN_IF_ERROR(status);
+        *redundant = walk.done;
+        for (uint32_t i = 0; i < sector_count(outbox) && !*redundant; i++) {
+            sector_t other;
+            FL_RETURN_IF_ERROR(read_sector(outbox, i, &other));
+            if (i != sector && other.used) {
+                const fl_status_t found = find_in_sector(outbox, i, walk.entry.sequence);
+                *redundant = found == FL_OK;
+                FL_RETURN_IF_ERROR(found == FL_ERR_NOT_FOUND ? FL_OK : found);
+            }
+        }
+    }
+    return FL_OK;
+}
+
+/* No sector is free: the power was cut while one was copied. The copy goes, or the original if its
+ * erase had begun. If it was something else, the sector with the least that waits is given up. */
+static fl_status_t reclaim(fl_outbox_t *outbox) {
+    uint32_t chosen = NONE;
+    uint32_t live = 0;
+    for (uint32_t i = 0; i < sector_count(outbox) && chosen == NONE; i++) {
+        const uint32_t index = (outbox->head + i) % sector_count(outbox);
+        bool redundant;
+        FL_RETURN_IF_ERROR(is_redundant(outbox, index, &redundant));
+        chosen = redundant ? index : NONE;
+    }
+    if (chosen == NONE) {
+        FL_RETURN_IF_ERROR(find_victim(outbox, NONE, &chosen, &live));
+    }
+    FL_RETURN_IF_ERROR(
+        outbox->flash->erase(outbox->flash->context, chosen * outbox->flash->sector_size));
+    outbox->clean = chosen;
+    return FL_OK;
+}
+
+fl_status_t fl_outbox_mount(fl_outbox_t *outbox, const fl_flash_t *flash) {
+    uint32_t free_count = 0;
+    memset(outbox, 0, sizeof *outbox);
+    FL_RETURN_IF_ERROR(fl_flash_check(flash, 3, 512));
+    outbox->flash = flash;
+    outbox->mark_size = flash->program_size < 4u ? 4u : flash->program_size;
+    outbox->head = NONE;
+    outbox->clean = NONE;
+    for (uint32_t i = 0; i < sector_count(outbox); i++) {
+        sector_t sector;
+        FL_RETURN_IF_ERROR(read_sector(outbox, i, &sector));
+        free_count += sector.used ? 0 : 1u;
+        if (sector.used && (outbox->head == NONE || sector.number > outbox->head_number)) {
+            outbox->head = i;
+            outbox->head_number = sector.number;
+        }
+    }
+    /* What a cut append left may read differently tomorrow, or look erased and not be: nothing is
+     * appended behind it. So may the header of a sector: its number is not used again. */
+    outbox->head_offset = flash->sector_size;
+    outbox->head_number++;
+    if (free_count == 0) {
+        FL_RETURN_IF_ERROR(reclaim(outbox));
+    }
+    return count_live(outbox);
 }
 
 static fl_status_t drop_least(fl_outbox_t *outbox, fl_entry_kind_t kind) {
@@ -317,10 +374,7 @@ static fl_status_t drop_least(fl_outbox_t *outbox, fl_entry_kind_t kind) {
     if (!found) {
         return FL_ERR_NO_SPACE;
     }
-    FL_RETURN_IF_ERROR(mark(outbox, least.offset + ENTRY_HEADER));
-    outbox->live--;
-    outbox->dropped++;
-    return FL_OK;
+    return drop(outbox, &least);
 }
 
 static fl_status_t copy_bytes(const fl_flash_t *flash, uint32_t from, fl_flash_writer_t *to,
@@ -336,126 +390,141 @@ static fl_status_t copy_bytes(const fl_flash_t *flash, uint32_t from, fl_flash_w
     return fl_flash_write_end(to);
 }
 
-/* Copies what waits in the victim to the free sector, makes that the head and erases the victim. */
-static fl_status_t move_live(fl_outbox_t *outbox, uint32_t victim, uint32_t free_sector) {
+static fl_status_t copy_live(fl_outbox_t *outbox, uint32_t victim) {
     const fl_flash_t *flash = outbox->flash;
-    uint32_t used = SECTOR_HEADER;
-    sector_t original;
     walk_t walk;
-    FL_RETURN_IF_ERROR(read_sector(outbox, victim, &original));
-    FL_RETURN_IF_ERROR(clean(outbox, free_sector));
     walk_sector(outbox, victim, &walk);
     for (;;) {
-        const fl_status_t status = walk_entry(outbox, &walk, false);
+        const fl_status_t status = walk_entry(outbox, &walk);
         if (status == FL_ERR_NOT_FOUND) {
-            break;
+            return FL_OK;
         }
         FL_RETURN_IF_ERROR(status);
-        if (walk.done) {
+        const uint32_t footprint = walk.next - walk.offset;
+        /* More than was counted: a mark whose program was cut, so it is done. */
+        if (walk.done || footprint > flash->sector_size - outbox->head_offset) {
             continue;
         }
-        const uint32_t to = free_sector * flash->sector_size + used;
+        const uint32_t to = outbox->head * flash->sector_size + outbox->head_offset;
         fl_flash_writer_t writer;
-        fl_flash_writer_init(&writer, flash, to);
-        FL_RETURN_IF_ERROR(copy_bytes(flash, walk.offset, &writer, ENTRY_HEADER));
         fl_flash_writer_init(&writer, flash, to + entry_base(outbox));
-        FL_RETURN_IF_ERROR(copy_bytes(flash, walk.entry.offset, &writer,
-                                      fl_round_up(walk.entry.size, flash->program_size)));
-        used += walk.next - walk.offset;
+        FL_RETURN_IF_ERROR(copy_bytes(flash, walk.entry.offset, &writer, walk.entry.size));
+        FL_RETURN_IF_ERROR(write_entry_header(outbox, to, &walk.entry, walk.crc));
+        outbox->head_offset += footprint;
     }
-    /* The copies must be durable before they count, and must count before the originals go. */
-    FL_RETURN_IF_ERROR(fl_flash_sync(flash));
-    FL_RETURN_IF_ERROR(name_head(outbox, free_sector, original.number));
-    outbox->head_offset = used;
-    FL_RETURN_IF_ERROR(fl_flash_sync(flash));
-    FL_RETURN_IF_ERROR(flash->erase(flash->context, victim * flash->sector_size));
+}
+
+/* Makes the free sector the head, copies what waits in the victim there and erases the victim. */
+static fl_status_t move_live(fl_outbox_t *outbox, uint32_t victim, uint32_t free_sector) {
+    const fl_flash_t *flash = outbox->flash;
+    FL_RETURN_IF_ERROR(begin_head(outbox, free_sector));
+    fl_status_t status = copy_live(outbox, victim);
+    if (status == FL_OK) {
+        /* The copies must be durable before the originals go. */
+        status = fl_flash_sync(flash);
+    }
+    if (status == FL_OK) {
+        status = flash->erase(flash->context, victim * flash->sector_size);
+    }
+    if (status != FL_OK) {
+        outbox->head_offset = flash->sector_size; /* What is behind the copies is not known. */
+        return status;
+    }
     outbox->clean = victim;
     return FL_OK;
 }
 
+static bool head_has_room(const fl_outbox_t *outbox, uint32_t footprint) {
+    return outbox->head != NONE && outbox->flash->sector_size - outbox->head_offset >= footprint;
+}
+
 /* Sees to it that the head has room for an entry of this kind. */
 static fl_status_t make_room(fl_outbox_t *outbox, fl_entry_kind_t kind, uint32_t footprint) {
-    const uint32_t sector_size = outbox->flash->sector_size;
+    const uint32_t capacity = outbox->flash->sector_size - SECTOR_HEADER;
     uint32_t free_count;
     uint32_t free_sector;
-    if (outbox->head != NONE && sector_size - outbox->head_offset >= footprint) {
+    if (head_has_room(outbox, footprint)) {
         return FL_OK;
     }
     FL_RETURN_IF_ERROR(find_free(outbox, &free_count, &free_sector));
-    if (free_count == 0) {
-        return FL_ERR_IO; /* An erase failed before; the next mount repeats it. */
+    if (free_count == 0) { /* A copy or an erase failed before. */
+        FL_RETURN_IF_ERROR(reclaim(outbox));
+        free_count = 1;
+        free_sector = outbox->clean;
     }
     if (free_count >= 2) {
-        FL_RETURN_IF_ERROR(clean(outbox, free_sector));
-        FL_RETURN_IF_ERROR(name_head(outbox, free_sector, 0));
-        outbox->head_offset = SECTOR_HEADER;
-        return FL_OK;
+        return begin_head(outbox, free_sector);
     }
+    /* Nothing is dropped while a copy gains a quarter of a sector; if it must be, then until half a
+     * sector is gained, or a full outbox would copy a sector for every entry. */
+    uint32_t most = capacity - capacity / 4u;
     uint32_t victim;
     uint32_t live;
     for (;;) {
-        FL_RETURN_IF_ERROR(find_victim(outbox, &victim, &live));
-        const uint32_t capacity = sector_size - SECTOR_HEADER;
-        if (live <= capacity / 2u && capacity - live >= footprint) {
+        FL_RETURN_IF_ERROR(find_victim(outbox, free_sector, &victim, &live));
+        if (live <= most && capacity - live >= footprint) {
             break;
         }
-        /* Half a sector at a time, or a full outbox would copy a sector for every entry. */
         const fl_status_t status = drop_least(outbox, kind);
-        if (status == FL_ERR_NO_SPACE && capacity - live >= footprint) {
+        if (status == FL_ERR_NO_SPACE && live <= capacity && capacity - live >= footprint) {
             break;
         }
         FL_RETURN_IF_ERROR(status);
+        most = capacity / 2u;
     }
-    return move_live(outbox, victim, free_sector);
+    FL_RETURN_IF_ERROR(move_live(outbox, victim, free_sector));
+    return head_has_room(outbox, footprint) ? FL_OK : FL_ERR_NO_SPACE;
+}
+
+/* Writes an entry behind the last one, content first: a header that is there says that the content
+ * was finished. Then reads it, because flash may not have taken it. */
+static fl_status_t write_entry(fl_outbox_t *outbox, const fl_entry_t *entry, uint32_t crc,
+                               const fl_part_t *parts, size_t part_count) {
+    const fl_flash_t *flash = outbox->flash;
+    walk_t walk = {.sector = outbox->head,
+                   .next = outbox->head * flash->sector_size + outbox->head_offset};
+    const uint32_t offset = walk.next;
+    fl_flash_writer_t writer;
+    fl_flash_writer_init(&writer, flash, offset + entry_base(outbox));
+    outbox->unsynced = true;
+    for (size_t i = 0; i < part_count; i++) {
+        FL_RETURN_IF_ERROR(fl_flash_write(&writer, parts[i].data, parts[i].size));
+    }
+    FL_RETURN_IF_ERROR(fl_flash_write_end(&writer));
+    FL_RETURN_IF_ERROR(write_entry_header(outbox, offset, entry, crc));
+    FL_RETURN_IF_ERROR(walk_entry(outbox, &walk));
+    return check_content(outbox, &walk);
 }
 
 fl_status_t fl_outbox_append(fl_outbox_t *outbox, fl_entry_kind_t kind, uint64_t sequence,
                              const fl_part_t *parts, size_t part_count) {
-    const fl_flash_t *flash = outbox->flash;
+    const uint32_t capacity = outbox->flash->sector_size - SECTOR_HEADER;
     uint32_t crc = 0;
     size_t size = 0;
     for (size_t i = 0; i < part_count; i++) {
         size += parts[i].size;
         crc = fl_crc32(crc, parts[i].data, parts[i].size);
     }
-    const uint32_t capacity = flash->sector_size - SECTOR_HEADER;
-    fl_status_t status = size > capacity || entry_footprint(outbox, (uint32_t)size) > capacity
-                             ? FL_ERR_NO_SPACE
-                             : make_room(outbox, kind, entry_footprint(outbox, (uint32_t)size));
+    const fl_entry_t entry = {.kind = kind, .sequence = sequence, .size = (uint32_t)size};
+    const uint32_t footprint = size > capacity ? 0 : entry_footprint(outbox, entry.size);
+    fl_status_t status = FL_ERR_NO_SPACE;
+    if (footprint != 0 && footprint <= capacity) {
+        /* Where a write failed nothing more is appended; another sector gets a second chance. */
+        status = FL_ERR_IO;
+        for (unsigned attempt = 0; attempt < 2 && status == FL_ERR_IO; attempt++) {
+            status = make_room(outbox, kind, footprint);
+            if (status == FL_OK) {
+                const fl_status_t written = write_entry(outbox, &entry, crc, parts, part_count);
+                status = written == FL_OK ? FL_OK : FL_ERR_IO;
+                outbox->head_offset =
+                    status == FL_OK ? outbox->head_offset + footprint : outbox->flash->sector_size;
+            }
+        }
+    }
     if (status != FL_OK) {
         outbox->dropped++;
         return status;
     }
-
-    uint8_t header[ENTRY_HEADER];
-    memset(header, flash->erased_value, sizeof header);
-    fl_put_u32(header, ENTRY_MAGIC);
-    fl_put_u32(header + 4, (uint32_t)kind);
-    fl_put_u32(header + 8, (uint32_t)size);
-    fl_put_u64(header + 12, sequence);
-    fl_put_u32(header + 20, crc);
-    fl_put_u32(header + 24, fl_crc32(0, header, 24));
-
-    const uint32_t offset = outbox->head * flash->sector_size + outbox->head_offset;
-    fl_flash_writer_t writer;
-    fl_flash_writer_init(&writer, flash, offset + entry_base(outbox));
-    outbox->unsynced = true;
-    /* Content first: a header that is there says that the content was finished. */
-    for (size_t i = 0; i < part_count && status == FL_OK; i++) {
-        status = fl_flash_write(&writer, parts[i].data, parts[i].size);
-    }
-    if (status == FL_OK) {
-        status = fl_flash_write_end(&writer);
-    }
-    if (status == FL_OK) {
-        status = flash->program(flash->context, offset, header, sizeof header);
-    }
-    if (status != FL_OK) {
-        outbox->head_offset = flash->sector_size;
-        outbox->dropped++;
-        return status;
-    }
-    outbox->head_offset += entry_footprint(outbox, (uint32_t)size);
     outbox->live++;
     return FL_OK;
 }
@@ -469,26 +538,43 @@ fl_status_t fl_outbox_sync(fl_outbox_t *outbox) {
     return FL_OK;
 }
 
-fl_status_t fl_outbox_next(const fl_outbox_t *outbox, fl_entry_kind_t least, fl_entry_t *entry) {
+/* The first to send of what waits, in *first; counts what waits on the way. */
+static fl_status_t find_first(fl_outbox_t *outbox, fl_entry_kind_t least, walk_t *first) {
     bool found = false;
+    uint32_t live = 0;
     walk_t walk;
-    if (outbox->live == 0) {
-        return FL_ERR_NOT_FOUND;
-    }
     walk_sector(outbox, 0, &walk);
     for (;;) {
         const fl_status_t status = walk_live(outbox, &walk);
         if (status == FL_ERR_NOT_FOUND) {
+            outbox->live = live;
             return found ? FL_OK : FL_ERR_NOT_FOUND;
         }
         FL_RETURN_IF_ERROR(status);
-        if (walk.entry.kind <= least &&
-            (!found || walk.entry.kind < entry->kind ||
-             (walk.entry.kind == entry->kind && walk.entry.sequence < entry->sequence))) {
-            *entry = walk.entry;
+        live++;
+        if (walk.entry.kind <= least && (!found || walk.entry.kind < first->entry.kind ||
+                                         (walk.entry.kind == first->entry.kind &&
+                                          walk.entry.sequence < first->entry.sequence))) {
+            *first = walk;
             found = true;
         }
     }
+}
+
+fl_status_t fl_outbox_next(fl_outbox_t *outbox, fl_entry_kind_t least, fl_entry_t *entry) {
+    while (outbox->live > 0) {
+        walk_t first;
+        FL_RETURN_IF_ERROR(find_first(outbox, least, &first));
+        const fl_status_t status = check_content(outbox, &first);
+        if (status == FL_OK) {
+            *entry = first.entry;
+        }
+        if (status != FL_ERR_CORRUPT) {
+            return status;
+        }
+        FL_RETURN_IF_ERROR(drop(outbox, &first));
+    }
+    return FL_ERR_NOT_FOUND;
 }
 
 fl_status_t fl_outbox_read(const fl_outbox_t *outbox, const fl_entry_t *entry, uint32_t offset,
@@ -514,13 +600,14 @@ static fl_status_t find(const fl_outbox_t *outbox, uint64_t sequence, walk_t *wa
 
 fl_status_t fl_outbox_find(const fl_outbox_t *outbox, uint64_t sequence) {
     walk_t walk;
-    return find(outbox, sequence, &walk);
+    FL_RETURN_IF_ERROR(find(outbox, sequence, &walk));
+    const fl_status_t status = check_content(outbox, &walk);
+    return status == FL_ERR_CORRUPT ? FL_ERR_NOT_FOUND : status;
 }
 
 fl_status_t fl_outbox_done(fl_outbox_t *outbox, uint64_t sequence) {
     walk_t walk;
     FL_RETURN_IF_ERROR(find(outbox, sequence, &walk));
     FL_RETURN_IF_ERROR(mark(outbox, walk.offset + ENTRY_HEADER));
-    outbox->live--;
-    return FL_OK;
+    return count_live(outbox);
 }

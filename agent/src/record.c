@@ -13,12 +13,30 @@
 
 static const uint32_t RECORD_MAGIC = 0x31524c46u; /* "FLR1" */
 
+/* A copy is its header, its body and its seal, written body, header, seal. A power cut in the
+ * header may leave bits that read differently each time; the seal, whichever of its bits are set,
+ * says that the header was finished, so that no copy counts today and not tomorrow. */
 typedef struct copy {
     bool valid;
+    bool sealed;
     uint32_t offset; /* Of its sector. */
     uint32_t number; /* The higher one is newer. */
     uint32_t size;   /* Of the body. */
 } copy_t;
+
+static uint32_t seal_size(const fl_flash_t *flash) {
+    return flash->program_size < 4u ? 4u : flash->program_size;
+}
+
+/* Where the seal of a body of this size is, in its sector. */
+static uint32_t seal_at(const fl_flash_t *flash, uint32_t size) {
+    return FL_RECORD_HEADER_SIZE + fl_round_up(size, flash->program_size);
+}
+
+static bool fits(const fl_flash_t *flash, size_t size) {
+    return size <= flash->sector_size &&
+           seal_at(flash, (uint32_t)size) + seal_size(flash) <= flash->sector_size;
+}
 
 static fl_status_t read_copy(const fl_flash_t *flash, uint32_t sector, copy_t *copy) {
     uint8_t header[FL_RECORD_HEADER_SIZE];
@@ -27,15 +45,22 @@ static fl_status_t read_copy(const fl_flash_t *flash, uint32_t sector, copy_t *c
     FL_RETURN_IF_ERROR(flash->read(flash->context, copy->offset, header, sizeof header));
     copy->number = fl_get_u32(header + 4);
     copy->size = fl_get_u32(header + 8);
-    if (fl_get_u32(header) != RECORD_MAGIC ||
-        copy->size > flash->sector_size - FL_RECORD_HEADER_SIZE) {
+    if (fl_get_u32(header) != RECORD_MAGIC || !fits(flash, copy->size)) {
         return FL_OK;
     }
     uint32_t crc = fl_crc32(0, header + 4, 8);
     FL_RETURN_IF_ERROR(
         fl_flash_crc32(flash, copy->offset + FL_RECORD_HEADER_SIZE, copy->size, &crc));
     copy->valid = crc == fl_get_u32(header + 12);
-    return FL_OK;
+    const fl_status_t seal =
+        fl_flash_check_erased(flash, copy->offset + seal_at(flash, copy->size), seal_size(flash));
+    copy->sealed = seal == FL_ERR_NOT_FOUND;
+    return seal == FL_ERR_NOT_FOUND ? FL_OK : seal;
+}
+
+/* Whether a counts more than b; both are valid. A copy without a seal was never relied on. */
+static bool outranks(const copy_t *a, const copy_t *b) {
+    return a->sealed != b->sealed ? a->sealed : a->number > b->number;
 }
 
 /* A read that fails once must not bring the older copy back. */
@@ -55,10 +80,11 @@ static fl_status_t newest(const fl_flash_t *flash, uint32_t first_sector, copy_t
     if (first != FL_OK) {
         found->valid = false;
     }
-    if (second == FL_OK && other.valid && (!found->valid || other.number > found->number)) {
+    if (second == FL_OK && other.valid && (!found->valid || outranks(&other, found))) {
         *found = other;
     }
-    if (found->valid) {
+    /* Without a seal and alone: its seal was cut, unless there never was another. */
+    if (found->valid && (found->sealed || found->number > 1u)) {
         return FL_OK;
     }
     return first != FL_OK || second != FL_OK ? FL_ERR_IO : FL_ERR_NOT_FOUND;
@@ -79,7 +105,7 @@ fl_status_t fl_record_load(const fl_flash_t *flash, uint32_t first_sector, void 
 
 fl_status_t fl_record_save(const fl_flash_t *flash, uint32_t first_sector, const void *src,
                            size_t size) {
-    if (size > flash->sector_size - FL_RECORD_HEADER_SIZE) {
+    if (!fits(flash, size)) {
         return FL_ERR_NO_SPACE;
     }
     copy_t current;
@@ -106,8 +132,14 @@ fl_status_t fl_record_save(const fl_flash_t *flash, uint32_t first_sector, const
     FL_RETURN_IF_ERROR(fl_flash_write_end(&writer));
     FL_RETURN_IF_ERROR(flash->program(flash->context, offset, header, sizeof header));
     FL_RETURN_IF_ERROR(fl_flash_sync(flash));
+    uint8_t seal[FL_PROGRAM_SIZE_MAX];
+    memset(seal, (uint8_t)~flash->erased_value, sizeof seal);
+    FL_RETURN_IF_ERROR(flash->program(flash->context, offset + seal_at(flash, (uint32_t)size), seal,
+                                      seal_size(flash)));
+    FL_RETURN_IF_ERROR(fl_flash_sync(flash));
 
     copy_t written;
     FL_RETURN_IF_ERROR(read_copy(flash, target, &written));
-    return written.valid && written.number == fl_get_u32(header + 4) ? FL_OK : FL_ERR_IO;
+    return written.valid && written.sealed && written.number == fl_get_u32(header + 4) ? FL_OK
+                                                                                       : FL_ERR_IO;
 }

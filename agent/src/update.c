@@ -179,8 +179,13 @@ static bool is_reported(const fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB
 static fl_status_t save_and_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase,
                                    FL_PB(UpdateCause) cause, const char *rollout_id,
                                    uint64_t release_sequence) {
+    const fl_pending_report_t before = agent->state.report;
     decide_report(agent, phase, cause, rollout_id, release_sequence);
-    FL_RETURN_IF_ERROR(fl_agent_save(agent));
+    const fl_status_t status = fl_agent_save(agent);
+    if (status != FL_OK) {
+        agent->state.report = before; /* It was not told. */
+        return status;
+    }
     publish_report(agent);
     return FL_OK;
 }
@@ -215,9 +220,16 @@ static bool is_whole(const fl_agent_t *agent, unsigned kind, const fl_component_
         return false;
     }
     const fl_flash_t *flash = area(agent, kind, component->slot);
-    port->sha256_start(port->context, &hash);
-    if (component->size > flash->size ||
-        hash_area(agent, flash, &hash, 0, component->size) != FL_OK) {
+    if (component->size > flash->size) {
+        return false;
+    }
+    /* A read that fails once must not cost the component. */
+    fl_status_t status = FL_ERR_IO;
+    for (unsigned attempt = 0; attempt < 3 && status != FL_OK; attempt++) {
+        port->sha256_start(port->context, &hash);
+        status = hash_area(agent, flash, &hash, 0, component->size);
+    }
+    if (status != FL_OK) {
         return false;
     }
     port->sha256_finish(port->context, &hash, digest);

@@ -81,18 +81,19 @@ fl_status_t fl_outbox_append(fl_outbox_t *outbox, fl_entry_kind_t kind, uint64_t
 fl_status_t fl_outbox_sync(fl_outbox_t *outbox);
 
 /**
- * @brief Finds what to send first: the most important kind, and of it the lowest sequence.
+ * @brief Finds what to send first: the most important kind, and of it the lowest sequence. An entry
+ * whose content was lost is dropped on the way.
  *
  * @param least  Kinds of less importance than this one are left out.
  * @return FL_OK; FL_ERR_NOT_FOUND if nothing waits; FL_ERR_IO.
  */
-fl_status_t fl_outbox_next(const fl_outbox_t *outbox, fl_entry_kind_t least, fl_entry_t *entry);
+fl_status_t fl_outbox_next(fl_outbox_t *outbox, fl_entry_kind_t least, fl_entry_t *entry);
 
 /** Reads part of an entry's content. */
 fl_status_t fl_outbox_read(const fl_outbox_t *outbox, const fl_entry_t *entry, uint32_t offset,
                            void *dst, size_t size);
 
-/** Whether an entry of this sequence waits: FL_OK, FL_ERR_NOT_FOUND, FL_ERR_IO. */
+/** Whether an entry of this sequence waits, and is whole: FL_OK, FL_ERR_NOT_FOUND, FL_ERR_IO. */
 fl_status_t fl_outbox_find(const fl_outbox_t *outbox, uint64_t sequence);
 
 /** Marks the entry of this sequence as done. FL_ERR_NOT_FOUND if there is none. */

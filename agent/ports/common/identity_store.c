@@ -76,8 +76,12 @@ fl_status_t fl_identity_store_commit(fl_identity_store_t *store, const uint8_t *
     store->buffer[FL_IDENTITY_KEY_SIZE + 1u] = (uint8_t)(certificate_size >> 8);
     memcpy(store->buffer + PREFIX, certificate, certificate_size);
     memcpy(store->buffer + PREFIX + certificate_size, issuer, issuer_size);
-    const fl_status_t saved = fl_record_save(store->flash, IDENTITY_SECTOR, store->buffer,
-                                             PREFIX + certificate_size + issuer_size);
+    const size_t size = PREFIX + certificate_size + issuer_size;
+    const fl_status_t saved = fl_record_save(store->flash, IDENTITY_SECTOR, store->buffer, size);
+    if (saved == FL_OK) {
+        /* Once more, in place of the identity before: a bit that flips must not cost it. */
+        (void)fl_record_save(store->flash, IDENTITY_SECTOR, store->buffer, size);
+    }
     const fl_status_t loaded = load(store); /* The buffer holds what flash says, either way. */
     return saved != FL_OK ? saved : loaded;
 }
