@@ -1,0 +1,469 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tests/faults/device.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include <openssl/sha.h>
+
+namespace fieldloop::faults {
+namespace {
+
+constexpr int kRestartsAllowed = 16;
+constexpr int kPollsAllowed = 200'000;
+constexpr uint64_t kTimeAllowedMs = 4 * 3600 * 1000;
+constexpr uint64_t kWindowMs = 1000;
+
+std::string AsString(const uint8_t* bytes, size_t size) {
+  return {reinterpret_cast<const char*>(bytes), size};
+}
+
+bool BeginsWith(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
+
+}  // namespace
+
+bool Device::trace = false;
+
+Device::Device(World& world, const Scenario& scenario)
+    : world_(world), scenario_(scenario), agent_(std::make_unique<fl_agent_t>()) {
+  const std::string& root = Authority::Instance().root();
+  config_.project = kProject;
+  config_.hardware_id = kHardware;
+  config_.token = kToken;
+  config_.root = reinterpret_cast<const uint8_t*>(root.data());
+  config_.root_size = root.size();
+  config_.first_contact_ms = 1000;
+  FillPort();
+  FillApp();
+}
+
+Device::~Device() { world_.server.Disconnect(); }
+
+void Device::Wrong(const std::string& what) {
+  if (wrong_.empty()) wrong_ = what;
+}
+
+std::string Device::RunningDigest() const {
+  return agent_->running.on ? AsString(agent_->running.model.digest, 32) : "";
+}
+
+// The first letters of the model that runs say how it behaves.
+std::string Device::NameOfRunning() const {
+  const std::string digest = RunningDigest();
+  for (const Offer& offer : scenario_.script.offers) {
+    if (offer.digest == digest) return offer.artifact.substr(0, 4);
+  }
+  return "";
+}
+
+fl_status_t Device::StartModel(uint32_t slot, uint32_t size, const uint8_t* digest,
+                               fl_model_info_t* info) {
+  std::string bytes(size, '\0');
+  const fl_flash_t& flash = port_.slot[slot];
+  if (flash.read(flash.context, 0, bytes.data(), size) != FL_OK &&
+      flash.read(flash.context, 0, bytes.data(), size) != FL_OK) {
+    return FL_ERR_IO;
+  }
+  const std::string name = AsString(digest, 32);
+  if (agent::Sha256(bytes) != name) {
+    if (!tolerance_.failed_start)
+      Wrong("a model was started whose bytes are not those of its digest");
+    return FL_ERR_CORRUPT;
+  }
+  for (const Offer& offer : scenario_.script.offers) {
+    if (offer.digest == name && offer.flaw != Offer::kNone) {
+      Wrong("a model that must never be installed was started");
+    }
+  }
+  if (world_.refused.count(name) != 0 && !tolerance_.older_state)
+    Wrong("a refused model was started");
+  if (BeginsWith(bytes, "BAD ")) {
+    if (++world_.starts_of_bad[name] > FIELDLOOP_AGENT_TRIAL_BOOTS) {
+      Wrong("a model that fails its self-test was started too often");
+    }
+    return FL_ERR_SELF_TEST;
+  }
+  *info = {};
+  info->reference_id = 77;
+  info->class_count = 3;
+  info->channel_count = 1;
+  info->bin_count[0] = 3;
+  info->uncertain_below = 0.6F;
+  info->frequency_hz = 4;
+  info->axes = 2;
+  return FL_OK;
+}
+
+bool Device::Boot() {
+  world_.server.Disconnect();
+  rebooting_ = false;
+  off_ = false;
+  polls_on_trial_ = 0;
+  ++world_.boots;
+  ++restarts_;
+  fresh_sketches_.clear();
+  fresh_samples_.clear();
+  random_ = Random(static_cast<uint64_t>(world_.boots) * 7919);
+  if (trace)
+    std::printf("-- start %d at %llu\n", world_.boots, static_cast<unsigned long long>(world_.now));
+  for (uint32_t area = 0; area < kAreas; ++area) {
+    const fl_flash_t flash = world_.flash.AreaOf(area);
+    switch (area) {
+      case kState:
+        port_.state = flash;
+        break;
+      case kOutbox:
+        port_.outbox = flash;
+        break;
+      case kSlot0:
+        port_.slot[0] = flash;
+        break;
+      case kSlot1:
+        port_.slot[1] = flash;
+        break;
+      default:
+        identity_area_ = flash;
+        break;
+    }
+  }
+  const fl_status_t opened = fl_identity_store_open(&identity_, &identity_area_);
+  if (opened != FL_OK) {
+    if (!tolerance_.failed_start) Wrong(std::string("the identity: ") + fl_status_text(opened));
+    off_ = true;
+    return false;
+  }
+  const fl_status_t status = fl_agent_init(agent_.get(), &port_, &app_, &config_);
+  if (status != FL_OK) {
+    if (!tolerance_.failed_start) Wrong(std::string("fl_agent_init: ") + fl_status_text(status));
+    off_ = true;
+    return false;
+  }
+  next_window_ = world_.now;
+  return true;
+}
+
+void Device::Observe() {
+  static const std::vector<float> kValues(20'000, 1.5F);
+  const float confidence = world_.windows_seen % 3 == 0 ? 0.3F : 0.9F;
+  const uint8_t bin = confidence < 0.5F ? 0 : 2;
+  fl_observation_t observation = {};
+  observation.start_ms = world_.signal_ms;
+  observation.stride_ms = kWindowMs;
+  observation.first_reading = (world_.signal_ms - kNowMs) / 250;
+  observation.classified = NameOfRunning() != "ILL ";
+  observation.confidence = confidence;
+  observation.channel_bin = &bin;
+  observation.channel_value = &confidence;
+  observation.values = kValues.data();
+  observation.value_count = scenario_.window_values;
+  world_.signal_ms += kWindowMs;
+  ++world_.windows_seen;
+  fl_agent_observe(agent_.get(), &observation);
+}
+
+// Takes down what has become durable, outside of any operation.
+void Device::Note() {
+  const fl_state_t& state = agent_->state;
+  world_.enrolled = world_.enrolled || identity_.key != nullptr;
+  world_.had_model =
+      world_.had_model || (state.active[FL_KIND_MODEL].slot != FL_SLOT_NONE && agent_->running.on);
+  world_.confirmed_release = std::max(world_.confirmed_release, state.confirmed_sequence);
+  if (state.phase == FL_PHASE_IDLE && state.report.phase == v1::UPDATE_PHASE_REVERTED) {
+    for (const Offer& offer : scenario_.script.offers) {
+      if (offer.sequence == state.report.release_sequence) world_.refused.insert(offer.digest);
+    }
+  }
+  if (!agent_->outbox.unsynced || !world_.flash.geometry().write_back) {
+    world_.durable_sketches.insert(fresh_sketches_.begin(), fresh_sketches_.end());
+    world_.durable_samples.insert(fresh_samples_.begin(), fresh_samples_.end());
+    fresh_sketches_.clear();
+    fresh_samples_.clear();
+  }
+}
+
+void Device::Check() {
+  const fl_state_t& state = agent_->state;
+  if (!world_.flash.breach().empty()) Wrong("flash: " + world_.flash.breach());
+  if (!world_.server.complaint.empty()) Wrong("server: " + world_.server.complaint);
+  if (world_.enrolled && identity_.key == nullptr) Wrong("the identity is gone");
+  if (agent_->halted) return;
+  if (world_.had_model && !agent_->running.on && !tolerance_.no_model) Wrong("no model runs");
+  if (state.confirmed_sequence < world_.confirmed_release && !tolerance_.older_state) {
+    Wrong("the highest confirmed release went back");
+  }
+  if (agent_->running.on) {
+    const std::string digest = RunningDigest();
+    if (!agent_->running.on_trial &&
+        agent_->running.model.release_sequence < world_.confirmed_release &&
+        !tolerance_.older_state) {
+      Wrong("an older release than the confirmed one runs");
+    }
+    for (const Offer& offer : scenario_.script.offers) {
+      if (offer.digest == digest && !agent_->running.on_trial &&
+          (BeginsWith(offer.artifact, "BAD ") || BeginsWith(offer.artifact, "ILL ") ||
+           BeginsWith(offer.artifact, "LOOP") || BeginsWith(offer.artifact, "MUTE"))) {
+        Wrong("a model that must be reverted was confirmed");
+      }
+    }
+  }
+}
+
+// What is missing of the goal; empty when it is reached.
+std::string Device::Missing() const {
+  const Goal& goal = scenario_.goal;
+  const Server& server = world_.server;
+  if (agent_->halted || agent_->outbox.live != 0) return "uplinks wait";
+  if (!goal.running.empty()) {
+    if (RunningDigest() != goal.running || agent_->running.on_trial) return "another model runs";
+    // What the server was told of last is so.
+    if (server.state.components_size() < 1 ||
+        server.state.components(0).active_digest() != goal.running ||
+        !server.state.components(0).confirmed()) {
+      return "the server does not know what runs";
+    }
+  }
+  if (goal.release != 0 && server.Ended(goal.release) != goal.ended && !tolerance_.lost_uplinks) {
+    return "the server does not know how the update ended";
+  }
+  if (agent_->state.settings.version < goal.settings_version) return "the settings are old";
+  if (agent_->root_version < goal.root_version) return "the root document is old";
+  fl_identity_t identity = {};
+  if (goal.certificate_from != 0 && (port_.identity(port_.context, &identity) != FL_OK ||
+                                     identity.not_before_ms < goal.certificate_from)) {
+    return "the certificate is old";
+  }
+  return !goal.all_windows || world_.windows_seen >= scenario_.windows ? "" : "windows are to come";
+}
+
+// The reports of each release, in the order in which the device decided them, are one story.
+std::string Device::CheckReports() const {
+  std::map<uint64_t, std::vector<Server::Report>> stories;
+  for (const Server::Report& report : world_.server.reports)
+    stories[report.release].push_back(report);
+  for (auto& [release, story] : stories) {
+    std::sort(story.begin(), story.end(),
+              [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
+    std::string phases;
+    for (const Server::Report& report : story)
+      phases += v1::UpdatePhase_Name(report.phase).substr(13) + " ";
+    for (size_t i = 0; i < story.size(); ++i) {
+      const bool goes_on = i == 0 || story[i].phase > story[i - 1].phase;
+      if (!goes_on && !tolerance_.repeated_phases) {
+        return "the reports of release " + std::to_string(release) + " tell no story: " + phases;
+      }
+      const bool ends =
+          story[i].phase >= v1::UPDATE_PHASE_CONFIRMED && story[i].phase <= v1::UPDATE_PHASE_FAILED;
+      if (ends && i + 1 < story.size() && !tolerance_.repeated_phases) {
+        return "release " + std::to_string(release) + " ended before its end: " + phases;
+      }
+    }
+    for (const Offer& offer : scenario_.script.offers) {
+      if (offer.sequence != release) continue;
+      for (const Server::Report& report : story) {
+        const bool is_it = report.digest == offer.digest;
+        if ((report.phase == v1::UPDATE_PHASE_CONFIRMED && !is_it) ||
+            (report.phase == v1::UPDATE_PHASE_TRIAL && !is_it) ||
+            (report.phase == v1::UPDATE_PHASE_REVERTED && is_it)) {
+          return "a report of release " + std::to_string(release) + " names another model";
+        }
+      }
+    }
+  }
+  return "";
+}
+
+std::string Device::Run(const Tolerance& tolerance, uint64_t operations_allowed) {
+  tolerance_ = tolerance;
+  const uint64_t operations_before = world_.flash.operations();
+  const uint64_t started = world_.now;
+  const uint64_t end = started + kTimeAllowedMs;
+  for (int polls = 0; wrong_.empty(); ++polls) {
+    if (off_ || rebooting_) {
+      if (restarts_ >= kRestartsAllowed) {
+        Wrong("too many restarts");
+        break;
+      }
+      if (!Boot()) continue;
+      Note();
+      Check();
+      if (rebooting_ || !wrong_.empty()) continue;
+    }
+    world_.server.now_ms = kNowMs + world_.now;
+    const uint64_t next = fl_agent_poll(agent_.get());
+    Note();
+    Check();
+    if (rebooting_ || !wrong_.empty()) continue;
+    const std::string missing = Missing();
+    if (missing.empty()) {
+      if (!tolerance.lost_uplinks && !scenario_.may_drop) {
+        for (const uint64_t start : world_.durable_sketches) {
+          if (world_.server.sketches.count(start) == 0) Wrong("a sketch was lost");
+        }
+        for (const uint64_t start : world_.durable_samples) {
+          if (world_.server.samples.count(start) == 0) Wrong("a recording was lost");
+        }
+      }
+      Wrong(CheckReports());
+      break;
+    }
+    if (agent_->running.on_trial && NameOfRunning() == "LOOP" && ++polls_on_trial_ > 3) {
+      off_ = true;  // A watchdog.
+      continue;
+    }
+    // Counts of windows go on, at less than one operation a second.
+    if (world_.flash.operations() - operations_before >
+        operations_allowed + (world_.now - started) / 1000) {
+      Wrong("does not come to an end: more than " + std::to_string(operations_allowed) +
+            " flash operations; " + missing);
+      break;
+    }
+    if (world_.now >= end || polls > kPollsAllowed) {
+      Wrong("does not come to an end in time: " + missing);
+      break;
+    }
+    uint64_t until = next;
+    if (agent_->running.on && (agent_->running.on_trial || scenario_.windows == 0 ||
+                               world_.windows_seen < scenario_.windows)) {
+      if (world_.now >= next_window_) {
+        Observe();
+        next_window_ = world_.now + kWindowMs;
+        Note();
+        continue;
+      }
+      until = std::min(until, next_window_);
+    }
+    if (until > world_.now) world_.now = std::min(until, end);
+  }
+  return wrong_;
+}
+
+void Device::FillPort() {
+  port_.context = this;
+  port_.now_ms = [](void* context) { return Self(context)->world_.now; };
+  port_.random = [](void* context, void* dst, size_t size) {
+    for (size_t i = 0; i < size; ++i) static_cast<uint8_t*>(dst)[i] = Self(context)->random_.Byte();
+    return FL_OK;
+  };
+  port_.connect = [](void* context, bool use_identity) {
+    Device* self = Self(context);
+    Server& server = self->world_.server;
+    const bool away =
+        self->scenario_.offline_windows && self->world_.windows_seen < self->scenario_.windows;
+    if (!server.reachable || away || self->NameOfRunning() == "MUTE") return FL_ERR_CLOSED;
+    if (self->link_ != nullptr && !self->link_->Connects(server)) return FL_ERR_CLOSED;
+    const fl_identity_store_t& identity = self->identity_;
+    if (use_identity && identity.key != nullptr) {
+      server.Connect(AsString(identity.certificate, identity.certificate_size),
+                     AsString(identity.key, FL_IDENTITY_KEY_SIZE));
+    } else {
+      server.Connect("", "");
+    }
+    return FL_OK;
+  };
+  port_.receive = [](void* context, uint8_t* dst, size_t capacity, size_t* size) {
+    Device* self = Self(context);
+    Server& server = self->world_.server;
+    if (self->link_ != nullptr) {
+      *size = self->link_->ToDevice(server, dst, capacity);
+      if (*size > 0) return FL_OK;
+      return self->link_->Connected(server) ? FL_ERR_AGAIN : FL_ERR_CLOSED;
+    }
+    *size = server.Read(dst, capacity);
+    if (*size > 0) return FL_OK;
+    return server.connected() ? FL_ERR_AGAIN : FL_ERR_CLOSED;
+  };
+  port_.send = [](void* context, const uint8_t* src, size_t size, size_t* sent) {
+    Device* self = Self(context);
+    Server& server = self->world_.server;
+    if (self->link_ != nullptr) {
+      if (!self->link_->Connected(server)) return FL_ERR_CLOSED;
+      const size_t passed = self->link_->ToServer(size);
+      server.Write(src, passed);
+      *sent = size;
+      return FL_OK;
+    }
+    if (!server.connected()) return FL_ERR_CLOSED;
+    server.Write(src, size);
+    *sent = size;
+    return FL_OK;
+  };
+  port_.close = [](void* context) { Self(context)->world_.server.Disconnect(); };
+  static_assert(sizeof(SHA256_CTX) <= sizeof(fl_sha256_t));
+  port_.sha256_start = [](void*, fl_sha256_t* hash) {
+    SHA256_Init(reinterpret_cast<SHA256_CTX*>(hash));
+  };
+  port_.sha256_update = [](void*, fl_sha256_t* hash, const void* data, size_t size) {
+    SHA256_Update(reinterpret_cast<SHA256_CTX*>(hash), data, size);
+  };
+  port_.sha256_finish = [](void*, fl_sha256_t* hash, uint8_t* digest) {
+    SHA256_Final(digest, reinterpret_cast<SHA256_CTX*>(hash));
+  };
+  port_.verify = [](void*, const uint8_t* key, const uint8_t* digest, const uint8_t* signature) {
+    return Authority::Instance().Verify(key, digest, signature) ? FL_OK : FL_ERR_TRUST;
+  };
+  port_.identity = [](void* context, fl_identity_t* identity) {
+    const fl_identity_store_t& store = Self(context)->identity_;
+    std::string public_key;
+    *identity = {};
+    if (store.key == nullptr) return FL_ERR_NOT_FOUND;
+    if (!ParseCertificate(AsString(store.certificate, store.certificate_size), &public_key,
+                          &identity->not_before_ms, &identity->not_after_ms)) {
+      return FL_ERR_CORRUPT;
+    }
+    std::memcpy(identity->device_id, kDeviceId, sizeof kDeviceId);
+    return FL_OK;
+  };
+  port_.identity_request = [](void* context, uint8_t* csr, size_t capacity, size_t* size) {
+    Device* self = Self(context);
+    uint8_t key[FL_IDENTITY_KEY_SIZE];
+    fl_status_t status = fl_identity_store_pending(&self->identity_, key);
+    if (status == FL_ERR_NOT_FOUND) {
+      for (uint8_t& byte : key) byte = self->random_.Byte();
+      status = fl_identity_store_set_pending(&self->identity_, key);
+    }
+    if (status != FL_OK) return status;
+    const std::string request = agent::Sha256(AsString(key, sizeof key));
+    if (request.size() > capacity) return FL_ERR_NO_SPACE;
+    std::copy(request.begin(), request.end(), csr);
+    *size = request.size();
+    return FL_OK;
+  };
+  port_.identity_store = [](void* context, const uint8_t* certificate, size_t certificate_size,
+                            const uint8_t* issuer, size_t issuer_size) {
+    Device* self = Self(context);
+    uint8_t key[FL_IDENTITY_KEY_SIZE];
+    std::string public_key;
+    uint64_t from = 0;
+    uint64_t to = 0;
+    FL_RETURN_IF_ERROR(fl_identity_store_pending(&self->identity_, key));
+    if (!ParseCertificate(AsString(certificate, certificate_size), &public_key, &from, &to)) {
+      return FL_ERR_CORRUPT;
+    }
+    if (public_key != agent::Sha256(AsString(key, sizeof key))) return FL_ERR_TRUST;
+    return fl_identity_store_commit(&self->identity_, certificate, certificate_size, issuer,
+                                    issuer_size);
+  };
+  port_.reboot = [](void* context) { Self(context)->rebooting_ = true; };
+  port_.log = [](void*, fl_log_level_t, const char* text) {
+    if (trace) std::printf("   %s\n", text);
+  };
+}
+
+void Device::FillApp() {
+  app_.context = this;
+  app_.model_start = [](void* context, uint32_t slot, uint32_t size, const uint8_t* digest,
+                        fl_model_info_t* info) {
+    return Self(context)->StartModel(slot, size, digest, info);
+  };
+  app_.period_closed = [](void* context, uint64_t start_ms, uint32_t) {
+    Self(context)->fresh_sketches_.insert(start_ms);
+  };
+  app_.sample_chosen = [](void* context, uint64_t start_ms, fl_reason_t) {
+    Self(context)->fresh_samples_.insert(start_ms);
+  };
+}
+
+}  // namespace fieldloop::faults

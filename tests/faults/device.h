@@ -1,0 +1,145 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_TESTS_FAULTS_DEVICE_H_
+#define FIELDLOOP_TESTS_FAULTS_DEVICE_H_
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/identity_store.h"
+#include "fieldloop_agent/agent.h"
+#include "tests/faults/flash_model.h"
+#include "tests/faults/server.h"
+
+namespace fieldloop::faults {
+
+// What a device must have come to.
+struct Goal {
+  std::string running;   // Digest of the confirmed model; empty for any or none.
+  uint64_t release = 0;  // That has ended ...
+  v1::UpdatePhase ended = v1::UPDATE_PHASE_UNSPECIFIED;  // ... like this.
+  uint32_t settings_version = 0;
+  uint32_t root_version = 0;
+  uint64_t certificate_from = 0;  // The certificate is at least this new.
+  bool all_windows = false;       // Every window of the scenario was seen and told.
+};
+
+// One story of a device and a server.
+struct Scenario {
+  std::string name;
+  Script script;
+  Goal goal;
+  // A device that has been made, or one that runs and has confirmed a model.
+  enum Start { kNew, kRunning } start = kRunning;
+  bool certificate_ends = false;  // Two thirds of its life are over at the start.
+  uint32_t window_values = 8;     // Floats in a window.
+  int windows = 0;                // Of the scenario; 0 for as many as it takes.
+  bool offline_windows = false;   // The server is away until all of them were seen.
+  bool may_drop = false;          // More is kept than there is room for.
+  bool twice = false;             // Power is cut a second time in every recovery.
+};
+
+// What must outlive a power cut, and all that the next start depends on. A copy is a snapshot.
+struct World {
+  explicit World(const Geometry& geometry) : flash(geometry) {}
+
+  FlashModel flash;
+  Server server;
+  uint64_t now = 0;
+  uint64_t signal_ms = kNowMs;
+  int boots = 0;
+  int windows_seen = 0;
+
+  // --- What was seen to be so, and has to stay ---
+  bool enrolled = false;
+  bool had_model = false;
+  uint64_t confirmed_release = 0;
+  std::set<std::string> refused;
+  std::set<uint64_t> durable_sketches;  // By start.
+  std::set<uint64_t> durable_samples;
+  std::map<std::string, int> starts_of_bad;  // Failed self-tests, by digest.
+};
+
+// What the checks allow because of the fault that is tried.
+struct Tolerance {
+  bool lost_uplinks = false;  // Flash that does not write, or changes, loses what it holds.
+  bool no_model = false;      // Until the server has given it anew.
+  bool repeated_phases = false;
+  bool failed_start = false;  // fl_agent_init() may fail, and is repeated.
+  bool older_state = false;   // The newest record was lost: the one before it counts.
+  bool own_end = false;       // The goal need not be reached: only that nothing forbidden happens.
+};
+
+// A power that is given to a world: the agent, its port and its application.
+class Device {
+ public:
+  // Both must outlive the device.
+  Device(World& world, const Scenario& scenario);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  // Runs, with restarts, until the goal of the scenario is reached. Returns what went wrong; empty
+  // for nothing.
+  std::string Run(const Tolerance& tolerance = {}, uint64_t operations_allowed = UINT64_MAX / 2);
+
+  fl_port_t& port() { return port_; }
+  int restarts() const { return restarts_; }
+  // Bytes or frames of the connection, and what happens to them: see network.cc.
+  struct Link {
+    virtual ~Link() = default;
+    // Whether a connection comes about.
+    virtual bool Connects(Server& server) = 0;
+    // Of `size` bytes that one side sends, those that the other side gets; less ends the
+    // connection.
+    virtual size_t ToServer(size_t size) = 0;
+    virtual size_t ToDevice(Server& server, uint8_t* data, size_t capacity) = 0;
+    virtual bool Connected(Server& server) = 0;
+  };
+  void SetLink(Link* link) { link_ = link; }
+  static bool trace;
+
+ private:
+  static Device* Self(void* context) { return static_cast<Device*>(context); }
+  void FillPort();
+  void FillApp();
+  bool Boot();
+  void Observe();
+  void Note();
+  void Check();
+  std::string Missing() const;
+  std::string CheckReports() const;
+  void Wrong(const std::string& what);
+  std::string RunningDigest() const;
+  std::string NameOfRunning() const;
+  fl_status_t StartModel(uint32_t slot, uint32_t size, const uint8_t* digest,
+                         fl_model_info_t* info);
+
+  World& world_;
+  const Scenario& scenario_;
+  Tolerance tolerance_;
+  std::unique_ptr<fl_agent_t> agent_;
+  fl_agent_config_t config_ = {};
+  fl_port_t port_ = {};
+  fl_app_t app_ = {};
+  fl_flash_t identity_area_ = {};
+  fl_identity_store_t identity_ = {};
+  Random random_;
+  Link* link_ = nullptr;
+  std::string wrong_;
+  bool off_ = true;
+  bool rebooting_ = false;
+  int restarts_ = 0;
+  int polls_on_trial_ = 0;
+  uint64_t next_window_ = 0;
+  std::set<uint64_t> fresh_sketches_;  // Not yet known to be durable.
+  std::set<uint64_t> fresh_samples_;
+};
+
+}  // namespace fieldloop::faults
+
+#endif  // FIELDLOOP_TESTS_FAULTS_DEVICE_H_

@@ -1,0 +1,84 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_TESTS_FAULTS_EXPLORER_H_
+#define FIELDLOOP_TESTS_FAULTS_EXPLORER_H_
+
+#include <string>
+#include <vector>
+
+#include "tests/faults/device.h"
+
+namespace fieldloop::faults {
+
+// A fault of one run, for Replay().
+struct OneFault {
+  uint64_t ignored = 0;
+  uint64_t failed_read = 0;
+};
+
+// A cut: before which operation of its run, and in which way.
+struct CutPoint {
+  uint64_t operation;
+  int way;
+};
+
+struct Counts {
+  uint64_t operations = 0;  // Of the undisturbed run.
+  uint64_t cuts = 0;
+  uint64_t second_cuts = 0;
+  uint64_t ignored = 0;
+  uint64_t failed_reads = 0;
+  uint64_t bad_sectors = 0;
+  uint64_t flips = 0;
+  uint64_t wrong = 0;
+
+  void Add(const Counts& other);
+};
+
+struct Plan {
+  // Every n-th operation is cut; of the second cuts likewise.
+  uint64_t stride = 1;
+  uint64_t second_stride = 0;  // 0: no second cuts.
+  bool second_all_ways = false;
+  uint64_t ignore_stride = 1;  // 0: none. So the others.
+  uint64_t read_stride = 1;
+  uint64_t flip_stride = 1;
+  bool bad_sectors = true;
+};
+
+// Tries every fault of a plan on a scenario.
+class Explorer {
+ public:
+  Explorer(const Scenario& scenario, const Geometry& geometry, const Plan& plan)
+      : scenario_(scenario), geometry_(geometry), plan_(plan) {}
+
+  void Run();
+  // One run with the given cuts and, before them, the given fault, told step by step.
+  std::string Replay(const std::vector<CutPoint>& cuts, const OneFault& fault);
+
+  const Counts& counts() const { return counts_; }
+  const std::vector<std::string>& findings() const { return findings_; }
+
+ private:
+  class Forker;
+  friend class Forker;
+
+  void Cuts(World& world, int depth, std::vector<CutPoint>& path);
+  void Ignores(const World& start, uint64_t operations);
+  void FailedReads(const World& start, uint64_t reads);
+  void BadSectors(const World& start);
+  void Flips(const World& end);
+  void Found(const std::string& how, const std::string& what);
+
+  const Scenario& scenario_;
+  const Geometry& geometry_;
+  const Plan& plan_;
+  uint64_t operations_allowed_ = UINT64_MAX / 2;
+  Counts counts_;
+  std::vector<std::string> findings_;
+};
+
+}  // namespace fieldloop::faults
+
+#endif  // FIELDLOOP_TESTS_FAULTS_EXPLORER_H_

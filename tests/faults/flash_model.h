@@ -1,0 +1,170 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_TESTS_FAULTS_FLASH_MODEL_H_
+#define FIELDLOOP_TESTS_FAULTS_FLASH_MODEL_H_
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fieldloop_agent/port.h"
+
+namespace fieldloop::faults {
+
+// What the flash of a device is like; all areas are.
+struct Geometry {
+  uint32_t unit;    // Bytes programmed at once.
+  uint32_t sector;  // Bytes erased at once.
+  uint8_t erased;
+  bool write_back;  // What is not synced may be lost, and not in order.
+
+  std::string Name() const;
+};
+
+// splitmix64: everything that is random here is repeatable.
+class Random {
+ public:
+  explicit Random(uint64_t seed = 0) : state_(seed) {}
+  uint64_t Next() {
+    uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
+  uint8_t Byte() { return static_cast<uint8_t>(Next() >> 56); }
+
+ private:
+  uint64_t state_;
+};
+
+enum Area : uint32_t { kState, kOutbox, kSlot0, kSlot1, kIdentity, kAreas };
+
+struct Operation {
+  enum Kind { kProgram, kErase, kSync };
+  Kind kind;
+  uint32_t area;
+  uint32_t offset;
+  const uint8_t* data;  // Of a program.
+  uint32_t size;
+};
+
+// Is told of every operation before it happens; it may copy the flash as it is then.
+class FlashObserver {
+ public:
+  virtual ~FlashObserver() = default;
+  virtual void BeforeOperation(const Operation& operation) = 0;
+};
+
+// The flash of one device. A copy is a snapshot, and cheap: sectors are shared until written.
+//
+// It checks what the agent owes it (whole units, aligned, programmed once between two erases, no
+// program in a sector whose erase was cut short) and models what a power cut leaves: any mixture of
+// old and new bits, and bits that read differently each time. A unit whose program was cut may be
+// programmed once more with all its bits opposite to erased, as a port must allow.
+class FlashModel {
+ public:
+  explicit FlashModel(const Geometry& geometry);
+
+  const Geometry& geometry() const { return geometry_; }
+  fl_flash_t AreaOf(uint32_t area);
+  uint32_t SizeOf(uint32_t area) const;
+  void AddSectors(uint32_t area, uint32_t count);
+
+  // --- Faults ---
+  // Told of each operation. Not part of a snapshot: a copy has none.
+  void Observe(FlashObserver* observer) { observer_.at = observer; }
+  // Of this many programs and erases from now, the last one does nothing and says it did. 0: none.
+  void IgnoreOperation(uint64_t number) { ignore_in_ = number; }
+  // Of this many reads from now, the last one fails. 0: none.
+  void FailRead(uint64_t number) { fail_read_in_ = number; }
+  void FailSector(uint32_t area, uint32_t sector) { bad_area_ = area, bad_sector_ = sector; }
+  void FlipBit(uint32_t area, uint32_t offset, int bit);
+
+  // --- Power cuts ---
+  // Ways in which the power can fail at this operation; way 0 is before it, way 1 behind it.
+  int WaysToCut(const Operation& operation) const;
+  // Leaves the flash as the next start finds it.
+  void Cut(const Operation& operation, int way, uint64_t seed);
+
+  uint64_t operations() const { return operations_; }
+  uint64_t reads() const { return reads_; }
+  uint64_t erases() const { return erases_; }
+  bool ignored() const { return ignored_; }
+  // The first breach of the contract; empty for none.
+  const std::string& breach() const { return breach_; }
+  bool HasContent(uint32_t area, uint32_t sector) const;
+
+ private:
+  enum UnitState : uint8_t { kErased = 0, kProgrammed, kTorn };
+  struct Sector {
+    std::vector<uint8_t> bytes;
+    std::vector<uint8_t> unstable;  // Bits that read as they like; empty for none.
+    std::vector<uint8_t> units;     // UnitState of each.
+    bool weak = false;              // Its erase was cut short.
+  };
+  using SectorPointer = std::shared_ptr<Sector>;
+  struct Pending {
+    Operation::Kind kind;
+    uint32_t offset;
+    std::vector<uint8_t> data;
+  };
+  struct AreaState {
+    std::vector<SectorPointer> sectors;
+    // With write_back: what a cut falls back to, and what was done since.
+    std::vector<SectorPointer> durable;
+    std::vector<Pending> pending;
+  };
+  // A pointer that a copy does not take over.
+  struct Observer {
+    Observer() = default;
+    Observer(const Observer&) {}
+    Observer& operator=(const Observer&) {
+      at = nullptr;
+      return *this;
+    }
+    FlashObserver* at = nullptr;
+  };
+  struct AreaContext {
+    FlashModel* flash;
+    uint32_t area;
+  };
+
+  fl_status_t Read(uint32_t area, uint32_t offset, void* dst, size_t size);
+  fl_status_t Program(uint32_t area, uint32_t offset, const uint8_t* src, size_t size);
+  fl_status_t Erase(uint32_t area, uint32_t offset);
+  fl_status_t Sync(uint32_t area);
+  bool Ignored();
+  void Breach(const Operation& operation, const std::string& what);
+  static Sector& Writable(SectorPointer& sector);
+  void ApplyProgram(Sector& sector, uint32_t offset, const uint8_t* src, size_t size) const;
+  void TearProgram(Sector& sector, uint32_t offset, const uint8_t* src, size_t size, int way,
+                   Random& random) const;
+  void TearErase(SectorPointer& pointer, int way, Random& random) const;
+  void CutWriteBack(const Operation& operation, int way, Random& random);
+  void Apply(std::vector<SectorPointer>& sectors, const Pending& pending, int tear,
+             Random& random) const;
+
+  Geometry geometry_;
+  std::array<AreaState, kAreas> areas_;
+  std::array<AreaContext, kAreas> contexts_{};  // Of this copy once AreaOf() was called.
+  SectorPointer blank_;
+  Observer observer_;
+  Random random_{1};
+  uint64_t operations_ = 0;
+  uint64_t reads_ = 0;
+  uint64_t erases_ = 0;
+  uint64_t ignore_in_ = 0;
+  uint64_t fail_read_in_ = 0;
+  bool ignored_ = false;
+  uint32_t bad_area_ = kAreas;
+  uint32_t bad_sector_ = 0;
+  std::string breach_;
+};
+
+}  // namespace fieldloop::faults
+
+#endif  // FIELDLOOP_TESTS_FAULTS_FLASH_MODEL_H_

@@ -1,0 +1,152 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tries what flash and power can do to a device, in every scenario, and prints how often.
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+#include "tests/faults/explorer.h"
+#include "tests/faults/scenarios.h"
+
+namespace fieldloop::faults {
+namespace {
+
+struct Options {
+  bool full = false;
+  std::string scenario;        // Empty for all.
+  std::string geometry;        // Empty for all; else its name.
+  std::vector<CutPoint> cuts;  // With --cut.
+  OneFault fault;              // With --ignore, --fail-read.
+  bool replay = false;
+};
+
+int Usage() {
+  std::fprintf(
+      stderr,
+      "usage: fieldloop-faults [--full] [--scenario NAME] [--geometry NAME] [--cut N:WAY[,N:WAY]]\n"
+      "  --full      every scenario on every geometry (minutes); else a part of them\n"
+      "  --cut       one run, told step by step, with the power cut in operation N\n");
+  return 2;
+}
+
+bool ParseCuts(const char* text, std::vector<CutPoint>* cuts) {
+  while (std::strcmp(text, "none") != 0 && *text != '\0') {
+    char* end = nullptr;
+    const uint64_t operation = std::strtoull(text, &end, 10);
+    if (*end != ':') return false;
+    const int way = static_cast<int>(std::strtol(end + 1, &end, 10));
+    cuts->push_back({operation, way});
+    if (*end != ',' && *end != '\0') return false;
+    text = *end == ',' ? end + 1 : end;
+  }
+  return true;
+}
+
+std::vector<Geometry> Chosen(const Options& options) {
+  const std::vector<Geometry> some = {{8, 2048, 0xff, false},
+                                      {32, 4096, 0x00, false},
+                                      {1, 2048, 0xff, false},
+                                      {16, 2048, 0xff, true}};
+  std::vector<Geometry> chosen;
+  for (const Geometry& geometry : options.full || !options.geometry.empty() ? Geometries() : some) {
+    if (options.geometry.empty() || geometry.Name() == options.geometry) chosen.push_back(geometry);
+  }
+  return chosen;
+}
+
+Plan PlanOf(const Options& options, size_t geometry) {
+  Plan plan;
+  if (options.full) {
+    plan.second_stride = 1;
+    plan.read_stride = geometry == 0 ? 1 : 16;
+    plan.flip_stride = geometry == 0 ? 1 : 64;
+  } else {
+    plan.stride = geometry == 0 ? 1 : 3;
+    plan.second_stride = geometry == 0 ? 29 : 0;
+    plan.ignore_stride = geometry == 0 ? 1 : 7;
+    plan.read_stride = 37;
+    plan.flip_stride = 211;
+  }
+  return plan;
+}
+
+int Run(const Options& options) {
+  std::map<std::string, Counts> by_scenario;
+  std::vector<std::string> order;
+  std::vector<std::string> findings;
+  Counts all;
+  size_t number = 0;
+  for (const Geometry& geometry : Chosen(options)) {
+    const Plan plan = PlanOf(options, number++);
+    for (const Scenario& scenario : Scenarios(geometry)) {
+      if (!options.scenario.empty() && scenario.name != options.scenario) continue;
+      Explorer explorer(scenario, geometry, plan);
+      if (options.replay) {
+        const std::string wrong = explorer.Replay(options.cuts, options.fault);
+        std::printf("%s: %s\n", scenario.name.c_str(),
+                    wrong.empty() ? "reaches its goal" : wrong.c_str());
+        return wrong.empty() ? 0 : 1;
+      }
+      explorer.Run();
+      if (by_scenario.count(scenario.name) == 0) order.push_back(scenario.name);
+      by_scenario[scenario.name].Add(explorer.counts());
+      all.Add(explorer.counts());
+      findings.insert(findings.end(), explorer.findings().begin(), explorer.findings().end());
+    }
+  }
+  std::printf("%-27s %10s %10s %11s %9s %9s %9s %6s\n", "scenario", "operations", "cuts",
+              "second cuts", "ignored", "reads", "flips", "wrong");
+  order.push_back("all");
+  by_scenario["all"] = all;
+  for (const std::string& name : order) {
+    const Counts& counts = by_scenario[name];
+    std::printf("%-27s %10llu %10llu %11llu %9llu %9llu %9llu %6llu\n", name.c_str(),
+                static_cast<unsigned long long>(counts.operations),
+                static_cast<unsigned long long>(counts.cuts),
+                static_cast<unsigned long long>(counts.second_cuts),
+                static_cast<unsigned long long>(counts.ignored),
+                static_cast<unsigned long long>(counts.failed_reads),
+                static_cast<unsigned long long>(counts.flips),
+                static_cast<unsigned long long>(counts.wrong));
+  }
+  for (size_t i = 0; i < findings.size() && i < 40; ++i) std::printf("%s\n", findings[i].c_str());
+  std::printf("%zu geometries, %llu faults tried, %llu wrong\n", number,
+              static_cast<unsigned long long>(all.cuts + all.second_cuts + all.ignored +
+                                              all.failed_reads + all.flips),
+              static_cast<unsigned long long>(all.wrong));
+  return all.wrong == 0 && all.cuts > 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace fieldloop::faults
+
+int main(int argc, char** argv) {
+  fieldloop::faults::Options options;
+  for (int i = 1; i < argc; ++i) {
+    const bool has_value = i + 1 < argc;
+    if (std::strcmp(argv[i], "--full") == 0) {
+      options.full = true;
+    } else if (std::strcmp(argv[i], "--scenario") == 0 && has_value) {
+      options.scenario = argv[++i];
+    } else if (std::strcmp(argv[i], "--geometry") == 0 && has_value) {
+      options.geometry = argv[++i];
+    } else if (std::strcmp(argv[i], "--cut") == 0 && has_value) {
+      options.replay = true;
+      if (!fieldloop::faults::ParseCuts(argv[++i], &options.cuts))
+        return fieldloop::faults::Usage();
+    } else if (std::strcmp(argv[i], "--ignore") == 0 && has_value) {
+      options.replay = true;
+      options.fault.ignored = std::strtoull(argv[++i], nullptr, 10);
+    } else if (std::strcmp(argv[i], "--fail-read") == 0 && has_value) {
+      options.replay = true;
+      options.fault.failed_read = std::strtoull(argv[++i], nullptr, 10);
+    } else {
+      return fieldloop::faults::Usage();
+    }
+  }
+  return fieldloop::faults::Run(options);
+}

@@ -1,0 +1,144 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef FIELDLOOP_TESTS_FAULTS_SERVER_H_
+#define FIELDLOOP_TESTS_FAULTS_SERVER_H_
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <fieldloop/agent/v1/agent.pb.h>
+
+#include "tests/agent/core/signing.h"
+
+namespace fieldloop::faults {
+
+namespace v1 = ::fieldloop::agent::v1;
+
+constexpr uint64_t kNowMs = 1'700'000'000'000;
+constexpr uint64_t kDayMs = 86'400'000;
+constexpr char kDeviceId[] = "device-1";
+constexpr char kProject[] = "motor";
+constexpr char kHardware[] = "sim";
+constexpr char kToken[] = "token";
+
+// Signatures are slow and these documents are few: each is made, and verified, once.
+class Authority {
+ public:
+  static Authority& Instance();
+
+  const agent::TrustFixture& trust() const { return trust_; }
+  const agent::SigningKey& stranger() const { return stranger_; }
+  const std::string& root() const { return root_; }
+  // The next version of the root document, which both versions signed.
+  const v1::SignedDocument& next_root() const { return next_root_; }
+  bool Verify(const uint8_t* key, const uint8_t* digest, const uint8_t* signature);
+  // The directive that gives a manifest to the device in a session.
+  const v1::SignedDocument& Directive(const std::string& manifest_payload, const std::string& nonce,
+                                      const std::string& rollout);
+
+ private:
+  Authority();
+
+  agent::TrustFixture trust_;
+  agent::SigningKey stranger_;
+  std::string root_;
+  v1::SignedDocument next_root_;
+  std::map<std::string, bool> verified_;
+  std::map<std::string, v1::SignedDocument> directives_;
+};
+
+// One model that the server offers.
+struct Offer {
+  enum Flaw { kNone, kSignedByAStranger, kOtherBytes };
+
+  Offer(std::string artifact_bytes, uint64_t release, Flaw what_is_wrong = kNone);
+
+  std::string artifact;
+  std::string digest;
+  uint64_t sequence;
+  Flaw flaw;
+  std::string rollout;
+  v1::SignedDocument manifest;
+};
+
+// What a server does; shared by all copies of it.
+struct Script {
+  std::vector<Offer> offers;  // The next one when the device has told how the one before ended.
+  std::optional<v1::Settings> settings;
+  bool next_root = false;
+  uint32_t next_check_in_ms = 5000;
+};
+
+// A distribution service as a value: a copy is a snapshot. It answers within the call that wrote.
+class Server {
+ public:
+  struct Report {
+    uint64_t sequence;
+    v1::UpdatePhase phase;
+    v1::UpdateCause cause;
+    uint64_t release;
+    std::string digest;
+  };
+
+  const Script* script = nullptr;
+  uint64_t now_ms = kNowMs;
+  bool reachable = true;
+
+  // --- What arrived ---
+  std::map<uint64_t, std::string> uplinks;  // By sequence: digest of the content.
+  std::map<uint64_t, uint64_t> sketches;    // By start: sequence.
+  std::map<uint64_t, uint64_t> samples;     // By start: sequence.
+  std::vector<Report> reports;              // Each sequence once.
+  v1::StateReport state;                    // The newest.
+  std::set<uint64_t> state_sequences;
+  uint32_t dropped = 0;       // As the device says.
+  std::string token_key;      // That the token was spent on.
+  uint64_t certificates = 0;  // Issued.
+  std::string complaint;      // The first thing that no device may do.
+
+  // How the release ended, if it has.
+  std::optional<v1::UpdatePhase> Ended(uint64_t release) const;
+
+  // --- The connection ---
+  void Connect(const std::string& certificate, const std::string& key);
+  void Disconnect();
+  bool connected() const { return connected_; }
+  void Write(const uint8_t* data, size_t size);
+  size_t Read(uint8_t* data, size_t capacity);
+
+ private:
+  void Complain(const std::string& what);
+  void Send(const v1::ServerMessage& message);
+  void Ack(uint64_t sequence, const std::string& content);
+  void Handle(const v1::DeviceMessage& message);
+  void HandleReport(const v1::UpdateReport& report);
+  void HandleSample(const v1::SampleChunk& chunk);
+  void HandleCheckIn(const v1::CheckIn& check_in);
+  void HandleArtifact(const v1::ArtifactRequest& request);
+  void HandleRequest(const std::string& csr);
+
+  bool connected_ = false;
+  bool known_ = false;
+  uint32_t root_version_ = 0;
+  std::string nonce_;
+  std::string in_;
+  std::string out_;
+  std::string sample_;
+  uint64_t sample_start_ = 0;
+};
+
+// Certificates of this world: the public key, which is the digest of the private one, and times.
+std::string MakeCertificate(const std::string& public_key, uint64_t not_before, uint64_t not_after);
+bool ParseCertificate(const std::string& certificate, std::string* public_key, uint64_t* not_before,
+                      uint64_t* not_after);
+
+// Bytes of a model; equal names and sizes give equal models.
+std::string ModelBytes(const std::string& name, size_t size);
+
+}  // namespace fieldloop::faults
+
+#endif  // FIELDLOOP_TESTS_FAULTS_SERVER_H_
