@@ -53,7 +53,7 @@
 #include "services/build/transport/trainer_program.h"
 #include "services/build/transport/trainers_file.h"
 #include "services/common/access/remote_access.h"
-#include "services/common/blob/blob_store.h"
+#include "services/common/blob/open_blob_store.h"
 #include "services/common/clock/clock.h"
 #include "services/common/crypto/digest.h"
 #include "services/common/crypto/signing.h"
@@ -169,7 +169,9 @@ absl::Status Run(const Options& options) {
       fieldloop::Database::Open({.connection = DatabaseConnection(options.service, kService),
                                  .pool_size = 4 + options.workers},
                                 Migrations()));
-  FIELDLOOP_ASSIGN_OR_RETURN(const auto blobs, fieldloop::OpenFolderBlobStore(data_dir + "/blobs"));
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      const auto blobs,
+      fieldloop::OpenBlobStore(options.service.blobs, data_dir + "/blobs", kService, clock));
   FIELDLOOP_ASSIGN_OR_RETURN(const auto work, FolderWorkArea::Open(data_dir + "/work"));
   FIELDLOOP_ASSIGN_OR_RETURN(
       const auto provisioning,
@@ -258,6 +260,7 @@ int main(int argc, char** argv) try {
   options.trainer = TrainerBesideThisProgram();
   CLI::App app{"Makes models, keeps them, and signs what may run."};
   AddServiceOptions(app, options.service, /*needs_provisioning=*/true);
+  AddBlobsOption(app, options.service);
   app.add_option("--ingestion", options.ingestion, "Address of the ingestion service")
       ->envname("FIELDLOOP_INGESTION")
       ->required();

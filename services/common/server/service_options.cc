@@ -41,6 +41,14 @@ void AddServiceOptions(CLI::App& app, ServiceOptions& options, bool needs_provis
       ->check(CLI::Range(0, 600));
 }
 
+void AddBlobsOption(CLI::App& app, ServiceOptions& options) {
+  app.add_option(
+         "--blobs", options.blobs,
+         "s3://bucket[/prefix][?endpoint=URL&region=NAME&style=path|virtual&ca=FILE], its keys in "
+         "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; default: folders in --data-dir")
+      ->envname("FIELDLOOP_BLOBS");
+}
+
 std::string DatabaseConnection(const ServiceOptions& options, const std::string& service) {
   return options.database.empty() ? "sqlite3://" + options.data_dir + "/" + service + ".db"
                                   : options.database;

@@ -16,8 +16,9 @@ namespace fieldloop {
 struct ServiceOptions {
   std::string listen = "127.0.0.1:0";          // gRPC.
   std::string metrics_listen = "127.0.0.1:0";  // Prometheus.
-  std::string data_dir;                        // SQLite file and blobs.
+  std::string data_dir;                        // SQLite file, blobs, what waits.
   std::string database;                        // Connection string; empty: SQLite in data_dir.
+  std::string blobs;                           // Bucket; empty: folders in data_dir.
   TlsFiles tls;
   std::string provisioning;  // Address of provisioning; not for provisioning itself.
   std::string ready_file;    // Gets the addresses as JSON once everything listens.
@@ -27,6 +28,9 @@ struct ServiceOptions {
 
 // Adds the flags. `needs_provisioning` makes --provisioning required.
 void AddServiceOptions(CLI::App& app, ServiceOptions& options, bool needs_provisioning);
+
+// Adds --blobs, for services that keep payloads.
+void AddBlobsOption(CLI::App& app, ServiceOptions& options);
 
 // The connection string that `options` stand for.
 std::string DatabaseConnection(const ServiceOptions& options, const std::string& service);

@@ -20,7 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "migrations/ingestion_storage.h"
 #include "services/common/access/remote_access.h"
-#include "services/common/blob/blob_store.h"
+#include "services/common/blob/open_blob_store.h"
 #include "services/common/clock/clock.h"
 #include "services/common/crypto/digest.h"
 #include "services/common/log/log.h"
@@ -74,15 +74,17 @@ absl::Status Run(const Options& options) {
   fieldloop::StartLog(kService, options.service.log_format);
   fieldloop::ServiceServer server(kService, options.service);
 
+  const fieldloop::SystemClock clock;
   FIELDLOOP_ASSIGN_OR_RETURN(
       const std::unique_ptr<fieldloop::BlobStore> blobs,
-      fieldloop::OpenFolderBlobStore(absl::StrCat(options.service.data_dir, "/ingestion-blobs")));
+      fieldloop::OpenBlobStore(options.service.blobs,
+                               absl::StrCat(options.service.data_dir, "/ingestion-blobs"), kService,
+                               clock));
   FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<fieldloop::Database> database,
                              fieldloop::Database::Open({.connection = fieldloop::DatabaseConnection(
                                                             options.service, kService),
                                                         .pool_size = kDatabaseConnections},
                                                        ingestion::Migrations()));
-  const fieldloop::SystemClock clock;
   FIELDLOOP_ASSIGN_OR_RETURN(
       const std::shared_ptr<grpc::Channel> provisioning,
       fieldloop::OpenServiceChannel(options.service, options.service.provisioning, "provisioning"));
@@ -129,6 +131,7 @@ int main(int argc, char** argv) try {
   Options options;
   CLI::App app{"Keeps samples, labels and dataset versions."};
   fieldloop::AddServiceOptions(app, options.service, /*needs_provisioning=*/true);
+  fieldloop::AddBlobsOption(app, options.service);
   app.add_option("--http-listen", options.http.listen, "HTTPS address for uploads")
       ->envname("FIELDLOOP_HTTP_LISTEN");
   app.add_flag("--http-insecure", options.http.insecure,
