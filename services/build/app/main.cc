@@ -25,6 +25,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "migrations/build_storage.h"
+#include "services/build/domain/artifact_registry.h"
 #include "services/build/domain/build_queue.h"
 #include "services/build/domain/build_worker.h"
 #include "services/build/domain/impulse_catalog.h"
@@ -37,6 +38,7 @@
 #include "services/build/domain/worker_pool.h"
 #include "services/build/storage/folder_work_area.h"
 #include "services/build/storage/instance_lock.h"
+#include "services/build/storage/sql_artifact_store.h"
 #include "services/build/storage/sql_build_store.h"
 #include "services/build/storage/sql_impulse_store.h"
 #include "services/build/storage/sql_model_store.h"
@@ -185,6 +187,7 @@ absl::Status Run(const Options& options) {
   SqlImpulseStore impulse_store(*database);
   SqlBuildStore build_store(*database);
   SqlModelStore model_store(*database);
+  SqlArtifactStore artifact_store(*database);
   SqlReleaseStore release_store(*database);
   GrpcDatasetSource datasets(ingestion);
   FIELDLOOP_ASSIGN_OR_RETURN(const Trainers made, MakeTrainers(options, clock));
@@ -220,13 +223,16 @@ absl::Status Run(const Options& options) {
   ModelRegistry models(model_store, *blobs, clock);
   ModelComparer comparer(
       {.models = models, .judge = judge, .datasets = datasets, .blobs = *blobs, .clock = clock});
-  ReleaseDesk releases(release_store, model_store, roots, keys, EncodeManifest, clock);
+  ArtifactRegistry artifacts(artifact_store, model_store, *blobs, clock);
+  ReleaseDesk releases(release_store, model_store, artifact_store, roots, keys, EncodeManifest,
+                       clock);
   BuildHandler handler({.access = *access,
                         .impulses = impulses,
                         .builds = builds,
                         .models = models,
                         .comparer = comparer,
                         .importer = importer,
+                        .artifacts = artifacts,
                         .releases = releases,
                         .trainers = trainers,
                         .roots = roots,

@@ -5,11 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "services/build/domain/artifact.h"
 #include "services/build/domain/names.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
@@ -19,18 +18,6 @@ namespace {
 
 constexpr std::int64_t kPieceBytes = 256 << 10;
 constexpr std::size_t kMaxReason = 200;
-constexpr std::size_t kHexDigest = 64;
-
-absl::Status ValidateDigest(absl::string_view digest) {
-  bool good = digest.size() == kHexDigest;
-  for (const char c : digest) {
-    good = good && (absl::ascii_isdigit(static_cast<unsigned char>(c)) || (c >= 'a' && c <= 'f'));
-  }
-  if (!good) {
-    return absl::InvalidArgumentError("digest: want 64 lower-case hex digits");
-  }
-  return absl::OkStatus();
-}
 
 }  // namespace
 
@@ -89,20 +76,6 @@ absl::StatusOr<std::vector<Model>> ModelRegistry::Line(absl::string_view name) {
 absl::Status ModelRegistry::Download(absl::string_view name, Sink sink) {
   FIELDLOOP_ASSIGN_OR_RETURN(const Model model, Get(name));
   return blobs_.Read(model.digest, kPieceBytes, sink);
-}
-
-absl::Status ModelRegistry::DownloadArtifact(absl::string_view parent, absl::string_view digest,
-                                             Sink sink) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const std::string project, ParseProjectName("parent", parent));
-  FIELDLOOP_RETURN_IF_ERROR(ValidateDigest(digest));
-  FIELDLOOP_ASSIGN_OR_RETURN(
-      const std::vector<Model> models,
-      store_.List(project, {.digest = std::string(digest), .dataset_versions = {}},
-                  std::numeric_limits<std::int64_t>::max(), 1));
-  if (models.empty()) {
-    return absl::NotFoundError(absl::StrCat("no artifact ", digest, " in ", parent));
-  }
-  return blobs_.Read(digest, kPieceBytes, sink);
 }
 
 absl::StatusOr<AliasChange> ModelRegistry::SetAlias(absl::string_view parent,

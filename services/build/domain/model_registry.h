@@ -38,8 +38,6 @@ class ModelRegistry {
   absl::StatusOr<std::vector<Model>> Line(absl::string_view name);
   // Gives the file to `sink` in pieces of at most 256 KiB. DATA_LOSS if it is not what it was.
   absl::Status Download(absl::string_view name, Sink sink);
-  // The same by digest; NOT_FOUND unless it is a model of the project.
-  absl::Status DownloadArtifact(absl::string_view parent, absl::string_view digest, Sink sink);
 
   absl::StatusOr<AliasChange> SetAlias(absl::string_view parent, absl::string_view alias,
                                        absl::string_view model, absl::string_view reason,

@@ -48,6 +48,10 @@ std::string ModelName(absl::string_view project, std::int64_t number) {
   return absl::StrCat("projects/", project, "/models/", number);
 }
 
+std::string ArtifactName(absl::string_view project, std::int64_t number) {
+  return absl::StrCat("projects/", project, "/artifacts/", number);
+}
+
 std::string ReleaseName(absl::string_view project, std::int64_t sequence) {
   return absl::StrCat("projects/", project, "/releases/", sequence);
 }
@@ -64,6 +68,10 @@ absl::StatusOr<NumberedName> ParseBuildName(absl::string_view field, absl::strin
 
 absl::StatusOr<NumberedName> ParseModelName(absl::string_view field, absl::string_view name) {
   return ParseNumbered(field, "projects/*/models/*", name);
+}
+
+absl::StatusOr<NumberedName> ParseArtifactName(absl::string_view field, absl::string_view name) {
+  return ParseNumbered(field, "projects/*/artifacts/*", name);
 }
 
 absl::StatusOr<NumberedName> ParseReleaseName(absl::string_view field, absl::string_view name) {

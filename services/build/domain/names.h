@@ -17,6 +17,7 @@ std::string ProjectName(absl::string_view project);
 std::string ImpulseName(absl::string_view project, absl::string_view id, std::int64_t version);
 std::string BuildName(absl::string_view project, std::int64_t number);
 std::string ModelName(absl::string_view project, std::int64_t number);
+std::string ArtifactName(absl::string_view project, std::int64_t number);
 std::string ReleaseName(absl::string_view project, std::int64_t sequence);
 
 // The other way. INVALID_ARGUMENT naming `field`.
@@ -28,6 +29,7 @@ struct NumberedName {
 };
 absl::StatusOr<NumberedName> ParseBuildName(absl::string_view field, absl::string_view name);
 absl::StatusOr<NumberedName> ParseModelName(absl::string_view field, absl::string_view name);
+absl::StatusOr<NumberedName> ParseArtifactName(absl::string_view field, absl::string_view name);
 absl::StatusOr<NumberedName> ParseReleaseName(absl::string_view field, absl::string_view name);
 
 struct ImpulseNameParts {

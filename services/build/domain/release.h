@@ -10,27 +10,36 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "services/build/domain/artifact.h"
 #include "services/build/domain/trust.h"
 
 namespace fieldloop::build {
 
-// What a release manifest says: one model, for some hardware, until then.
+// One component of a release.
+struct ManifestComponent {
+  ComponentKind kind = ComponentKind::kModel;
+  std::string digest;  // 32 bytes.
+  std::int64_t size_bytes = 0;
+  std::string version;
+};
+
+// What a release manifest says: these components, for some hardware, until then.
 struct Manifest {
   std::string project;
   std::int64_t sequence = 0;
   std::int64_t expires_s = 0;  // Unix seconds.
   std::vector<std::string> hardware_ids;
-  std::string model_digest;  // 32 bytes.
-  std::int64_t model_size_bytes = 0;
-  std::string model_version;
+  std::vector<ManifestComponent> components;  // By kind, at most one of each.
 };
 
-// A permission to run a model. Only signatures are ever added.
+// A permission to run a set of components. Only signatures are ever added.
 struct Release {
   std::string project;
-  std::int64_t sequence = 0;  // Counts from 1 in the project.
-  std::int64_t model = 0;
-  std::string payload;  // The manifest as signed; never serialised again.
+  std::int64_t sequence = 0;       // Counts from 1 in the project.
+  std::int64_t model = 0;          // 0: none, as of the others.
+  std::int64_t firmware = 0;       // Number of the artifact.
+  std::int64_t configuration = 0;  // Number of the artifact.
+  std::string payload;             // The manifest as signed; never serialised again.
   std::vector<Signature> signatures;
   std::string request_id;
   absl::Time create_time{};

@@ -21,13 +21,22 @@ constexpr std::size_t kMaxRequestId = 63;
 constexpr std::size_t kMaxPayload = 768;
 constexpr absl::Duration kDefaultLife = absl::Hours(24 * 90);
 
+absl::Status CheckProject(absl::string_view field, const NumberedName& name,
+                          absl::string_view want) {
+  return name.project == want
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(absl::StrCat(
+                   field, ": got one of projects/", name.project, ", want one of projects/", want));
+}
+
 }  // namespace
 
-ReleaseDesk::ReleaseDesk(ReleaseStore& releases, ModelStore& models, const RootChain& roots,
-                         const std::vector<SigningKey>& keys, EncodeManifest encode,
-                         const Clock& clock)
+ReleaseDesk::ReleaseDesk(ReleaseStore& releases, ModelStore& models, ArtifactStore& artifacts,
+                         const RootChain& roots, const std::vector<SigningKey>& keys,
+                         EncodeManifest encode, const Clock& clock)
     : releases_(releases),
       models_(models),
+      artifacts_(artifacts),
       roots_(roots),
       keys_(keys),
       encode_(std::move(encode)),
@@ -38,15 +47,60 @@ Release ReleaseDesk::WithState(Release release) const {
   return release;
 }
 
+absl::Status ReleaseDesk::Collect(const ReleaseRequest& request, Release& release,
+                                  std::vector<ManifestComponent>& components) {
+  if (!request.model.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(const NumberedName name, ParseModelName("model", request.model));
+    FIELDLOOP_RETURN_IF_ERROR(CheckProject("model", name, release.project));
+    FIELDLOOP_ASSIGN_OR_RETURN(const Model model, models_.Get(name.project, name.number));
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string digest, FromHex(model.digest));
+    release.model = model.number;
+    components.push_back({.kind = ComponentKind::kModel,
+                          .digest = digest,
+                          .size_bytes = model.size_bytes,
+                          .version = absl::StrCat(model.number)});
+  }
+  const auto add = [&](ComponentKind kind, const std::string& wanted,
+                       std::int64_t& number) -> absl::Status {
+    if (wanted.empty()) {
+      return absl::OkStatus();
+    }
+    const absl::string_view field = NameOf(kind);
+    FIELDLOOP_ASSIGN_OR_RETURN(const NumberedName name, ParseArtifactName(field, wanted));
+    FIELDLOOP_RETURN_IF_ERROR(CheckProject(field, name, release.project));
+    FIELDLOOP_ASSIGN_OR_RETURN(const Artifact artifact, artifacts_.Get(name.project, name.number));
+    if (artifact.kind != kind) {
+      return absl::InvalidArgumentError(absl::StrCat(field, ": got ", wanted, " of kind ",
+                                                     NameOf(artifact.kind), ", want one of kind ",
+                                                     field));
+    }
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string digest, FromHex(artifact.digest));
+    number = artifact.number;
+    components.push_back({.kind = kind,
+                          .digest = digest,
+                          .size_bytes = artifact.size_bytes,
+                          .version = artifact.version});
+    return absl::OkStatus();
+  };
+  FIELDLOOP_RETURN_IF_ERROR(add(ComponentKind::kFirmware, request.firmware, release.firmware));
+  FIELDLOOP_RETURN_IF_ERROR(
+      add(ComponentKind::kConfiguration, request.configuration, release.configuration));
+  if (components.empty()) {
+    return absl::InvalidArgumentError(
+        "model, firmware, configuration: got none, want at least one of them");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Release> ReleaseDesk::Create(absl::string_view parent, const ReleaseRequest& request,
                                             absl::string_view request_id) {
   FIELDLOOP_ASSIGN_OR_RETURN(const std::string project, ParseProjectName("parent", parent));
-  FIELDLOOP_ASSIGN_OR_RETURN(const NumberedName name, ParseModelName("model", request.model));
-  if (name.project != project) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("model: got one of projects/", name.project, ", want one of ", parent));
-  }
   FIELDLOOP_RETURN_IF_ERROR(ValidateHardwareIds(request.hardware_ids));
+  if (!request.firmware.empty() && request.hardware_ids.empty()) {
+    return absl::InvalidArgumentError(
+        "hardware_ids: got none, want the hardware that the firmware was built for: a release "
+        "without would go to every device of the project");
+  }
   if (request_id.size() > kMaxRequestId) {
     return absl::InvalidArgumentError(absl::StrCat("request_id: got ", request_id.size(),
                                                    " bytes, want at most ", kMaxRequestId));
@@ -58,25 +112,23 @@ absl::StatusOr<Release> ReleaseDesk::Create(absl::string_view parent, const Rele
         absl::StrCat("expire_time: got ", absl::FormatTime(expire), ", want a time to come"));
   }
   FIELDLOOP_RETURN_IF_ERROR(roots_.CheckCurrent(now));
-  FIELDLOOP_ASSIGN_OR_RETURN(const Model model, models_.Get(project, name.number));
-  FIELDLOOP_ASSIGN_OR_RETURN(const std::string digest, FromHex(model.digest));
+  Release wanted;
+  wanted.project = project;
+  wanted.request_id = std::string(request_id);
+  wanted.create_time = now;
+  std::vector<ManifestComponent> components;
+  FIELDLOOP_RETURN_IF_ERROR(Collect(request, wanted, components));
 
   FIELDLOOP_ASSIGN_OR_RETURN(
       Release stored,
       releases_.Insert(project, request_id, [&](std::int64_t sequence) -> absl::StatusOr<Release> {
-        Release release;
-        release.project = project;
+        Release release = wanted;
         release.sequence = sequence;
-        release.model = model.number;
-        release.request_id = std::string(request_id);
-        release.create_time = now;
         release.payload = encode_({.project = project,
                                    .sequence = sequence,
                                    .expires_s = absl::ToUnixSeconds(expire),
                                    .hardware_ids = request.hardware_ids,
-                                   .model_digest = digest,
-                                   .model_size_bytes = model.size_bytes,
-                                   .model_version = absl::StrCat(model.number)});
+                                   .components = components});
         if (release.payload.size() > kMaxPayload) {
           return absl::InternalError(
               absl::StrCat("a manifest of ", release.payload.size(), " bytes"));

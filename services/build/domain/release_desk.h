@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "services/build/domain/artifact_store.h"
 #include "services/build/domain/model_store.h"
 #include "services/build/domain/page.h"
 #include "services/build/domain/release.h"
@@ -22,8 +23,11 @@
 
 namespace fieldloop::build {
 
+// At least one of model, firmware and configuration is set.
 struct ReleaseRequest {
   std::string model;
+  std::string firmware;
+  std::string configuration;
   std::vector<std::string> hardware_ids;  // Empty: all.
   std::optional<absl::Time> expire_time;  // Absent: 90 days from now.
 };
@@ -35,11 +39,12 @@ class ReleaseDesk {
 
   // `keys` are those at hand; the ones that root does not give the release role do not sign. All
   // references must outlive this object.
-  ReleaseDesk(ReleaseStore& releases, ModelStore& models, const RootChain& roots,
-              const std::vector<SigningKey>& keys, EncodeManifest encode, const Clock& clock);
+  ReleaseDesk(ReleaseStore& releases, ModelStore& models, ArtifactStore& artifacts,
+              const RootChain& roots, const std::vector<SigningKey>& keys, EncodeManifest encode,
+              const Clock& clock);
 
   // FAILED_PRECONDITION, reason ROOT_NOT_CONFIGURED or ROOT_EXPIRED; NOT_FOUND if there is no such
-  // model; INVALID_ARGUMENT.
+  // model or artifact; INVALID_ARGUMENT.
   absl::StatusOr<Release> Create(absl::string_view parent, const ReleaseRequest& request,
                                  absl::string_view request_id);
   absl::StatusOr<Release> Get(absl::string_view name);
@@ -51,9 +56,13 @@ class ReleaseDesk {
 
  private:
   Release WithState(Release release) const;
+  // Finds what the request names: its numbers in `release`, the rest in `components`, by kind.
+  absl::Status Collect(const ReleaseRequest& request, Release& release,
+                       std::vector<ManifestComponent>& components);
 
   ReleaseStore& releases_;
   ModelStore& models_;
+  ArtifactStore& artifacts_;
   const RootChain& roots_;
   const std::vector<SigningKey>& keys_;
   const EncodeManifest encode_;

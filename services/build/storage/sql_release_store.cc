@@ -20,6 +20,8 @@ struct Row {
   std::string project;
   long long sequence = 0;
   long long model = 0;
+  long long firmware = 0;
+  long long configuration = 0;
   std::string payload;
   std::string signatures;
   std::string request_id;
@@ -27,8 +29,9 @@ struct Row {
 
   template <typename Prepared>
   void Into(Prepared& prepared) {
-    prepared, soci::into(project), soci::into(sequence), soci::into(model), soci::into(payload),
-        soci::into(signatures), soci::into(request_id), soci::into(create_micros);
+    prepared, soci::into(project), soci::into(sequence), soci::into(model), soci::into(firmware),
+        soci::into(configuration), soci::into(payload), soci::into(signatures),
+        soci::into(request_id), soci::into(create_micros);
   }
 
   absl::StatusOr<Release> ToRelease() const {
@@ -36,6 +39,8 @@ struct Row {
     release.project = project;
     release.sequence = sequence;
     release.model = model;
+    release.firmware = firmware;
+    release.configuration = configuration;
     FIELDLOOP_ASSIGN_OR_RETURN(release.payload, BytesOfText(payload));
     FIELDLOOP_ASSIGN_OR_RETURN(release.signatures, SignaturesOfText(signatures));
     release.request_id = request_id;
@@ -50,8 +55,8 @@ absl::StatusOr<std::vector<Release>> Select(soci::session& session, absl::string
   std::vector<Row> rows;
   SelectRows<Row>(
       session,
-      absl::StrCat("SELECT project, sequence, model, payload, signatures, request_id, "
-                   "create_micros FROM releases WHERE project = :project ",
+      absl::StrCat("SELECT project, sequence, model, firmware, configuration, payload, "
+                   "signatures, request_id, create_micros FROM releases WHERE project = :project ",
                    tail),
       [&](const Row& row) { rows.push_back(row); }, uses...);
   std::vector<Release> releases;
@@ -98,14 +103,18 @@ absl::StatusOr<Release> SqlReleaseStore::Insert(
         soci::use(wanted_project), soci::into(sequence);
     FIELDLOOP_ASSIGN_OR_RETURN(release, make(sequence));
     const long long model = release.model;
+    const long long firmware = release.firmware;
+    const long long configuration = release.configuration;
     const std::string payload = TextOfBytes(release.payload);
     const std::string signatures = TextOfSignatures(release.signatures);
     const long long micros = absl::ToUnixMicros(release.create_time);
     session << "INSERT INTO releases "
-               "(project, sequence, model, payload, signatures, request_id, create_micros) "
-               "VALUES (:project, :sequence, :model, :payload, :signatures, :request, :micros)",
-        soci::use(wanted_project), soci::use(sequence), soci::use(model), soci::use(payload),
-        soci::use(signatures), soci::use(wanted_request), soci::use(micros);
+               "(project, sequence, model, firmware, configuration, payload, signatures, "
+               "request_id, create_micros) VALUES (:project, :sequence, :model, :firmware, "
+               ":configuration, :payload, :signatures, :request, :micros)",
+        soci::use(wanted_project), soci::use(sequence), soci::use(model), soci::use(firmware),
+        soci::use(configuration), soci::use(payload), soci::use(signatures),
+        soci::use(wanted_request), soci::use(micros);
     return absl::OkStatus();
   });
   FIELDLOOP_RETURN_IF_ERROR(done);

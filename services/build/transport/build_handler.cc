@@ -72,10 +72,12 @@ auto PieceSink(grpc::ServerWriter<Response>& writer) {
   };
 }
 
-// The file behind the first message of an import.
-absl::StatusOr<std::string> ReadPieces(grpc::ServerReader<v1::ImportModelRequest>& reader) {
+// The file behind the first message of an import or an upload, of at most `max_bytes`.
+template <typename Request>
+absl::StatusOr<std::string> ReadPieces(grpc::ServerReader<Request>& reader,
+                                       std::int64_t max_bytes) {
   std::string file;
-  v1::ImportModelRequest message;
+  Request message;
   while (reader.Read(&message)) {
     if (message.has_spec()) {
       return absl::InvalidArgumentError("spec: got it again, want it in the first message only");
@@ -84,9 +86,9 @@ absl::StatusOr<std::string> ReadPieces(grpc::ServerReader<v1::ImportModelRequest
       return absl::InvalidArgumentError(absl::StrCat("data: got ", message.data().size(),
                                                      " bytes, want at most ", kMaxPieceBytes));
     }
-    if (static_cast<std::int64_t>(file.size() + message.data().size()) > kMaxModelBytes) {
+    if (static_cast<std::int64_t>(file.size() + message.data().size()) > max_bytes) {
       return absl::InvalidArgumentError(
-          absl::StrCat("data: got more than ", kMaxModelBytes, " bytes in all"));
+          absl::StrCat("data: got more than ", max_bytes, " bytes in all"));
     }
     file += message.data();
   }
@@ -369,7 +371,7 @@ grpc::Status BuildHandler::ImportModel(grpc::ServerContext* context,
     const v1::ImportSpec spec = message.spec();
     FIELDLOOP_ASSIGN_OR_RETURN(const Grant grant,
                                CheckCall(parts_.access, *context, spec.parent(), Role::kOperator));
-    FIELDLOOP_ASSIGN_OR_RETURN(const std::string file, ReadPieces(*reader));
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string file, ReadPieces(*reader, kMaxModelBytes));
     return FillChecked(
         parts_.importer.Import(spec.parent(),
                                {.impulse = spec.impulse(),
@@ -421,6 +423,57 @@ grpc::Status BuildHandler::ListAliasChanges(grpc::ServerContext* context,
   }());
 }
 
+grpc::Status BuildHandler::UploadArtifact(grpc::ServerContext* context,
+                                          grpc::ServerReader<v1::UploadArtifactRequest>* reader,
+                                          v1::UploadArtifactResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    v1::UploadArtifactRequest message;
+    if (!reader->Read(&message) || !message.has_spec()) {
+      return absl::InvalidArgumentError("spec: got none, want it in the first message");
+    }
+    const v1::ArtifactSpec spec = message.spec();
+    FIELDLOOP_ASSIGN_OR_RETURN(const Grant grant,
+                               CheckCall(parts_.access, *context, spec.parent(), Role::kOperator));
+    FIELDLOOP_ASSIGN_OR_RETURN(const ComponentKind kind, KindOf("spec.kind", spec.kind()));
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string file, ReadPieces(*reader, kMaxArtifactBytes));
+    return Fill(parts_.artifacts.Upload(
+                    spec.parent(),
+                    {.kind = kind, .version = spec.version(), .author = grant.principal}, file),
+                response->mutable_artifact());
+  }());
+}
+
+grpc::Status BuildHandler::GetArtifact(grpc::ServerContext* context,
+                                       const v1::GetArtifactRequest* request,
+                                       v1::GetArtifactResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->name(), Role::kViewer).status());
+    return Fill(parts_.artifacts.Get(request->name()), response->mutable_artifact());
+  }());
+}
+
+grpc::Status BuildHandler::ListArtifacts(grpc::ServerContext* context,
+                                         const v1::ListArtifactsRequest* request,
+                                         v1::ListArtifactsResponse* response) {
+  return ToGrpcStatus([&]() -> absl::Status {
+    FIELDLOOP_RETURN_IF_ERROR(
+        CheckCall(parts_.access, *context, request->parent(), Role::kViewer).status());
+    std::optional<ComponentKind> kind;
+    if (request->kind() != agent::v1::COMPONENT_KIND_UNSPECIFIED) {
+      FIELDLOOP_ASSIGN_OR_RETURN(kind, KindOf("kind", request->kind()));
+    }
+    FIELDLOOP_ASSIGN_OR_RETURN(Page<Artifact> page,
+                               parts_.artifacts.List(request->parent(), kind, request->page_size(),
+                                                     request->page_token()));
+    for (const Artifact& artifact : page.items) {
+      *response->add_artifacts() = ToProto(artifact);
+    }
+    response->set_next_page_token(std::move(page.next_page_token));
+    return absl::OkStatus();
+  }());
+}
+
 grpc::Status BuildHandler::CreateRelease(grpc::ServerContext* context,
                                          const v1::CreateReleaseRequest* request,
                                          v1::CreateReleaseResponse* response) {
@@ -429,6 +482,8 @@ grpc::Status BuildHandler::CreateRelease(grpc::ServerContext* context,
         CheckCall(parts_.access, *context, request->parent(), Role::kOperator).status());
     ReleaseRequest release{
         .model = request->model(),
+        .firmware = request->firmware(),
+        .configuration = request->configuration(),
         .hardware_ids = {request->hardware_ids().begin(), request->hardware_ids().end()},
         .expire_time = std::nullopt};
     if (request->has_expire_time()) {
@@ -485,7 +540,7 @@ grpc::Status BuildHandler::DownloadArtifact(
   return ToGrpcStatus([&]() -> absl::Status {
     FIELDLOOP_RETURN_IF_ERROR(
         CheckCall(parts_.access, *context, request->parent(), Role::kAdmin).status());
-    return parts_.models.DownloadArtifact(request->parent(), request->digest(), PieceSink(*writer));
+    return parts_.artifacts.Download(request->parent(), request->digest(), PieceSink(*writer));
   }());
 }
 

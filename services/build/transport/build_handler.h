@@ -11,6 +11,7 @@
 #include <fieldloop/build/v1/build_service.grpc.pb.h>
 #include <grpcpp/grpcpp.h>
 
+#include "services/build/domain/artifact_registry.h"
 #include "services/build/domain/build_queue.h"
 #include "services/build/domain/impulse_catalog.h"
 #include "services/build/domain/model_comparison.h"
@@ -35,6 +36,7 @@ class BuildHandler final : public v1::BuildService::Service {
     ModelRegistry& models;
     ModelComparer& comparer;
     ModelImporter& importer;
+    ArtifactRegistry& artifacts;
     ReleaseDesk& releases;
     const TrainerSet& trainers;
     const RootChain& roots;
@@ -87,6 +89,14 @@ class BuildHandler final : public v1::BuildService::Service {
   grpc::Status ListAliasChanges(grpc::ServerContext* context,
                                 const v1::ListAliasChangesRequest* request,
                                 v1::ListAliasChangesResponse* response) override;
+
+  grpc::Status UploadArtifact(grpc::ServerContext* context,
+                              grpc::ServerReader<v1::UploadArtifactRequest>* reader,
+                              v1::UploadArtifactResponse* response) override;
+  grpc::Status GetArtifact(grpc::ServerContext* context, const v1::GetArtifactRequest* request,
+                           v1::GetArtifactResponse* response) override;
+  grpc::Status ListArtifacts(grpc::ServerContext* context, const v1::ListArtifactsRequest* request,
+                             v1::ListArtifactsResponse* response) override;
 
   grpc::Status CreateRelease(grpc::ServerContext* context, const v1::CreateReleaseRequest* request,
                              v1::CreateReleaseResponse* response) override;

@@ -546,10 +546,44 @@ agent::v1::SignedDocument ToProto(const std::string& payload,
   return proto;
 }
 
+v1::Artifact ToProto(const Artifact& artifact) {
+  v1::Artifact proto;
+  proto.set_name(ArtifactName(artifact.project, artifact.number));
+  proto.set_kind(static_cast<agent::v1::ComponentKind>(artifact.kind));  // The same numbers.
+  proto.set_version(artifact.version);
+  proto.set_digest(artifact.digest);
+  proto.set_size_bytes(artifact.size_bytes);
+  proto.set_author(artifact.author);
+  *proto.mutable_create_time() = ToProto(artifact.create_time);
+  return proto;
+}
+
+absl::StatusOr<ComponentKind> KindOf(absl::string_view field, agent::v1::ComponentKind proto) {
+  switch (proto) {
+    case agent::v1::COMPONENT_KIND_MODEL:
+      return ComponentKind::kModel;
+    case agent::v1::COMPONENT_KIND_FIRMWARE:
+      return ComponentKind::kFirmware;
+    case agent::v1::COMPONENT_KIND_CONFIGURATION:
+      return ComponentKind::kConfiguration;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat(field, ": got ", static_cast<int>(proto),
+                                                     ", want firmware or configuration"));
+  }
+}
+
 absl::StatusOr<v1::Release> ToProto(const Release& release) {
   v1::Release proto;
   proto.set_name(ReleaseName(release.project, release.sequence));
-  proto.set_model(ModelName(release.project, release.model));
+  if (release.model != 0) {
+    proto.set_model(ModelName(release.project, release.model));
+  }
+  if (release.firmware != 0) {
+    proto.set_firmware(ArtifactName(release.project, release.firmware));
+  }
+  if (release.configuration != 0) {
+    proto.set_configuration(ArtifactName(release.project, release.configuration));
+  }
   *proto.mutable_manifest() = ToProto(release.payload, release.signatures);
   if (!proto.mutable_content()->ParseFromString(release.payload)) {
     return absl::InternalError(absl::StrCat("manifest of ", proto.name(), " does not parse"));
@@ -584,11 +618,13 @@ std::string EncodeManifest(const Manifest& manifest) {
   for (const std::string& id : manifest.hardware_ids) {
     proto.add_hardware_ids(id);
   }
-  agent::v1::ReleaseComponent& component = *proto.add_components();
-  component.set_kind(agent::v1::COMPONENT_KIND_MODEL);
-  component.set_digest(manifest.model_digest);
-  component.set_size_bytes(static_cast<std::uint32_t>(manifest.model_size_bytes));
-  component.set_version(manifest.model_version);
+  for (const ManifestComponent& component : manifest.components) {
+    agent::v1::ReleaseComponent& added = *proto.add_components();
+    added.set_kind(static_cast<agent::v1::ComponentKind>(component.kind));  // The same numbers.
+    added.set_digest(component.digest);
+    added.set_size_bytes(static_cast<std::uint32_t>(component.size_bytes));
+    added.set_version(component.version);
+  }
   return proto.SerializeAsString();
 }
 

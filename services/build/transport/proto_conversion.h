@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "services/build/domain/artifact.h"
 #include "services/build/domain/build.h"
 #include "services/build/domain/model.h"
 #include "services/build/domain/model_comparison.h"
@@ -36,6 +37,7 @@ absl::StatusOr<v1::Model> ToProto(const Model& model);
 v1::ModelComparison ToProto(const ModelComparison& comparison);
 v1::ModelLineage::Step ToLineageStep(const Model& model);
 v1::AliasChange ToProto(const AliasChange& change);
+v1::Artifact ToProto(const Artifact& artifact);
 absl::StatusOr<v1::Release> ToProto(const Release& release);
 agent::v1::SignedDocument ToProto(const std::string& payload,
                                   const std::vector<Signature>& signatures);
@@ -47,7 +49,10 @@ agent::v1::Impulse ToAgentImpulse(const ImpulseRecipe& recipe,
 // What a model says of itself as a recipe; not complete, and without learning.
 ImpulseRecipe RecipeOf(const agent::v1::Impulse& impulse);
 
-// A release manifest with one model, serialised.
+// The kind of an upload. INVALID_ARGUMENT naming `field` unless it is one that there is.
+absl::StatusOr<ComponentKind> KindOf(absl::string_view field, agent::v1::ComponentKind proto);
+
+// A release manifest, serialised.
 std::string EncodeManifest(const Manifest& manifest);
 
 // Reads a serialised SignedDocument of a RootDocument. INVALID_ARGUMENT if it is none; signatures

@@ -98,6 +98,7 @@ int main(int argc, char** argv) try {
   fieldloop::cli::AddModels(program);
   fieldloop::cli::AddLineage(program);
   fieldloop::cli::AddTrainers(program);
+  fieldloop::cli::AddArtifacts(program);
   fieldloop::cli::AddReleases(program);
   fieldloop::cli::AddTrust(program);
   fieldloop::cli::AddEvaluations(program);

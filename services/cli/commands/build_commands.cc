@@ -354,27 +354,60 @@ absl::Status SetAlias(Client& client, const std::string& alias, const std::strin
   return absl::OkStatus();
 }
 
+// The version of a component for people; empty if the release has none.
+std::string VersionOf(const bv::Release& release, agent::v1::ComponentKind kind) {
+  for (const agent::v1::ReleaseComponent& component : release.content().components()) {
+    if (component.kind() == kind) {
+      return component.version();
+    }
+  }
+  return "";
+}
+
 void PrintRelease(const Client& client, const bv::Release& release) {
   PrintRecord(
       client, release,
       {{"release", release.name()},
        {"model", release.model()},
+       {"firmware", release.firmware()},
+       {"configuration", release.configuration()},
        {"signed", release.signed_() ? "yes" : "no: add a signature with `fieldloop releases sign`"},
        {"hardware", release.content().hardware_ids_size() == 0
                         ? "all of the project"
                         : absl::StrJoin(release.content().hardware_ids(), " ")}});
 }
 
-absl::Status CreateRelease(Client& client, const std::string& model,
-                           const std::vector<std::string>& hardware, const std::string& expires) {
+struct ReleaseFlags {
+  std::string model;
+  std::string firmware;
+  std::string configuration;
+  std::vector<std::string> hardware;
+  std::string expires = "90d";
+};
+
+absl::Status CreateRelease(Client& client, const ReleaseFlags& flags) {
+  if (flags.model.empty() && flags.firmware.empty() && flags.configuration.empty()) {
+    return absl::InvalidArgumentError(
+        "a release of nothing: name a model, --firmware or --configuration");
+  }
   FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
   bv::CreateReleaseRequest request;
   FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
-  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_model(), client.Name("models", model));
-  for (const std::string& id : hardware) {
+  if (!flags.model.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_model(), client.Name("models", flags.model));
+  }
+  if (!flags.firmware.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_firmware(),
+                               client.Name("artifacts", flags.firmware));
+  }
+  if (!flags.configuration.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_configuration(),
+                               client.Name("artifacts", flags.configuration));
+  }
+  for (const std::string& id : flags.hardware) {
     request.add_hardware_ids(id);
   }
-  FIELDLOOP_ASSIGN_OR_RETURN(const absl::Duration time, DurationOf("--expires", expires));
+  FIELDLOOP_ASSIGN_OR_RETURN(const absl::Duration time, DurationOf("--expires", flags.expires));
   *request.mutable_expire_time() = FromNow(time);
   FIELDLOOP_ASSIGN_OR_RETURN(const bv::CreateReleaseResponse response,
                              CallUnary(*stub, &Stub::CreateRelease, request));
@@ -410,13 +443,15 @@ absl::Status ListReleases(Client& client) {
   FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
   bv::ListReleasesRequest request;
   FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
-  Table table({"RELEASE", "MODEL", "SIGNED", "CREATED"});
+  Table table({"RELEASE", "MODEL", "FIRMWARE", "CONFIGURATION", "SIGNED", "CREATED"});
   FIELDLOOP_RETURN_IF_ERROR(ForEachPage(*stub, &Stub::ListReleases, request, [&](const auto& page) {
     for (const bv::Release& release : page.releases()) {
       if (client.json()) {
         PrintJson(release);
       }
       table.Row({ShortName(release.name()), ShortName(release.model()),
+                 VersionOf(release, agent::v1::COMPONENT_KIND_FIRMWARE),
+                 VersionOf(release, agent::v1::COMPONENT_KIND_CONFIGURATION),
                  release.signed_() ? "yes" : "no", TimeText(release.create_time())});
     }
   }));
@@ -508,26 +543,28 @@ void AddModels(Program& program) {
 
 void AddReleases(Program& program) {
   Client& client = program.client;
-  CLI::App* noun = program.app.add_subcommand("releases", "Signed permissions to run a model");
+  CLI::App* noun = program.app.add_subcommand(
+      "releases", "Signed permissions to run a set: a model, a firmware, a configuration");
   noun->require_subcommand(1);
-  auto model = std::make_shared<std::string>();
-  auto hardware = std::make_shared<std::vector<std::string>>();
-  auto expires = std::make_shared<std::string>("90d");
+  auto flags = std::make_shared<ReleaseFlags>();
+  auto id = std::make_shared<std::string>();
   auto key = std::make_shared<std::string>();
   CLI::App* create = program.Verb(
-      noun, "create", "Makes a release of a model, signed when the release key is online",
-      [&client, model, hardware, expires] {
-        return CreateRelease(client, *model, *hardware, *expires);
-      });
-  create->add_option("model", *model, "number or alias")->required();
-  create->add_option("--hardware", *hardware, "hardware id that may run it; repeatable");
-  create->add_option("--expires", *expires)->capture_default_str();
+      noun, "create",
+      "Makes a release, signed when the release key is online; devices keep what it does not name",
+      [&client, flags] { return CreateRelease(client, *flags); });
+  create->add_option("model", flags->model, "number or alias");
+  create->add_option("--firmware", flags->firmware,
+                     "artifact, a number of `fieldloop artifacts list`; needs --hardware");
+  create->add_option("--configuration", flags->configuration,
+                     "artifact, a number of `fieldloop artifacts list`");
+  create->add_option("--hardware", flags->hardware, "hardware id that may run it; repeatable");
+  create->add_option("--expires", flags->expires)->capture_default_str();
   program.Verb(noun, "list", "Lists releases, newest first",
                [&client] { return ListReleases(client); });
-  CLI::App* sign =
-      program.Verb(noun, "sign", "Signs a release with a key that is kept elsewhere",
-                   [&client, model, key] { return SignRelease(client, *model, *key); });
-  sign->add_option("release", *model)->required();
+  CLI::App* sign = program.Verb(noun, "sign", "Signs a release with a key that is kept elsewhere",
+                                [&client, id, key] { return SignRelease(client, *id, *key); });
+  sign->add_option("release", *id)->required();
   sign->add_option("--key", *key, "PEM of a release key")->required();
 }
 

@@ -47,6 +47,7 @@ void AddLineage(Program& program);
 // import of the noun `models`.
 void AddImportVerb(Program& program, CLI::App* models);
 void AddTrainers(Program& program);
+void AddArtifacts(Program& program);
 void AddReleases(Program& program);
 void AddEvaluations(Program& program);
 void AddPolicies(Program& program);

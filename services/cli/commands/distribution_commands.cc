@@ -14,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "services/cli/client/output.h"
 #include "services/cli/commands/arguments.h"
@@ -42,6 +43,17 @@ std::string RolloutLine(const dv::Rollout& rollout) {
       rollout.state_reason().empty() ? "" : "  ", rollout.state_reason());
 }
 
+// "model 7 1a2b3c4d5e6f, configuration c1 0f1e2d3c4b5a".
+std::string SetText(const dv::Rollout& rollout) {
+  std::vector<std::string> components;
+  for (const dv::RolloutComponent& component : rollout.components()) {
+    components.push_back(
+        absl::StrCat(StateText(agent::v1::ComponentKind_Name(component.kind()), "COMPONENT_KIND_"),
+                     " ", component.version(), " ", component.digest().substr(0, 12)));
+  }
+  return absl::StrJoin(components, ", ");
+}
+
 void PrintRollout(const Client& client, const dv::Rollout& rollout) {
   PrintRecord(client, rollout,
               {{"rollout", rollout.name()},
@@ -49,7 +61,7 @@ void PrintRollout(const Client& client, const dv::Rollout& rollout) {
                {"reason", rollout.state_reason()},
                {"release", rollout.release()},
                {"model", rollout.model()},
-               {"digest", rollout.model_digest()},
+               {"set", SetText(rollout)},
                {"stage", absl::StrCat(rollout.stage() + 1, " of ", rollout.plan().stages_size())},
                {"offered", absl::StrCat(rollout.offered_count(), " of ", rollout.target_count(),
                                         ", at most ", rollout.quota(), " in this stage")},
@@ -135,15 +147,15 @@ absl::Status ListRollouts(Client& client) {
   FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
   dv::ListRolloutsRequest request;
   FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
-  Table table({"ROLLOUT", "STATE", "MODEL", "STAGE", "OFFERED", "CONFIRMED", "FAILED", "CREATED",
-               "REASON"});
+  Table table({"ROLLOUT", "STATE", "RELEASE", "MODEL", "STAGE", "OFFERED", "CONFIRMED", "FAILED",
+               "CREATED", "REASON"});
   FIELDLOOP_RETURN_IF_ERROR(ForEachPage(*stub, &Stub::ListRollouts, request, [&](const auto& page) {
     for (const dv::Rollout& rollout : page.rollouts()) {
       if (client.json()) {
         PrintJson(rollout);
       }
       table.Row({ShortName(rollout.name()), StateText(dv::Rollout::State_Name(rollout.state())),
-                 ShortName(rollout.model()),
+                 ShortName(rollout.release()), ShortName(rollout.model()),
                  absl::StrCat(rollout.stage() + 1, "/", rollout.plan().stages_size()),
                  absl::StrCat(rollout.offered_count(), "/", rollout.target_count()),
                  absl::StrCat(rollout.confirmed_count()), absl::StrCat(rollout.failed_count()),

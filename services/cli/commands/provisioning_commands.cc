@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fieldloop/distribution/v1/distribution_service.grpc.pb.h>
@@ -175,6 +176,65 @@ absl::Status CreateApiToken(Client& client, const ApiTokenFlags& flags) {
   return absl::OkStatus();
 }
 
+std::string KindText(agent::v1::ComponentKind kind) {
+  return StateText(agent::v1::ComponentKind_Name(kind), "COMPONENT_KIND_");
+}
+
+// Twelve digits of what the device runs of a kind.
+std::string ShortDigest(const distribution::v1::DeviceState& state, agent::v1::ComponentKind kind) {
+  for (const auto& component : state.components()) {
+    if (component.kind() == kind) {
+      return component.digest().substr(0, 12);
+    }
+  }
+  return "";
+}
+
+// "yes" when all that the device runs is confirmed.
+std::string ConfirmedText(const distribution::v1::DeviceState& state) {
+  bool runs_something = false;
+  for (const auto& component : state.components()) {
+    if (!component.digest().empty()) {
+      runs_something = true;
+      if (!component.confirmed()) {
+        return "no";
+      }
+    }
+  }
+  return runs_something ? "yes" : "";
+}
+
+absl::Status ShowState(Client& client, const std::string& id) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const auto stub,
+                             client.Stub<distribution::v1::DistributionService>("distribution"));
+  distribution::v1::GetDeviceStateRequest request;
+  FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_device(), client.Name("devices", id));
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      const distribution::v1::GetDeviceStateResponse response,
+      CallUnary(*stub, &distribution::v1::DistributionService::Stub::GetDeviceState, request));
+  const distribution::v1::DeviceState& state = response.device_state();
+  std::vector<std::pair<std::string, std::string>> lines = {
+      {"device", state.device()},
+      {"online", state.connected() ? "yes" : "no"},
+      {"last seen", TimeText(state.last_seen_time())},
+      {"hardware", state.hardware_id()},
+      {"agent", state.agent_version()},
+      {"boots", absl::StrCat(state.boot_count())},
+      {"dropped uplinks", absl::StrCat(state.dropped_uplinks())}};
+  for (const auto& component : state.components()) {
+    const std::string from = component.release_sequence() == 0
+                                 ? "from no release"
+                                 : absl::StrCat("of release ", component.release_sequence());
+    lines.emplace_back(KindText(component.kind()),
+                       component.digest().empty()
+                           ? "none"
+                           : absl::StrCat(component.digest(), ", ", from, ", ",
+                                          component.confirmed() ? "confirmed" : "on trial"));
+  }
+  PrintRecord(client, state, lines);
+  return absl::OkStatus();
+}
+
 absl::Status ListDevices(Client& client) {
   FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
   FIELDLOOP_ASSIGN_OR_RETURN(const auto states,
@@ -192,7 +252,8 @@ absl::Status ListDevices(Client& client) {
                   }));
   pv::ListDevicesRequest request;
   request.set_parent(parent);
-  Table table({"DEVICE", "STATE", "ONLINE", "MODEL", "CONFIRMED", "LAST SEEN", "ATTRIBUTES"});
+  Table table({"DEVICE", "STATE", "ONLINE", "MODEL", "FIRMWARE", "CONFIGURATION", "CONFIRMED",
+               "LAST SEEN", "ATTRIBUTES"});
   FIELDLOOP_RETURN_IF_ERROR(
       ForEachPage(*stub, &Service::Stub::ListDevices, request, [&](const auto& page) {
         for (const pv::Device& device : page.devices()) {
@@ -202,8 +263,10 @@ absl::Status ListDevices(Client& client) {
           const auto& state = reported[device.name()];
           table.Row({ShortName(device.name()), StateText(pv::Device::State_Name(device.state())),
                      state.connected() ? "yes" : "no", state.model_digest().substr(0, 12),
-                     state.model_digest().empty() ? "" : (state.confirmed() ? "yes" : "no"),
-                     TimeText(state.last_seen_time()), PairsText(device.attributes())});
+                     ShortDigest(state, agent::v1::COMPONENT_KIND_FIRMWARE),
+                     ShortDigest(state, agent::v1::COMPONENT_KIND_CONFIGURATION),
+                     ConfirmedText(state), TimeText(state.last_seen_time()),
+                     PairsText(device.attributes())});
         }
       }));
   if (!client.json()) {
@@ -312,6 +375,11 @@ void AddDevices(Program& program) {
   CLI::App* get =
       program.Verb(noun, "get", "Shows a device", [&client, id] { return GetDevice(client, *id); });
   get->add_option("device", *id)->required();
+  program
+      .Verb(noun, "state", "Shows what a device runs, as it reported last",
+            [&client, id] { return ShowState(client, *id); })
+      ->add_option("device", *id)
+      ->required();
   CLI::App* update =
       program.Verb(noun, "update", "Replaces the attributes of a device",
                    [&client, id, attributes] { return UpdateDevice(client, *id, *attributes); });

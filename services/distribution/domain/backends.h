@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "services/distribution/domain/component.h"
 #include "services/distribution/domain/device.h"
 
 // What distribution needs of the other services. Every method is a call over the network: it
@@ -51,9 +52,9 @@ class DeviceIdentity {
 
 // A release as build made it.
 struct Release {
-  std::string name;          // "projects/{p}/releases/{sequence}".
-  std::string model;         // Name of the model.
-  std::string model_digest;  // Hex.
+  std::string name;                   // "projects/{p}/releases/{sequence}".
+  std::string model;                  // Name of the model; empty: none.
+  std::vector<Component> components;  // By kind, at most one of each.
   std::uint64_t sequence = 0;
   absl::Time expire_time = absl::InfiniteFuture();
   std::vector<std::string> hardware_ids;      // Empty: every hardware of the project.

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "services/distribution/domain/component.h"
 #include "services/distribution/domain/device.h"
 
 namespace fieldloop::distribution {
@@ -18,9 +19,7 @@ namespace fieldloop::distribution {
 // What a device reported last.
 struct DeviceState {
   std::string device;
-  std::string model_digest;  // Hex; empty: none.
-  bool confirmed = false;
-  std::uint64_t release_sequence = 0;
+  std::vector<ComponentState> components;  // By kind, at most one of each.
   std::string hardware_id;
   std::string agent_version;
   std::int64_t boot_count = 0;

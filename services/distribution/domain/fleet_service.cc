@@ -126,10 +126,10 @@ absl::StatusOr<FleetSummary> FleetService::Summarize(const std::string& project)
       }
       ApplyPresence(state);
       summary.connected_count += IsConnected(state) ? 1 : 0;
-      ModelShare& share = shares[state.model_digest];
+      const ComponentState model = Find(state.components, ComponentKind::kModel);
+      ModelShare& share = shares[model.digest];
       // A device without a model has nothing to confirm.
-      (state.confirmed || state.model_digest.empty() ? share.confirmed_count : share.trial_count) +=
-          1;
+      (model.confirmed || model.digest.empty() ? share.confirmed_count : share.trial_count) += 1;
     }
     if (states.size() < static_cast<std::size_t>(kRows)) {
       break;

@@ -54,6 +54,10 @@ RolloutEvent& AddDeviceEvent(const Rollout& rollout, const RolloutDevice& device
   return event;
 }
 
+bool IsModelOnly(const Rollout& rollout) {
+  return rollout.components.size() == 1 && rollout.components.front().kind == ComponentKind::kModel;
+}
+
 std::string Detail(const RolloutDevice& device) {
   return device.cause.empty() ? std::string(NameOf(device.state))
                               : absl::StrCat(NameOf(device.state), ": ", device.cause);
@@ -293,16 +297,22 @@ void ApplyReport(Rollout& rollout, RolloutDevice& device, const UpdateReport& re
   switch (report.phase) {
     case UpdatePhase::kAccepted:
       next.state = RolloutDeviceState::kDownloading;
+      next.cause.clear();
       break;
     case UpdatePhase::kDownloaded:
       next.state = RolloutDeviceState::kDownloaded;
+      next.cause.clear();
       break;
     case UpdatePhase::kTrial:
       next.state = RolloutDeviceState::kTrial;
+      next.cause.clear();
       break;
     case UpdatePhase::kConfirmed:
-      if (report.active_digest == rollout.model_digest) {
+      if (!IsModelOnly(rollout)) {
+        remark = "confirmed, its state is to show all components";
+      } else if (report.active_digest == ModelDigestOf(rollout.components)) {
         next.state = RolloutDeviceState::kConfirmed;
+        next.cause.clear();
       } else {
         remark = absl::StrCat("confirmed, but runs ",
                               report.active_digest.empty() ? "nothing" : report.active_digest);
@@ -314,6 +324,7 @@ void ApplyReport(Rollout& rollout, RolloutDevice& device, const UpdateReport& re
       next.cause = report.cause;
       break;
     case UpdatePhase::kDeferred:
+      next.cause = report.cause.empty() ? kDeferredCause : report.cause;
       remark = "deferred by the application";
       break;
   }
@@ -337,18 +348,21 @@ void ApplyReport(Rollout& rollout, RolloutDevice& device, const UpdateReport& re
       .report_sequence = report.sequence;
 }
 
-void ApplyRunning(Rollout& rollout, RolloutDevice& device, absl::string_view digest, bool confirmed,
-                  absl::Time now, std::vector<RolloutEvent>& events) {
-  if (device.state == RolloutDeviceState::kPending || IsDone(device) ||
-      digest != rollout.model_digest) {
+void ApplyRunning(Rollout& rollout, RolloutDevice& device,
+                  const std::vector<ComponentState>& components, absl::Time now,
+                  std::vector<RolloutEvent>& events) {
+  const SetState set = Compare(rollout.components, components);
+  if (device.state == RolloutDeviceState::kPending || IsDone(device) || set == SetState::kOther) {
     return;
   }
+  const bool confirmed = set == SetState::kConfirmed;
   const RolloutDeviceState state =
       confirmed ? RolloutDeviceState::kConfirmed : RolloutDeviceState::kTrial;
   if (device.state == state) {
     return;
   }
   device.state = state;
+  device.cause.clear();
   device.update_time = now;
   if (confirmed) {
     ++rollout.confirmed;

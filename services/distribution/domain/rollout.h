@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "services/distribution/domain/component.h"
 #include "services/distribution/domain/device.h"
 
 // Rollouts as plain values, and every rule about them as a function of values and the time. Nothing
@@ -65,13 +66,13 @@ struct Rollout {
   std::string state_reason;
   int stage = 0;
   int target_count = 0;
-  int quota = 0;      // Devices that may be offered in the current stage.
-  int offered = 0;    // Never above quota.
-  int confirmed = 0;  // Of those offered.
-  int failed = 0;     // Of those offered: failed, reverted or silent.
-  int missed = 0;     // Never there to be offered.
-  std::string model;
-  std::string model_digest;  // Hex.
+  int quota = 0;                      // Devices that may be offered in the current stage.
+  int offered = 0;                    // Never above quota.
+  int confirmed = 0;                  // Of those offered.
+  int failed = 0;                     // Of those offered: failed, reverted or silent.
+  int missed = 0;                     // Never there to be offered.
+  std::string model;                  // Name; empty: the release has none.
+  std::vector<Component> components;  // Of the release, by kind.
   std::uint64_t release_sequence = 0;
   absl::Time release_expire_time = absl::InfiniteFuture();
   std::vector<std::string> artifact_digests;  // Hex.
@@ -88,11 +89,14 @@ struct Rollout {
   friend bool operator==(const Rollout&, const Rollout&) = default;
 };
 
+// Cause of a device whose application asks to wait.
+inline constexpr char kDeferredCause[] = "DEFERRED";
+
 struct RolloutDevice {
   std::string device;
   int position = 0;  // In the rollout's random order, from 0.
   RolloutDeviceState state = RolloutDeviceState::kPending;
-  std::string cause;  // As UpdateCause without its prefix, such as "SELF_TEST".
+  std::string cause;  // As UpdateCause without its prefix, such as "SELF_TEST", or kDeferredCause.
   int stage = 0;      // In which it was offered.
   std::optional<absl::Time> offer_time;
   absl::Time update_time;
@@ -145,7 +149,7 @@ struct UpdateReport {
   std::uint64_t sequence = 0;
   UpdatePhase phase = UpdatePhase::kAccepted;
   std::string cause;
-  std::string active_digest;  // Hex; empty: none.
+  std::string active_digest;  // Of the model, in hex; empty: none.
 };
 
 // Names of states, part of the API: "RUNNING", "TIMED_OUT".
@@ -183,13 +187,16 @@ absl::Status Offer(Rollout& rollout, RolloutDevice& device, absl::Time now,
 bool MayOfferAgain(const Rollout& rollout, const RolloutDevice& device, absl::Time now);
 
 // Takes in what a device reports of its update. It counts as confirmed only when it runs the
-// release's digest. A device that is done stays as it is; its report is an event.
+// release's model; a release of other components is confirmed by ApplyRunning alone, for a report
+// names only the model. A device that is done stays as it is; its report is an event.
 void ApplyReport(Rollout& rollout, RolloutDevice& device, const UpdateReport& report,
                  absl::Time now, std::vector<RolloutEvent>& events);
 
-// Takes in which model a device runs, `digest` in hex. Changes only devices that were offered.
-void ApplyRunning(Rollout& rollout, RolloutDevice& device, absl::string_view digest, bool confirmed,
-                  absl::Time now, std::vector<RolloutEvent>& events);
+// Takes in what a device runs. It counts as confirmed when it has confirmed all components of the
+// release. Changes only devices that were offered.
+void ApplyRunning(Rollout& rollout, RolloutDevice& device,
+                  const std::vector<ComponentState>& components, absl::Time now,
+                  std::vector<RolloutEvent>& events);
 
 // Offers made at or before this time are overdue.
 absl::Time OfferDeadline(const Rollout& rollout, absl::Time now);

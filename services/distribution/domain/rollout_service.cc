@@ -141,7 +141,7 @@ absl::StatusOr<Rollout> RolloutService::Create(const std::string& project, Rollo
   wanted.request_id = request_id;
   wanted.target_count = static_cast<int>(targets.size());
   wanted.model = release.model;
-  wanted.model_digest = release.model_digest;
+  wanted.components = release.components;
   wanted.release_sequence = release.sequence;
   wanted.release_expire_time = release.expire_time;
   wanted.artifact_digests = release.artifact_digests;
@@ -231,10 +231,9 @@ absl::StatusOr<Rollout> RolloutService::Cancel(absl::string_view name, const std
   });
 }
 
-absl::StatusOr<std::optional<RolloutOffer>> RolloutService::CheckIn(const std::string& device,
-                                                                    const std::string& digest,
-                                                                    bool confirmed,
-                                                                    std::int64_t offered) {
+absl::StatusOr<std::optional<RolloutOffer>> RolloutService::CheckIn(
+    const std::string& device, const std::vector<ComponentState>& components,
+    std::int64_t offered) {
   const std::string project = ProjectOf(device);
   FIELDLOOP_ASSIGN_OR_RETURN(const std::optional<Rollout> active, store_.FindActive(project));
   // A device whose newest root is unknown might refuse for a key that it has not heard of.
@@ -247,12 +246,13 @@ absl::StatusOr<std::optional<RolloutOffer>> RolloutService::CheckIn(const std::s
     return std::nullopt;
   }
   FIELDLOOP_RETURN_IF_ERROR(row.status());
-  const bool runs_it = digest == active->model_digest;
+  const SetState set = Compare(active->components, components);
+  const bool runs_it = set != SetState::kOther;
   if (MayOfferAgain(*active, *row, clock_.Now())) {
     return runs_it || offered == active->number ? std::nullopt
                                                 : std::optional<RolloutOffer>(OfferOf(*active));
   }
-  if (!MayOffer(*active, *row, clock_.Now()) || (runs_it && !confirmed)) {
+  if (!MayOffer(*active, *row, clock_.Now()) || set == SetState::kTrial) {
     return std::nullopt;
   }
 
@@ -268,7 +268,7 @@ absl::StatusOr<std::optional<RolloutOffer>> RolloutService::CheckIn(const std::s
         }
         FIELDLOOP_RETURN_IF_ERROR(Offer(edit.rollout, target, now, edit.events));
         if (runs_it) {
-          ApplyRunning(edit.rollout, target, digest, confirmed, now, edit.events);
+          ApplyRunning(edit.rollout, target, components, now, edit.events);
         }
         edit.changed.push_back(target);
         Settle(edit.rollout, now, edit.events);
@@ -317,11 +317,11 @@ absl::Status RolloutService::Report(const std::string& device, absl::string_view
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
-absl::Status RolloutService::Running(const std::string& device, const std::string& digest,
-                                     bool confirmed) {
+absl::Status RolloutService::Running(const std::string& device,
+                                     const std::vector<ComponentState>& components) {
   const std::string project = ProjectOf(device);
   FIELDLOOP_ASSIGN_OR_RETURN(const std::optional<Rollout> active, store_.FindActive(project));
-  if (!active.has_value() || active->model_digest != digest) {
+  if (!active.has_value() || Compare(active->components, components) == SetState::kOther) {
     return absl::OkStatus();
   }
   const absl::Status status =
@@ -329,7 +329,7 @@ absl::Status RolloutService::Running(const std::string& device, const std::strin
         FIELDLOOP_ASSIGN_OR_RETURN(RolloutDevice target, edit.Device(device));
         const absl::Time now = clock_.Now();
         const RolloutDeviceState before = target.state;
-        ApplyRunning(edit.rollout, target, digest, confirmed, now, edit.events);
+        ApplyRunning(edit.rollout, target, components, now, edit.events);
         if (target.state != before) {
           edit.changed.push_back(target);
           Settle(edit.rollout, now, edit.events);

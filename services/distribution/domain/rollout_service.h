@@ -60,11 +60,11 @@ class RolloutService {
   absl::StatusOr<Rollout> Cancel(absl::string_view name, const std::string& reason,
                                  const std::string& author);
 
-  // What to offer to `device`, whose model in hex is `digest`. When it is something new the offer
-  // is committed before this returns. `offered` is the number of the rollout that this session has
+  // What to offer to `device`, which runs `components`. When it is something new the offer is
+  // committed before this returns. `offered` is the number of the rollout that this session has
   // offered already, or 0.
   absl::StatusOr<std::optional<RolloutOffer>> CheckIn(const std::string& device,
-                                                      const std::string& digest, bool confirmed,
+                                                      const std::vector<ComponentState>& components,
                                                       std::int64_t offered);
   // The offer that a device works on: for a download that goes on in a new session.
   absl::StatusOr<std::optional<RolloutOffer>> CurrentOffer(const std::string& device);
@@ -73,7 +73,7 @@ class RolloutService {
   absl::Status Report(const std::string& device, absl::string_view rollout_id,
                       const UpdateReport& report);
   // Takes in what a device runs.
-  absl::Status Running(const std::string& device, const std::string& digest, bool confirmed);
+  absl::Status Running(const std::string& device, const std::vector<ComponentState>& components);
 
   // Does what time alone brings about: time-outs, soaking, expiry. Safe to do twice.
   absl::Status Tick();

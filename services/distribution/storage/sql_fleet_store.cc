@@ -3,6 +3,9 @@
 
 #include "services/distribution/storage/sql_fleet_store.h"
 
+#include <algorithm>
+#include <utility>
+
 #include <soci/soci.h>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +16,8 @@ namespace fieldloop::distribution {
 namespace {
 
 // SOCI 4.0 binds long long, not std::int64_t. NOLINTBEGIN(google-runtime-int)
+bool IsModel(const ComponentState& component) { return component.kind == ComponentKind::kModel; }
+
 struct StateRow {
   std::string device;
   std::string project;
@@ -25,26 +30,37 @@ struct StateRow {
   long long dropped_uplinks = 0;
   long long last_seen_micros = 0;
   long long connected_until_micros = 0;
+  std::string components;
 
   static StateRow From(const DeviceState& state) {
+    // The model has columns of its own: devices are found by it.
+    const ComponentState model = Find(state.components, ComponentKind::kModel);
+    std::vector<ComponentState> others = state.components;
+    others.erase(std::remove_if(others.begin(), others.end(), IsModel), others.end());
     return {.device = state.device,
             .project = ProjectOf(state.device),
-            .model_digest = state.model_digest,
-            .confirmed = state.confirmed ? 1 : 0,
-            .release_sequence = static_cast<long long>(state.release_sequence),
+            .model_digest = model.digest,
+            .confirmed = model.confirmed ? 1 : 0,
+            .release_sequence = static_cast<long long>(model.release_sequence),
             .hardware_id = state.hardware_id,
             .agent_version = state.agent_version,
             .boot_count = state.boot_count,
             .dropped_uplinks = state.dropped_uplinks,
             .last_seen_micros = absl::ToUnixMicros(state.last_seen_time),
-            .connected_until_micros = absl::ToUnixMicros(state.connected_until)};
+            .connected_until_micros = absl::ToUnixMicros(state.connected_until),
+            .components = EncodeComponentStates(others)};
   }
 
   DeviceState ToState() const {
+    std::vector<ComponentState> all = DecodeComponentStates(components);
+    if (!model_digest.empty()) {
+      all.insert(all.begin(), {.kind = ComponentKind::kModel,
+                               .digest = model_digest,
+                               .confirmed = confirmed != 0,
+                               .release_sequence = static_cast<std::uint64_t>(release_sequence)});
+    }
     return {.device = device,
-            .model_digest = model_digest,
-            .confirmed = confirmed != 0,
-            .release_sequence = static_cast<std::uint64_t>(release_sequence),
+            .components = std::move(all),
             .hardware_id = hardware_id,
             .agent_version = agent_version,
             .boot_count = boot_count,
@@ -106,7 +122,7 @@ struct SettingsRow {
 
 constexpr char kStateColumns[] =
     "device, project, model_digest, confirmed, release_sequence, hardware_id, agent_version,"
-    " boot_count, dropped_uplinks, last_seen_micros, connected_until_micros";
+    " boot_count, dropped_uplinks, last_seen_micros, connected_until_micros, components";
 
 class SqlFleetStore final : public FleetStore {
  public:
@@ -118,17 +134,19 @@ class SqlFleetStore final : public FleetStore {
     return commits_.Write([&](soci::session& session) {
       session << "INSERT INTO device_states (" << kStateColumns
               << ") VALUES (:device, :project, :model, :confirmed, :sequence, :hardware, :agent,"
-                 " :boots, :dropped, :seen, :until) ON CONFLICT (device) DO UPDATE SET"
+                 " :boots, :dropped, :seen, :until, :components) ON CONFLICT (device) DO UPDATE SET"
                  " model_digest = excluded.model_digest, confirmed = excluded.confirmed,"
                  " release_sequence = excluded.release_sequence,"
                  " hardware_id = excluded.hardware_id, agent_version = excluded.agent_version,"
                  " boot_count = excluded.boot_count, dropped_uplinks = excluded.dropped_uplinks,"
                  " last_seen_micros = excluded.last_seen_micros,"
-                 " connected_until_micros = excluded.connected_until_micros",
+                 " connected_until_micros = excluded.connected_until_micros,"
+                 " components = excluded.components",
           soci::use(row.device), soci::use(row.project), soci::use(row.model_digest),
           soci::use(row.confirmed), soci::use(row.release_sequence), soci::use(row.hardware_id),
           soci::use(row.agent_version), soci::use(row.boot_count), soci::use(row.dropped_uplinks),
-          soci::use(row.last_seen_micros), soci::use(row.connected_until_micros);
+          soci::use(row.last_seen_micros), soci::use(row.connected_until_micros),
+          soci::use(row.components);
       return absl::OkStatus();
     });
   }
@@ -245,7 +263,7 @@ class SqlFleetStore final : public FleetStore {
             soci::into(row.confirmed), soci::into(row.release_sequence),
             soci::into(row.hardware_id), soci::into(row.agent_version), soci::into(row.boot_count),
             soci::into(row.dropped_uplinks), soci::into(row.last_seen_micros),
-            soci::into(row.connected_until_micros));
+            soci::into(row.connected_until_micros), soci::into(row.components));
   }
 
   static std::optional<FleetSettings> Select(soci::session& session, const std::string& project) {

@@ -50,6 +50,7 @@ struct RolloutRow {
   int missed = 0;
   std::string model;
   std::string model_digest;
+  std::string components;
   long long release_sequence = 0;
   long long release_expire_micros = 0;
   std::string artifact_digests;
@@ -83,7 +84,8 @@ struct RolloutRow {
     row.failed = rollout.failed;
     row.missed = rollout.missed;
     row.model = rollout.model;
-    row.model_digest = rollout.model_digest;
+    row.model_digest = ModelDigestOf(rollout.components);
+    row.components = EncodeComponents(rollout.components);
     row.release_sequence = static_cast<long long>(rollout.release_sequence);
     row.release_expire_micros = rollout.release_expire_time == absl::InfiniteFuture()
                                     ? 0
@@ -121,7 +123,7 @@ struct RolloutRow {
     rollout.failed = failed;
     rollout.missed = missed;
     rollout.model = model;
-    rollout.model_digest = model_digest;
+    rollout.components = DecodeComponents(components);
     rollout.release_sequence = static_cast<std::uint64_t>(release_sequence);
     rollout.release_expire_time = release_expire_micros == 0
                                       ? absl::InfiniteFuture()
@@ -171,7 +173,7 @@ struct DeviceRow {
 constexpr char kRolloutColumns[] =
     "project, number, request_id, release_name, target, stages, failure_percent, "
     "failure_count, device_timeout_seconds, state, state_reason, stage, target_count, quota, "
-    "offered, confirmed, failed, missed, model, model_digest, release_sequence, "
+    "offered, confirmed, failed, missed, model, model_digest, components, release_sequence, "
     "release_expire_micros, artifact_digests, manifest, turn_timeout_seconds, "
     "stage_open_micros, stage_confirm_micros, pause_micros, create_micros, end_micros, "
     "event_count";
@@ -189,12 +191,12 @@ soci::details::prepare_temp_type SelectRollouts(soci::session& session, const st
           soci::into(row.state_reason), soci::into(row.stage), soci::into(row.target_count),
           soci::into(row.quota), soci::into(row.offered), soci::into(row.confirmed),
           soci::into(row.failed), soci::into(row.missed), soci::into(row.model),
-          soci::into(row.model_digest), soci::into(row.release_sequence),
-          soci::into(row.release_expire_micros), soci::into(row.artifact_digests),
-          soci::into(row.manifest), soci::into(row.turn_timeout_seconds),
-          soci::into(row.stage_open_micros), soci::into(row.stage_confirm_micros),
-          soci::into(row.pause_micros), soci::into(row.create_micros), soci::into(row.end_micros),
-          soci::into(row.event_count));
+          soci::into(row.model_digest), soci::into(row.components),
+          soci::into(row.release_sequence), soci::into(row.release_expire_micros),
+          soci::into(row.artifact_digests), soci::into(row.manifest),
+          soci::into(row.turn_timeout_seconds), soci::into(row.stage_open_micros),
+          soci::into(row.stage_confirm_micros), soci::into(row.pause_micros),
+          soci::into(row.create_micros), soci::into(row.end_micros), soci::into(row.event_count));
 }
 
 soci::details::prepare_temp_type SelectDevices(soci::session& session, const std::string& where,
@@ -534,7 +536,8 @@ class SqlRolloutStore final : public RolloutStore {
                ":project, :number, :request_id, :release_name, :target, :stages, "
                ":failure_percent, :failure_count, :device_timeout_seconds, :state, "
                ":state_reason, :stage, :target_count, :quota, :offered, :confirmed, :failed, "
-               ":missed, :model, :model_digest, :release_sequence, :release_expire_micros, "
+               ":missed, :model, :model_digest, :components, :release_sequence, "
+               ":release_expire_micros, "
                ":artifact_digests, :manifest, :turn_timeout_seconds, :stage_open_micros, "
                ":stage_confirm_micros, :pause_micros, :create_micros, :end_micros, "
                ":event_count"
@@ -546,11 +549,12 @@ class SqlRolloutStore final : public RolloutStore {
         soci::use(row.stage), soci::use(row.target_count), soci::use(row.quota),
         soci::use(row.offered), soci::use(row.confirmed), soci::use(row.failed),
         soci::use(row.missed), soci::use(row.model), soci::use(row.model_digest),
-        soci::use(row.release_sequence), soci::use(row.release_expire_micros),
-        soci::use(row.artifact_digests), soci::use(row.manifest),
-        soci::use(row.turn_timeout_seconds), soci::use(row.stage_open_micros),
-        soci::use(row.stage_confirm_micros), soci::use(row.pause_micros),
-        soci::use(row.create_micros), soci::use(row.end_micros), soci::use(row.event_count);
+        soci::use(row.components), soci::use(row.release_sequence),
+        soci::use(row.release_expire_micros), soci::use(row.artifact_digests),
+        soci::use(row.manifest), soci::use(row.turn_timeout_seconds),
+        soci::use(row.stage_open_micros), soci::use(row.stage_confirm_micros),
+        soci::use(row.pause_micros), soci::use(row.create_micros), soci::use(row.end_micros),
+        soci::use(row.event_count);
     DeviceRow device;
     soci::statement insert =
         (session.prepare << "INSERT INTO rollout_devices (project, number, device, position, state,"

@@ -81,4 +81,51 @@ std::vector<RolloutStage> DecodeStages(absl::string_view text) {
   return stages;
 }
 
+std::string EncodeComponents(const std::vector<Component>& components) {
+  std::string text;
+  for (const Component& component : components) {
+    absl::StrAppend(&text, NameOf(component.kind), " ", component.digest, " ",
+                    Escape(component.version), "\n");
+  }
+  return text;
+}
+
+std::vector<Component> DecodeComponents(absl::string_view text) {
+  std::vector<Component> components;
+  for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
+    const std::optional<ComponentKind> kind = ComponentKindOf(words[0]);
+    if (words.size() == 3 && kind.has_value()) {
+      components.push_back(
+          {.kind = *kind, .digest = std::string(words[1]), .version = Unescape(words[2])});
+    }
+  }
+  return components;
+}
+
+std::string EncodeComponentStates(const std::vector<ComponentState>& components) {
+  std::string text;
+  for (const ComponentState& component : components) {
+    absl::StrAppend(&text, NameOf(component.kind), " ", component.digest, " ",
+                    component.confirmed ? 1 : 0, " ", component.release_sequence, "\n");
+  }
+  return text;
+}
+
+std::vector<ComponentState> DecodeComponentStates(absl::string_view text) {
+  std::vector<ComponentState> components;
+  for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
+    const std::optional<ComponentKind> kind = ComponentKindOf(words[0]);
+    std::uint64_t sequence = 0;
+    if (words.size() == 4 && kind.has_value() && absl::SimpleAtoi(words[3], &sequence)) {
+      components.push_back({.kind = *kind,
+                            .digest = std::string(words[1]),
+                            .confirmed = words[2] == "1",
+                            .release_sequence = sequence});
+    }
+  }
+  return components;
+}
+
 }  // namespace fieldloop::distribution

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "services/distribution/domain/component.h"
 #include "services/distribution/domain/device.h"
 #include "services/distribution/domain/rollout.h"
 
@@ -22,6 +23,14 @@ DeviceSelector DecodeSelector(absl::string_view text);
 // A line each: "percent confirm_percent soak_seconds".
 std::string EncodeStages(const std::vector<RolloutStage>& stages);
 std::vector<RolloutStage> DecodeStages(absl::string_view text);
+
+// A line each: "model 0a1b... 7".
+std::string EncodeComponents(const std::vector<Component>& components);
+std::vector<Component> DecodeComponents(absl::string_view text);
+
+// A line each: "configuration 0a1b... 1 7": digest, confirmed, sequence of the release.
+std::string EncodeComponentStates(const std::vector<ComponentState>& components);
+std::vector<ComponentState> DecodeComponentStates(absl::string_view text);
 
 }  // namespace fieldloop::distribution
 

@@ -91,6 +91,24 @@ std::optional<UpdatePhase> PhaseOf(agent::v1::UpdatePhase phase) {
   }
 }
 
+// By kind; kinds of a newer agent are left out, and so is all but the first of a kind.
+std::vector<ComponentState> ComponentsOf(const agent::v1::StateReport& report) {
+  std::vector<ComponentState> components;
+  for (const ComponentKind kind :
+       {ComponentKind::kModel, ComponentKind::kFirmware, ComponentKind::kConfiguration}) {
+    const auto found =
+        std::find_if(report.components().begin(), report.components().end(),
+                     [kind](const auto& one) { return one.kind() == static_cast<int>(kind); });
+    if (found != report.components().end()) {
+      components.push_back({.kind = kind,
+                            .digest = ToHex(found->active_digest()),
+                            .confirmed = found->confirmed(),
+                            .release_sequence = found->release_sequence()});
+    }
+  }
+  return components;
+}
+
 std::string ReasonName(agent::v1::SampleReason reason) {
   switch (reason) {
     case agent::v1::SAMPLE_REASON_RANDOM:
@@ -331,17 +349,15 @@ void DeviceConversation::OnCheckIn(const agent::v1::CheckIn& check_in, DeviceAns
 }
 
 absl::Status DeviceConversation::AddOffer(DeviceAnswer& answer) {
-  if (!model_digest_.has_value()) {
+  if (!components_.has_value()) {
     const absl::StatusOr<DeviceState> known = services_.fleet.GetState(device_);
     if (!known.ok() && !absl::IsNotFound(known.status())) {
       return known.status();
     }
-    model_digest_ = known.ok() ? known->model_digest : "";
-    model_confirmed_ = known.ok() && known->confirmed;
+    components_ = known.ok() ? known->components : std::vector<ComponentState>();
   }
-  FIELDLOOP_ASSIGN_OR_RETURN(
-      const std::optional<RolloutOffer> offer,
-      services_.rollouts.CheckIn(device_, *model_digest_, model_confirmed_, offered_rollout_));
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::optional<RolloutOffer> offer,
+                             services_.rollouts.CheckIn(device_, *components_, offered_rollout_));
   if (!offer.has_value()) {
     return absl::OkStatus();
   }
@@ -385,18 +401,11 @@ void DeviceConversation::OnStateReport(const agent::v1::StateReport& report, Dev
   state.boot_count = hello_->boot_count();
   state.dropped_uplinks = report.dropped_uplinks();
   state.connected_until = services_.clock.Now() + patience_;
-  for (const agent::v1::ComponentState& component : report.components()) {
-    if (component.kind() == agent::v1::COMPONENT_KIND_MODEL) {
-      state.model_digest = ToHex(component.active_digest());
-      state.confirmed = component.confirmed();
-      state.release_sequence = component.release_sequence();
-    }
-  }
-  model_digest_ = state.model_digest;
-  model_confirmed_ = state.confirmed;
+  state.components = ComponentsOf(report);
+  components_ = state.components;
   absl::Status status = services_.fleet.RecordState(state);
-  if (status.ok() && !state.model_digest.empty()) {
-    status = services_.rollouts.Running(device_, state.model_digest, state.confirmed);
+  if (status.ok()) {
+    status = services_.rollouts.Running(device_, *components_);
   }
   Acknowledge("state", report.sequence(), status, answer);
 }

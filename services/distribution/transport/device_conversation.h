@@ -106,9 +106,8 @@ class DeviceConversation {
   std::string project_;
   std::optional<agent::v1::Hello> hello_;
   std::uint32_t root_version_ = 0;  // That the device has, with what was sent in this session.
-  // What it runs, in hex, once it has said so in this session.
-  std::optional<std::string> model_digest_;
-  bool model_confirmed_ = false;
+  // What it runs, once it has said so in this session.
+  std::optional<std::vector<ComponentState>> components_;
   std::int64_t offered_rollout_ = 0;  // In this session; 0: none.
   std::vector<std::string> artifact_digests_;
   absl::Time artifacts_checked_ = absl::InfinitePast();

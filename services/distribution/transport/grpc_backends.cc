@@ -36,16 +36,23 @@ absl::StatusOr<Release> FromProto(const build::v1::Release& proto) {
   release.hardware_ids = {proto.content().hardware_ids().begin(),
                           proto.content().hardware_ids().end()};
   for (const agent::v1::ReleaseComponent& component : proto.content().components()) {
-    release.artifact_digests.push_back(ToHex(component.digest()));
-    if (component.kind() == agent::v1::COMPONENT_KIND_MODEL) {
-      release.model_digest = ToHex(component.digest());
+    if (component.kind() < agent::v1::COMPONENT_KIND_MODEL ||
+        component.kind() > agent::v1::COMPONENT_KIND_CONFIGURATION) {
+      // Nobody could tell whether a device has confirmed it.
+      return absl::FailedPreconditionError(absl::StrCat(
+          proto.name(), " has a component of kind ", static_cast<int>(component.kind()),
+          ", which this version of distribution does not know"));
     }
+    release.components.push_back({.kind = static_cast<ComponentKind>(component.kind()),
+                                  .digest = ToHex(component.digest()),
+                                  .version = component.version()});
+    release.artifact_digests.push_back(ToHex(component.digest()));
     for (const agent::v1::ArtifactForm& form : component.forms()) {
       release.artifact_digests.push_back(ToHex(form.digest()));
     }
   }
-  if (release.model_digest.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(proto.name(), " has no model"));
+  if (release.components.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(proto.name(), " has no component"));
   }
   release.manifest = proto.manifest().SerializeAsString();
   release.is_signed = proto.signed_();

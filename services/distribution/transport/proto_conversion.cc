@@ -53,6 +53,10 @@ v1::RolloutDevice::State ToProto(RolloutDeviceState state) {
   return v1::RolloutDevice::STATE_UNSPECIFIED;
 }
 
+agent::v1::ComponentKind ToProto(ComponentKind kind) {
+  return static_cast<agent::v1::ComponentKind>(kind);  // The same numbers.
+}
+
 v1::DeviceSelector ToProto(const DeviceSelector& selector) {
   v1::DeviceSelector proto;
   proto.mutable_attributes()->insert(selector.attributes.begin(), selector.attributes.end());
@@ -134,7 +138,13 @@ v1::Rollout ToProto(const Rollout& rollout) {
   proto.set_confirmed_count(rollout.confirmed);
   proto.set_failed_count(rollout.failed + rollout.missed);
   proto.set_model(rollout.model);
-  proto.set_model_digest(rollout.model_digest);
+  proto.set_model_digest(ModelDigestOf(rollout.components));
+  for (const Component& component : rollout.components) {
+    v1::RolloutComponent& added = *proto.add_components();
+    added.set_kind(ToProto(component.kind));
+    added.set_digest(component.digest);
+    added.set_version(component.version);
+  }
   *proto.mutable_create_time() = ToTimestamp(rollout.create_time);
   if (rollout.end_time.has_value()) {
     *proto.mutable_end_time() = ToTimestamp(*rollout.end_time);
@@ -189,9 +199,17 @@ v1::FleetSettings ToProto(const std::string& name, const FleetSettings& settings
 v1::DeviceState ToProto(const DeviceState& state, bool connected, const Device* device) {
   v1::DeviceState proto;
   proto.set_device(state.device);
-  proto.set_model_digest(state.model_digest);
-  proto.set_confirmed(state.confirmed);
-  proto.set_release_sequence(state.release_sequence);
+  const ComponentState model = Find(state.components, ComponentKind::kModel);
+  proto.set_model_digest(model.digest);
+  proto.set_confirmed(model.confirmed);
+  proto.set_release_sequence(model.release_sequence);
+  for (const ComponentState& component : state.components) {
+    v1::DeviceComponent& added = *proto.add_components();
+    added.set_kind(ToProto(component.kind));
+    added.set_digest(component.digest);
+    added.set_confirmed(component.confirmed);
+    added.set_release_sequence(component.release_sequence);
+  }
   proto.set_hardware_id(state.hardware_id);
   proto.set_agent_version(state.agent_version);
   proto.set_boot_count(state.boot_count);

@@ -9,8 +9,8 @@
 
 /* Operations of "Semihosting for AArch32 and AArch64". */
 enum { OPEN = 0x01, CLOSE = 0x02, WRITE_TEXT = 0x04, WRITE = 0x05, READ = 0x06 };
-enum { LENGTH = 0x0c, COMMAND_LINE = 0x15, EXIT_EXTENDED = 0x20 };
-enum { MODE_READ_BINARY = 1, MODE_WRITE_BINARY = 5 };
+enum { SEEK = 0x0a, LENGTH = 0x0c, COMMAND_LINE = 0x15, EXIT_EXTENDED = 0x20 };
+enum { MODE_READ_BINARY = 1, MODE_UPDATE_BINARY = 3, MODE_WRITE_BINARY = 5 };
 enum { STOPPED_APPLICATION_EXIT = 0x20026 };
 
 static int32_t call(uint32_t operation, const void* arguments) {
@@ -62,15 +62,32 @@ void semihosting_write_file(const char* name, const void* bytes, uint32_t size) 
   (void)call(CLOSE, &file);
 }
 
-uint32_t semihosting_number(void) {
-  char line[128];
-  const uint32_t arguments[] = {(uint32_t)line, sizeof line};
+uint32_t semihosting_open(const char* name, bool writable) {
+  return open_file(name, writable ? MODE_UPDATE_BINARY : MODE_READ_BINARY);
+}
+
+static void at(uint32_t operation, uint32_t file, uint32_t offset, const void* bytes,
+               uint32_t size) {
+  const uint32_t position[] = {file, offset};
+  const uint32_t arguments[] = {file, (uint32_t)bytes, size};
+  if (call(SEEK, position) != 0 || call(operation, arguments) != 0) {
+    semihosting_fail("a file is shorter than it should be, or cannot be written");
+  }
+}
+
+void semihosting_read_at(uint32_t file, uint32_t offset, void* bytes, uint32_t size) {
+  at(READ, file, offset, bytes, size);
+}
+
+void semihosting_write_at(uint32_t file, uint32_t offset, const void* bytes, uint32_t size) {
+  at(WRITE, file, offset, bytes, size);
+}
+
+void semihosting_command_line(char* line, uint32_t room) {
+  const uint32_t arguments[] = {(uint32_t)line, room};
   if (call(COMMAND_LINE, arguments) != 0) {
     semihosting_fail("there is no command line");
   }
-  uint32_t number = 0;
-  for (const char* digit = line; *digit != '\0'; ++digit) {
-    number = *digit == ' ' ? 0 : 10 * number + (uint32_t)(*digit - '0');
-  }
-  return number;
 }
+
+void semihosting_print(const char* text) { (void)call(WRITE_TEXT, text); }

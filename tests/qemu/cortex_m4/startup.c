@@ -15,6 +15,8 @@ extern uint32_t board_bss_end[];
 
 void board_reset(void);
 void board_fault(void);
+void SysTick_Handler(void);
+void UART0_receive_Handler(void);
 
 #define COPROCESSOR_ACCESS (*(volatile uint32_t*)0xe000ed88u)
 
@@ -29,9 +31,14 @@ void board_reset(void) {
 
 void board_fault(void) { semihosting_fail("fault"); }
 
-/* Stack, reset, then NMI and the faults; nothing else is switched on. */
+/* Of the program if it has them. */
+void SysTick_Handler(void) __attribute__((weak, alias("board_fault")));
+void UART0_receive_Handler(void) __attribute__((weak, alias("board_fault")));
+
+/* Stack, reset, NMI and the faults, SysTick as exception 15, interrupt 0 as exception 16. */
 __attribute__((section(".vectors"), used)) static const struct {
   uint32_t* stack_end;
-  void (*handlers[6])(void);
+  void (*handlers[16])(void);
 } vectors = {board_stack_end,
-             {board_reset, board_fault, board_fault, board_fault, board_fault, board_fault}};
+             {board_reset, board_fault, board_fault, board_fault, board_fault, board_fault, 0, 0, 0,
+              0, 0, 0, 0, 0, SysTick_Handler, UART0_receive_Handler}};

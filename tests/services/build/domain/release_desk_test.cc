@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "services/build/domain/artifact_registry.h"
 #include "services/build/domain/model_registry.h"
 #include "services/common/blob/blob_store.h"
 #include "services/common/crypto/digest.h"
@@ -32,9 +33,13 @@ using ::testing::ElementsAre;
 
 // Readable, so that a test sees what was signed.
 std::string PlainManifest(const Manifest& manifest) {
-  return absl::StrCat(manifest.project, " ", manifest.sequence, " ", manifest.expires_s, " ",
-                      absl::StrJoin(manifest.hardware_ids, ","), " ", ToHex(manifest.model_digest),
-                      " ", manifest.model_size_bytes, " ", manifest.model_version);
+  std::string text = absl::StrCat(manifest.project, " ", manifest.sequence, " ", manifest.expires_s,
+                                  " ", absl::StrJoin(manifest.hardware_ids, ","));
+  for (const ManifestComponent& component : manifest.components) {
+    absl::StrAppend(&text, "\n", NameOf(component.kind), " ", ToHex(component.digest), " ",
+                    component.size_bytes, " ", component.version);
+  }
+  return text;
 }
 
 Model Registered(const std::string& content) {
@@ -89,9 +94,17 @@ class ReleaseDeskTest : public ::testing::Test {
   absl::StatusOr<Release> Create(const std::string& request_id = "") {
     return desk_.Create("projects/motor",
                         {.model = "projects/motor/models/1",
+                         .firmware = "",
+                         .configuration = "",
                          .hardware_ids = {"nrf52", "esp32"},
                          .expire_time = std::nullopt},
                         request_id);
+  }
+
+  void Upload(ComponentKind kind, const std::string& version, const std::string& content) {
+    EXPECT_THAT(artifacts_.Upload("projects/motor",
+                                  {.kind = kind, .version = version, .author = "me"}, content),
+                IsOk());
   }
 
   TestDatabase database_;
@@ -100,8 +113,14 @@ class ReleaseDeskTest : public ::testing::Test {
   std::vector<SigningKey> keys_;
   std::vector<SigningKey> at_hand_;
   RootChain roots_;
-  ReleaseDesk desk_{
-      database_.releases(), database_.models(), roots_, at_hand_, PlainManifest, clock_};
+  ReleaseDesk desk_{database_.releases(),
+                    database_.models(),
+                    database_.artifacts(),
+                    roots_,
+                    at_hand_,
+                    PlainManifest,
+                    clock_};
+  ArtifactRegistry artifacts_{database_.artifacts(), database_.models(), *blobs_, clock_};
   ModelRegistry registry_{database_.models(), *blobs_, clock_};
 };
 
@@ -111,9 +130,71 @@ TEST_F(ReleaseDeskTest, AReleaseSaysWhatMayRunAndIsSignedByTheKeyAtHand) {
   ASSERT_THAT(release, IsOk());
   EXPECT_EQ(release->sequence, 1);
   EXPECT_EQ(release->payload, absl::StrCat("motor 1 ", 1'700'000'000 + 90 * 24 * 3600,
-                                           " nrf52,esp32 ", ToHex(Sha256Of("one")), " 3 1"));
+                                           " nrf52,esp32\nmodel ", ToHex(Sha256Of("one")), " 3 1"));
   EXPECT_TRUE(release->is_signed);
   EXPECT_TRUE(desk_.Get("projects/motor/releases/1")->is_signed);
+}
+
+TEST_F(ReleaseDeskTest, ASetOfComponentsIsOneManifestInAFixedOrder) {
+  Upload(ComponentKind::kConfiguration, "c1", "rate=5");
+  Upload(ComponentKind::kFirmware, "f1", "image");
+  const absl::StatusOr<Release> release =
+      desk_.Create("projects/motor",
+                   {.model = "projects/motor/models/2",
+                    .firmware = "projects/motor/artifacts/2",
+                    .configuration = "projects/motor/artifacts/1",
+                    .hardware_ids = {"nrf52"},
+                    .expire_time = std::nullopt},
+                   "");
+  ASSERT_THAT(release, IsOk());
+  EXPECT_EQ(release->model, 2);
+  EXPECT_EQ(release->firmware, 2);
+  EXPECT_EQ(release->configuration, 1);
+  EXPECT_THAT(release->payload, ::testing::EndsWith(absl::StrCat(
+                                    " nrf52\nmodel ", ToHex(Sha256Of("two")), " 3 2\nfirmware ",
+                                    ToHex(Sha256Of("image")), " 5 f1\nconfiguration ",
+                                    ToHex(Sha256Of("rate=5")), " 6 c1")));
+  EXPECT_EQ(*desk_.Get("projects/motor/releases/1"), *release);
+}
+
+TEST_F(ReleaseDeskTest, AReleaseNeedsNoModelButSomething) {
+  Upload(ComponentKind::kConfiguration, "c1", "rate=5");
+  const ReleaseRequest nothing;
+  EXPECT_THAT(desk_.Create("projects/motor", nothing, ""),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  ReleaseRequest request;
+  request.configuration = "projects/motor/artifacts/1";
+  const absl::StatusOr<Release> release = desk_.Create("projects/motor", request, "");
+  ASSERT_THAT(release, IsOk());
+  EXPECT_EQ(release->model, 0);
+  EXPECT_THAT(release->payload, ::testing::EndsWith(absl::StrCat(
+                                    " \nconfiguration ", ToHex(Sha256Of("rate=5")), " 6 c1")));
+}
+
+TEST_F(ReleaseDeskTest, ComponentsThatDoNotFitAreRefusedWithWhatWouldFit) {
+  Upload(ComponentKind::kConfiguration, "c1", "rate=5");
+  Upload(ComponentKind::kFirmware, "f1", "image");
+  const auto create = [this](const std::string& firmware, const std::string& configuration,
+                             const std::vector<std::string>& hardware) {
+    return desk_
+        .Create("projects/motor",
+                {.model = "",
+                 .firmware = firmware,
+                 .configuration = configuration,
+                 .hardware_ids = hardware,
+                 .expire_time = std::nullopt},
+                "")
+        .status();
+  };
+  EXPECT_EQ(create("", "projects/motor/artifacts/2", {}).message(),
+            "configuration: got projects/motor/artifacts/2 of kind firmware, want one of kind "
+            "configuration");
+  EXPECT_EQ(create("", "projects/other/artifacts/1", {}).message(),
+            "configuration: got one of projects/other, want one of projects/motor");
+  EXPECT_THAT(create("", "projects/motor/artifacts/9", {}), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(std::string(create("projects/motor/artifacts/2", "", {}).message()),
+              ::testing::HasSubstr("hardware_ids: got none, want the hardware"));
+  EXPECT_THAT(create("projects/motor/artifacts/2", "", {"nrf52"}), IsOk());
 }
 
 TEST_F(ReleaseDeskTest, GoingBackToAnOlderModelIsTheNextSequence) {
@@ -182,8 +263,11 @@ TEST_F(ReleaseDeskTest, WhatADeviceCouldNotTakeIsRefused) {
   const auto create = [this](const ReleaseRequest& request) {
     return desk_.Create("projects/motor", request, "").status();
   };
-  const ReleaseRequest good{
-      .model = "projects/motor/models/1", .hardware_ids = {}, .expire_time = std::nullopt};
+  const ReleaseRequest good{.model = "projects/motor/models/1",
+                            .firmware = "",
+                            .configuration = "",
+                            .hardware_ids = {},
+                            .expire_time = std::nullopt};
   ReleaseRequest bad = good;
   bad.model = "projects/motor/models/9";
   EXPECT_THAT(create(bad), StatusIs(absl::StatusCode::kNotFound));
@@ -257,18 +341,15 @@ TEST_F(ReleaseDeskTest, ModelsAreFoundByDigest) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
-TEST_F(ReleaseDeskTest, ArtifactsAreTheModelsOfTheProjectAndNothingElse) {
-  ASSERT_THAT(blobs_->Put("a log"), IsOk());
+TEST_F(ReleaseDeskTest, ModelsAreArtifactsOfTheirProject) {
   std::string got;
   const auto sink = [&got](absl::string_view piece) {
     got.append(piece.data(), piece.size());
     return absl::OkStatus();
   };
-  ASSERT_THAT(registry_.DownloadArtifact("projects/motor", ToHex(Sha256Of("two")), sink), IsOk());
+  ASSERT_THAT(artifacts_.Download("projects/motor", ToHex(Sha256Of("two")), sink), IsOk());
   EXPECT_EQ(got, "two");
-  EXPECT_THAT(registry_.DownloadArtifact("projects/motor", ToHex(Sha256Of("a log")), sink),
-              StatusIs(absl::StatusCode::kNotFound));
-  EXPECT_THAT(registry_.DownloadArtifact("projects/other", ToHex(Sha256Of("two")), sink),
+  EXPECT_THAT(artifacts_.Download("projects/other", ToHex(Sha256Of("two")), sink),
               StatusIs(absl::StatusCode::kNotFound));
 }
 

@@ -31,6 +31,8 @@ class ReleaseStoreContract : public ::testing::TestWithParam<StoreUnderTest> {
       release.project = project;
       release.sequence = sequence;
       release.model = 4;
+      release.firmware = 5;
+      release.configuration = 6;
       release.payload = std::string("\0\x01 payload ", 11) + std::to_string(sequence);
       release.signatures = {{.key_id = "\x01\xff", .value = std::string(64, '\0')}};
       release.request_id = request_id;

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/services/build/storage/artifact_store_contract.h"
 #include "tests/services/build/storage/build_store_contract.h"
 #include "tests/services/build/storage/impulse_store_contract.h"
 #include "tests/services/build/storage/model_store_contract.h"
@@ -20,6 +21,7 @@ class SqliteStores final : public Stores {
   ImpulseStore& impulses() override { return database_.impulses(); }
   BuildStore& builds() override { return database_.builds(); }
   ModelStore& models() override { return database_.models(); }
+  ArtifactStore& artifacts() override { return database_.artifacts(); }
   ReleaseStore& releases() override { return database_.releases(); }
 
  private:
@@ -33,6 +35,7 @@ const auto kName = [](const auto& param_info) { return param_info.param.name; };
 INSTANTIATE_TEST_SUITE_P(Stores, ImpulseStoreContract, kBackends, kName);
 INSTANTIATE_TEST_SUITE_P(Stores, BuildStoreContract, kBackends, kName);
 INSTANTIATE_TEST_SUITE_P(Stores, ModelStoreContract, kBackends, kName);
+INSTANTIATE_TEST_SUITE_P(Stores, ArtifactStoreContract, kBackends, kName);
 INSTANTIATE_TEST_SUITE_P(Stores, ReleaseStoreContract, kBackends, kName);
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <ostream>
 #include <string>
 
+#include "services/build/domain/artifact_store.h"
 #include "services/build/domain/build_store.h"
 #include "services/build/domain/impulse_store.h"
 #include "services/build/domain/model_store.h"
@@ -23,6 +24,7 @@ class Stores {
   virtual ImpulseStore& impulses() = 0;
   virtual BuildStore& builds() = 0;
   virtual ModelStore& models() = 0;
+  virtual ArtifactStore& artifacts() = 0;
   virtual ReleaseStore& releases() = 0;
 };
 

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "migrations/build_storage.h"
+#include "services/build/storage/sql_artifact_store.h"
 #include "services/build/storage/sql_build_store.h"
 #include "services/build/storage/sql_impulse_store.h"
 #include "services/build/storage/sql_model_store.h"
@@ -27,6 +28,7 @@ class TestDatabase {
   ImpulseStore& impulses() { return impulses_; }
   BuildStore& builds() { return builds_; }
   ModelStore& models() { return models_; }
+  ArtifactStore& artifacts() { return artifacts_; }
   ReleaseStore& releases() { return releases_; }
   std::string folder() const { return folder_.path(); }
 
@@ -43,6 +45,7 @@ class TestDatabase {
   SqlImpulseStore impulses_{*database_};
   SqlBuildStore builds_{*database_};
   SqlModelStore models_{*database_};
+  SqlArtifactStore artifacts_{*database_};
   SqlReleaseStore releases_{*database_};
 };
 

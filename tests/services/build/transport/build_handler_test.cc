@@ -104,6 +104,29 @@ class BuildHandlerTest : public ::testing::Test {
     return response.model();
   }
 
+  // Sends a file in pieces of 1 MiB.
+  absl::StatusOr<v1::Artifact> Upload(agent::v1::ComponentKind kind, const std::string& version,
+                                      const std::string& file) {
+    grpc::ClientContext context;
+    v1::UploadArtifactResponse response;
+    const auto writer = stub_->UploadArtifact(&context, &response);
+    v1::UploadArtifactRequest message;
+    message.mutable_spec()->set_parent("projects/motor");
+    message.mutable_spec()->set_kind(kind);
+    message.mutable_spec()->set_version(version);
+    bool open = writer->Write(message);
+    for (std::size_t at = 0; open && at < file.size(); at += std::size_t{1} << 20) {
+      message.set_data(file.substr(at, std::size_t{1} << 20));
+      open = writer->Write(message);
+    }
+    writer->WritesDone();
+    const grpc::Status status = writer->Finish();
+    if (!status.ok()) {
+      return FromGrpcStatus(status);
+    }
+    return response.artifact();
+  }
+
   static v1::ImportSpec SmallSpec() {
     v1::ImportSpec spec;
     spec.set_parent("projects/motor");
@@ -204,14 +227,21 @@ class BuildHandlerTest : public ::testing::Test {
                            .datasets = datasets_,
                            .blobs = *blobs_,
                            .clock = clock_}};
-  ReleaseDesk releases_{
-      database_.releases(), database_.models(), roots_, keys_, EncodeManifest, clock_};
+  ArtifactRegistry artifacts_{database_.artifacts(), database_.models(), *blobs_, clock_};
+  ReleaseDesk releases_{database_.releases(),
+                        database_.models(),
+                        database_.artifacts(),
+                        roots_,
+                        keys_,
+                        EncodeManifest,
+                        clock_};
   BuildHandler handler_{{.access = access_,
                          .impulses = impulses_,
                          .builds = builds_,
                          .models = models_,
                          .comparer = comparer_,
                          .importer = importer_,
+                         .artifacts = artifacts_,
                          .releases = releases_,
                          .trainers = trainers_,
                          .roots = roots_,
@@ -631,6 +661,68 @@ TEST_F(BuildHandlerTest, AReleaseIsAManifestThatADeviceCanCheck) {
   v1::ListReleasesRequest list;
   list.set_parent("projects/motor");
   EXPECT_EQ(Call(&Stub::ListReleases, list)->releases(0).DebugString(), release.DebugString());
+}
+
+TEST_F(BuildHandlerTest, AnUploadedConfigurationAndFirmwareAreReleasedWithAModel) {
+  MakeModel();
+  const auto configuration = Upload(agent::v1::COMPONENT_KIND_CONFIGURATION, "c1", "rate=5");
+  ASSERT_THAT(configuration, IsOk());
+  EXPECT_EQ(configuration->name(), "projects/motor/artifacts/1");
+  EXPECT_EQ(configuration->kind(), agent::v1::COMPONENT_KIND_CONFIGURATION);
+  EXPECT_EQ(configuration->author(), "apiTokens/test");
+  // Of several pieces.
+  const std::string image(std::size_t{3} << 20, 'i');
+  ASSERT_THAT(Upload(agent::v1::COMPONENT_KIND_FIRMWARE, "f1", image), IsOk());
+
+  v1::CreateReleaseRequest request;
+  request.set_parent("projects/motor");
+  request.set_model("projects/motor/models/1");
+  request.set_configuration("projects/motor/artifacts/1");
+  request.set_firmware("projects/motor/artifacts/2");
+  request.add_hardware_ids("nrf52");
+  const auto created = Call(&Stub::CreateRelease, request);
+  ASSERT_THAT(created, IsOk());
+  EXPECT_EQ(created->release().configuration(), "projects/motor/artifacts/1");
+  EXPECT_EQ(created->release().firmware(), "projects/motor/artifacts/2");
+  std::vector<agent::v1::ComponentKind> kinds;
+  for (const agent::v1::ReleaseComponent& component : created->release().content().components()) {
+    kinds.push_back(component.kind());
+  }
+  EXPECT_THAT(kinds,
+              ElementsAre(agent::v1::COMPONENT_KIND_MODEL, agent::v1::COMPONENT_KIND_FIRMWARE,
+                          agent::v1::COMPONENT_KIND_CONFIGURATION));
+  EXPECT_EQ(created->release().content().components(1).size_bytes(), image.size());
+  EXPECT_EQ(created->release().content().components(2).version(), "c1");
+  EXPECT_LE(created->release().manifest().payload().size(), 768U);
+
+  v1::ListArtifactsRequest list;
+  list.set_parent("projects/motor");
+  list.set_kind(agent::v1::COMPONENT_KIND_FIRMWARE);
+  const auto listed = Call(&Stub::ListArtifacts, list);
+  ASSERT_THAT(listed, IsOk());
+  ASSERT_EQ(listed->artifacts_size(), 1);
+  v1::GetArtifactRequest get;
+  get.set_name("projects/motor/artifacts/2");
+  EXPECT_EQ(Call(&Stub::GetArtifact, get)->artifact().DebugString(),
+            listed->artifacts(0).DebugString());
+}
+
+TEST_F(BuildHandlerTest, AnUploadSaysWhatItLacks) {
+  EXPECT_EQ(Upload(agent::v1::COMPONENT_KIND_UNSPECIFIED, "1", "x").status().message(),
+            "spec.kind: got 0, want firmware or configuration");
+  EXPECT_THAT(Upload(agent::v1::COMPONENT_KIND_FIRMWARE, "1",
+                     std::string((std::size_t{16} << 20) + 1, 'x')),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  access_.role = Role::kViewer;
+  EXPECT_THAT(Upload(agent::v1::COMPONENT_KIND_FIRMWARE, "1", "x"),
+              StatusIs(absl::StatusCode::kPermissionDenied));
+  access_.role = Role::kIngest;
+  v1::ListArtifactsRequest list;
+  list.set_parent("projects/motor");
+  EXPECT_THAT(Call(&Stub::ListArtifacts, list), StatusIs(absl::StatusCode::kPermissionDenied));
+  v1::GetArtifactRequest get;
+  get.set_name("projects/motor/artifacts/1");
+  EXPECT_THAT(Call(&Stub::GetArtifact, get), StatusIs(absl::StatusCode::kPermissionDenied));
 }
 
 TEST_F(BuildHandlerTest, ReasonsReachTheClient) {

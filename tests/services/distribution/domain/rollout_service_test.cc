@@ -27,11 +27,17 @@ class RolloutServiceTest : public ::testing::Test {
   std::string Name(const Rollout& rollout) {
     return absl::StrCat(rollout.project, "/rollouts/", rollout.number);
   }
+  static ComponentState Model(const std::string& digest, bool confirmed) {
+    return {.kind = ComponentKind::kModel,
+            .digest = digest,
+            .confirmed = confirmed,
+            .release_sequence = 1};
+  }
   // Devices that get an offer when all of them check in once.
   int CheckInAll(int count) {
     int offers = 0;
     for (int i = 0; i < count; ++i) {
-      const auto offer = all_.rollouts.CheckIn(DeviceName(i), "", false, 0);
+      const auto offer = all_.rollouts.CheckIn(DeviceName(i), {}, 0);
       EXPECT_THAT(offer, IsOk());
       offers += offer.ok() && offer->has_value() ? 1 : 0;
     }
@@ -90,7 +96,7 @@ TEST_F(RolloutServiceTest, OffersNoMoreThanTheQuotaAndAgainOnlyInANewSession) {
   EXPECT_EQ(CheckInAll(10), 3);  // The same three, in new sessions.
   EXPECT_EQ(all_.rollouts.Get(Name(rollout))->offered, 3);
   for (int i = 0; i < 10; ++i) {
-    const auto offer = all_.rollouts.CheckIn(DeviceName(i), "", false, rollout.number);
+    const auto offer = all_.rollouts.CheckIn(DeviceName(i), {}, rollout.number);
     EXPECT_FALSE(offer->has_value());
   }
 }
@@ -104,7 +110,7 @@ TEST_F(RolloutServiceTest, ConcurrentCheckInsNeverExceedTheQuota) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 40; ++i) {
         const auto offer =
-            all_.rollouts.CheckIn(DeviceName((i * 7 + t * 5) % 40), "", false, rollout.number);
+            all_.rollouts.CheckIn(DeviceName((i * 7 + t * 5) % 40), {}, rollout.number);
         offers += offer.ok() && offer->has_value() ? 1 : 0;
       }
     });
@@ -120,13 +126,33 @@ TEST_F(RolloutServiceTest, ADeviceThatRunsTheReleaseAlreadyCountsAtItsTurn) {
   all_.AddDevices(1);
   const Rollout rollout = *Create(all_.Wanted({100}));
   const auto offer =
-      all_.rollouts.CheckIn(DeviceName(0), all_.registry.release.model_digest, true, 0);
+      all_.rollouts.CheckIn(DeviceName(0), {Model(all_.registry.model_digest, true)}, 0);
   ASSERT_THAT(offer, IsOk());
   EXPECT_FALSE(offer->has_value());
   const Rollout after = *all_.rollouts.Get(Name(rollout));
   EXPECT_EQ(after.offered, 1);
   EXPECT_EQ(after.confirmed, 1);
   EXPECT_EQ(after.state, RolloutState::kCompleted);
+}
+
+TEST_F(RolloutServiceTest, OnlyTheWholeSetOfAReleaseIsWhatADeviceRunsAlready) {
+  const ComponentState configuration{
+      .kind = ComponentKind::kConfiguration,
+      .digest = all_.registry.Add(ComponentKind::kConfiguration, "c1", "rate=5"),
+      .confirmed = true,
+      .release_sequence = 1};
+  all_.AddDevices(1);
+  const Rollout rollout = *Create(all_.Wanted({100}));
+  EXPECT_EQ(all_.registry.downloads, 2);  // Every component is at hand.
+  const std::vector<ComponentState> model = {Model(all_.registry.model_digest, true)};
+  const auto offer = all_.rollouts.CheckIn(DeviceName(0), model, 0);
+  ASSERT_THAT(offer, IsOk());
+  ASSERT_TRUE(offer->has_value());
+  EXPECT_EQ((*offer)->artifact_digests.size(), 2U);
+  ASSERT_THAT(all_.rollouts.Running(DeviceName(0), model), IsOk());
+  EXPECT_EQ(all_.rollouts.Get(Name(rollout))->confirmed, 0);
+  ASSERT_THAT(all_.rollouts.Running(DeviceName(0), {model[0], configuration}), IsOk());
+  EXPECT_EQ(all_.rollouts.Get(Name(rollout))->state, RolloutState::kCompleted);
 }
 
 TEST_F(RolloutServiceTest, ARepeatedReportIsCountedOnce) {
@@ -136,7 +162,7 @@ TEST_F(RolloutServiceTest, ARepeatedReportIsCountedOnce) {
   UpdateReport report;
   report.sequence = 5;
   report.phase = UpdatePhase::kConfirmed;
-  report.active_digest = rollout.model_digest;
+  report.active_digest = all_.registry.model_digest;
   ASSERT_THAT(all_.rollouts.Report(DeviceName(0), "1", report), IsOk());
   ASSERT_THAT(all_.rollouts.Report(DeviceName(0), "1", report), IsOk());
   EXPECT_EQ(all_.rollouts.Get(Name(rollout))->confirmed, 1);

@@ -29,7 +29,7 @@ class RolloutRules : public ::testing::Test {
     rollout_.number = 1;
     rollout_.plan = std::move(plan);
     rollout_.target_count = count;
-    rollout_.model_digest = kDigest;
+    rollout_.components = {{.kind = ComponentKind::kModel, .digest = kDigest, .version = "1"}};
     rollout_.turn_timeout = absl::Seconds(rollout_.plan.device_timeout_seconds);
     std::vector<std::string> names;
     for (int i = 0; i < count; ++i) {
@@ -54,6 +54,13 @@ class RolloutRules : public ::testing::Test {
     report.cause = phase == UpdatePhase::kFailed ? "STORAGE" : "";
     report.active_digest = digest;
     ApplyReport(rollout_, devices_[i], report, now_, events_);
+    Settle(rollout_, now_, events_);
+  }
+  static ComponentState State(ComponentKind kind, const std::string& digest, bool confirmed) {
+    return {.kind = kind, .digest = digest, .confirmed = confirmed, .release_sequence = 1};
+  }
+  void Running(std::size_t i, const std::vector<ComponentState>& components) {
+    ApplyRunning(rollout_, devices_[i], components, now_, events_);
     Settle(rollout_, now_, events_);
   }
   void Tick() {
@@ -154,14 +161,58 @@ TEST_F(RolloutRules, OnlyTheDigestOfTheReleaseConfirms) {
   Report(0, UpdatePhase::kConfirmed, "another");
   EXPECT_EQ(rollout_.confirmed, 0);
   EXPECT_EQ(devices_[0].state, RolloutDeviceState::kOffered);
-  ApplyRunning(rollout_, devices_[0], "another", true, now_, events_);
+  Running(0, {State(ComponentKind::kModel, "another", true)});
   EXPECT_EQ(rollout_.confirmed, 0);
-  ApplyRunning(rollout_, devices_[0], kDigest, false, now_, events_);
+  Running(0, {State(ComponentKind::kModel, kDigest, false)});
   EXPECT_EQ(devices_[0].state, RolloutDeviceState::kTrial);
-  ApplyRunning(rollout_, devices_[0], kDigest, true, now_, events_);
-  Settle(rollout_, now_, events_);
+  Running(0, {State(ComponentKind::kModel, kDigest, true)});
   EXPECT_EQ(rollout_.confirmed, 1);
   EXPECT_EQ(rollout_.state, RolloutState::kCompleted);
+}
+
+TEST_F(RolloutRules, ASetIsConfirmedWhenAllItsComponentsAre) {
+  Begin(1, {.stages = {{.percent = 100}}});
+  rollout_.components.push_back(
+      {.kind = ComponentKind::kConfiguration, .digest = "c2", .version = "2"});
+  CheckIn(0);
+  // A report names only the model.
+  Report(0, UpdatePhase::kConfirmed);
+  EXPECT_EQ(rollout_.confirmed, 0);
+  EXPECT_EQ(events_.back().detail, "confirmed, its state is to show all components");
+  const ComponentState model = State(ComponentKind::kModel, kDigest, true);
+  Running(0, {model});
+  Running(0, {model, State(ComponentKind::kConfiguration, "c1", true)});
+  EXPECT_EQ(devices_[0].state, RolloutDeviceState::kOffered);
+  Running(0, {model, State(ComponentKind::kConfiguration, "c2", false)});
+  EXPECT_EQ(devices_[0].state, RolloutDeviceState::kTrial);
+  EXPECT_EQ(rollout_.confirmed, 0);
+  Running(0, {model, State(ComponentKind::kFirmware, "f1", false),
+              State(ComponentKind::kConfiguration, "c2", true)});
+  EXPECT_EQ(rollout_.confirmed, 1);
+  EXPECT_EQ(rollout_.state, RolloutState::kCompleted);
+}
+
+TEST_F(RolloutRules, AReleaseWithoutAModelIsConfirmedByTheStateOfItsComponents) {
+  Begin(1, {.stages = {{.percent = 100}}});
+  rollout_.components = {{.kind = ComponentKind::kConfiguration, .digest = "c2", .version = "2"}};
+  CheckIn(0);
+  Report(0, UpdatePhase::kConfirmed, "");
+  EXPECT_EQ(rollout_.confirmed, 0);
+  Running(0, {State(ComponentKind::kModel, "any", false),
+              State(ComponentKind::kConfiguration, "c2", true)});
+  EXPECT_EQ(rollout_.confirmed, 1);
+}
+
+TEST_F(RolloutRules, ADeferredUpdateShowsItsCauseUntilItGoesOn) {
+  Begin(2, {.stages = {{.percent = 100}}});
+  CheckIn(0);
+  Report(0, UpdatePhase::kDeferred);
+  EXPECT_EQ(devices_[0].state, RolloutDeviceState::kOffered);
+  EXPECT_EQ(devices_[0].cause, "DEFERRED");
+  EXPECT_TRUE(MayOfferAgain(rollout_, devices_[0], now_));
+  Report(0, UpdatePhase::kAccepted);
+  EXPECT_EQ(devices_[0].state, RolloutDeviceState::kDownloading);
+  EXPECT_EQ(devices_[0].cause, "");
 }
 
 TEST_F(RolloutRules, ADeviceThatFallsSilentCountsAsFailedAndStaysSo) {

@@ -31,9 +31,18 @@ class FleetStoreContract : public ::testing::TestWithParam<FleetStoreUnderTest> 
  protected:
   static DeviceState State(const std::string& device, int second) {
     return {.device = device,
-            .model_digest = "ab",
-            .confirmed = true,
-            .release_sequence = 7,
+            .components = {{.kind = ComponentKind::kModel,
+                            .digest = "ab",
+                            .confirmed = true,
+                            .release_sequence = 7},
+                           {.kind = ComponentKind::kFirmware,
+                            .digest = "cd",
+                            .confirmed = false,
+                            .release_sequence = 8},
+                           {.kind = ComponentKind::kConfiguration,
+                            .digest = "",
+                            .confirmed = true,
+                            .release_sequence = 18'446'744'073'709'551'615U}},
             .hardware_id = "posix",
             .agent_version = "1.2",
             .boot_count = 3,
@@ -53,6 +62,13 @@ TEST_P(FleetStoreContract, TheLastStateOfADeviceStands) {
   EXPECT_EQ(*store_->GetState("projects/a/devices/x"), State("projects/a/devices/x", 2));
 }
 
+TEST_P(FleetStoreContract, ADeviceMayRunNoModel) {
+  DeviceState state = State("projects/a/devices/x", 1);
+  state.components.erase(state.components.begin());
+  ASSERT_THAT(store_->PutState(state), ::fieldloop::testing::IsOk());
+  EXPECT_EQ(*store_->GetState("projects/a/devices/x"), state);
+}
+
 TEST_P(FleetStoreContract, StatesAreListedByDeviceWithinTheirProject) {
   for (const char* device :
        {"projects/a/devices/y", "projects/a/devices/x", "projects/b/devices/z"}) {
@@ -68,7 +84,7 @@ TEST_P(FleetStoreContract, StatesAreListedByTheModelThatRuns) {
   for (const char* device : {"projects/a/devices/x", "projects/a/devices/y", "projects/a/devices/z",
                              "projects/b/devices/x"}) {
     DeviceState state = State(device, 1);
-    state.model_digest = std::string(device).back() == 'y' ? "bb" : "aa";
+    state.components.front().digest = std::string(device).back() == 'y' ? "bb" : "aa";
     ASSERT_THAT(store_->PutState(state), ::fieldloop::testing::IsOk());
   }
   const auto names = [&](const std::string& after, int limit) {

@@ -48,7 +48,9 @@ class RolloutStoreContract : public ::testing::TestWithParam<RolloutStoreUnderTe
                     .device_timeout_seconds = 60};
     rollout.target_count = 3;
     rollout.model = "projects/motor/models/2";
-    rollout.model_digest = "abcd";
+    rollout.components = {{.kind = ComponentKind::kModel, .digest = "abcd", .version = "2"},
+                          {.kind = ComponentKind::kFirmware, .digest = "12", .version = "1.0 beta"},
+                          {.kind = ComponentKind::kConfiguration, .digest = "ef01", .version = ""}};
     rollout.release_sequence = 3;
     rollout.release_expire_time = absl::FromUnixSeconds(9'000);
     rollout.artifact_digests = {"abcd", "ef01"};

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <thread>
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <soci/soci.h>
 
 #include "services/common/blob/blob_store.h"
@@ -66,6 +68,35 @@ TEST(GroupCommit, EachOfManyWritersGetsItsOwnResult) {
   EXPECT_EQ(accepted.load(), 320);
 }
 
+// Of a database that an older version of the service wrote.
+TEST(Migrations, ARolloutFromBeforeComponentsIsOneOfItsModel) {
+  const std::string connection =
+      "sqlite3://" + ::testing::TempDir() + "/older-" + ToHex(RandomBytes(8)) + ".db";
+  std::vector<Migration> older = Migrations();
+  older.resize(2);
+  {
+    const auto database = Database::Open({.connection = connection, .pool_size = 1}, older);
+    ASSERT_TRUE(database.ok()) << database.status();
+    ASSERT_THAT((*database)->Write([](soci::session& session) {
+      session
+          << "INSERT INTO rollouts VALUES ('projects/motor', 1, '', 'projects/motor/releases/1',"
+             " '', '100 100 0', 10, 1, 60, 1, '', 0, 1, 1, 0, 0, 0, 0,"
+             " 'projects/motor/models/1', 'abcd', 1, 0, 'abcd', '', 60, 1, 0, 0, 1, 0, 0)";
+      return absl::OkStatus();
+    }),
+                ::fieldloop::testing::IsOk());
+  }
+  const auto database = Database::Open({.connection = connection, .pool_size = 1}, Migrations());
+  ASSERT_TRUE(database.ok()) << database.status();
+  GroupCommit commits(**database);
+  const absl::StatusOr<Rollout> rollout =
+      MakeSqlRolloutStore(**database, commits)->Get("projects/motor", 1);
+  ASSERT_THAT(rollout, ::fieldloop::testing::IsOk());
+  EXPECT_THAT(rollout->components,
+              ::testing::ElementsAre(
+                  Component{.kind = ComponentKind::kModel, .digest = "abcd", .version = ""}));
+}
+
 class BlobArtifactCacheTest : public ::testing::Test {
  protected:
   BlobArtifactCacheTest() {
@@ -81,7 +112,7 @@ class BlobArtifactCacheTest : public ::testing::Test {
 };
 
 TEST_F(BlobArtifactCacheTest, AnArtifactIsFetchedOnceAndReadInPieces) {
-  const std::string digest = registry_.release.model_digest;
+  const std::string digest = registry_.model_digest;
   EXPECT_FALSE(cache_->Has(digest));
   ASSERT_TRUE(cache_->Fetch(kProject, digest).ok());
   ASSERT_TRUE(cache_->Fetch(kProject, digest).ok());
@@ -91,8 +122,8 @@ TEST_F(BlobArtifactCacheTest, AnArtifactIsFetchedOnceAndReadInPieces) {
 }
 
 TEST_F(BlobArtifactCacheTest, BytesOfAnotherDigestAreRefused) {
-  const std::string digest = registry_.release.model_digest;
-  registry_.artifact[17] ^= 1;
+  const std::string digest = registry_.model_digest;
+  registry_.contents[digest][17] ^= 1;
   EXPECT_THAT(cache_->Fetch(kProject, digest),
               ::fieldloop::testing::StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_FALSE(cache_->Has(digest));

@@ -80,7 +80,7 @@ class FakeIdentity final : public DeviceIdentity {
   std::map<std::string, Device> devices_;
 };
 
-// Has one release of one artifact.
+// Has one release, at first of a model alone.
 class FakeRegistry final : public ReleaseRegistry {
  public:
   FakeRegistry() {
@@ -89,17 +89,24 @@ class FakeRegistry final : public ReleaseRegistry {
     }
     release.name = absl::StrCat(kProject, "/releases/1");
     release.model = absl::StrCat(kProject, "/models/1");
-    release.model_digest = ToHex(Sha256Of(artifact));
+    model_digest = Add(ComponentKind::kModel, "1", artifact);
     release.sequence = 1;
-    release.artifact_digests = {release.model_digest};
     release.is_signed = true;
+  }
+  // Makes `content` a component of the release, and returns its digest in hex.
+  std::string Add(ComponentKind kind, const std::string& version, const std::string& content) {
+    const std::string digest = ToHex(Sha256Of(content));
+    release.components.push_back({.kind = kind, .digest = digest, .version = version});
+    release.artifact_digests.push_back(digest);
+    contents[digest] = content;
+    return digest;
   }
   absl::StatusOr<Release> GetRelease(const std::string& name) override {
     return name == release.name ? absl::StatusOr<Release>(release) : absl::NotFoundError(name);
   }
   absl::StatusOr<ModelFacts> GetModel(const std::string& /*project*/,
                                       const std::string& digest) override {
-    if (digest != release.model_digest) {
+    if (digest != model_digest) {
       return absl::NotFoundError(digest);
     }
     return ModelFacts{.axes = {"x", "y"}, .classes = {"idle", "run"}};
@@ -116,12 +123,15 @@ class FakeRegistry final : public ReleaseRegistry {
   absl::Status DownloadArtifact(const std::string& /*project*/, const std::string& digest,
                                 absl::FunctionRef<absl::Status(absl::string_view)> sink) override {
     ++downloads;
-    return digest == release.model_digest ? sink(artifact) : absl::NotFoundError(digest);
+    const auto found = contents.find(digest);
+    return found == contents.end() ? absl::NotFoundError(digest) : sink(found->second);
   }
 
   std::string artifact;
+  std::string model_digest;  // Of `artifact`, in hex.
   Release release;
   std::vector<RootDocument> roots;
+  std::map<std::string, std::string> contents;  // By digest.
   int downloads = 0;
 };
 

@@ -255,7 +255,7 @@ class DeviceListenerTest : public ::testing::Test {
       header.set_scale(0.5F);
       header.set_reason(agent::v1::SAMPLE_REASON_UNCERTAIN);
       header.set_probability(0.25F);
-      header.set_model_digest(*FromHex(all_.registry.release.model_digest));
+      header.set_model_digest(*FromHex(all_.registry.model_digest));
       header.set_predicted_class(1);
       header.set_confidence(0.5F);
       header.set_payload_digest(Sha256Of(payload));
@@ -345,7 +345,7 @@ TEST_F(DeviceListenerTest, AStateReportIsCommittedBeforeItsAck) {
   EXPECT_EQ(ack->ack().sequence(), 9U);
   const auto stored = all_.fleet_store->GetState(DeviceName(0));
   ASSERT_TRUE(stored.ok());
-  EXPECT_EQ(stored->model_digest, ToHex(std::string(32, 'm')));
+  EXPECT_EQ(Find(stored->components, ComponentKind::kModel).digest, ToHex(std::string(32, 'm')));
   EXPECT_EQ(stored->agent_version, "1");
   EXPECT_TRUE(all_.fleet.IsConnected(*all_.fleet.GetState(DeviceName(0))));
 }
@@ -373,7 +373,7 @@ TEST_F(DeviceListenerTest, AnUpdateGoesFromOfferToConfirmation) {
   std::string artifact;
   while (artifact.size() < all_.registry.artifact.size()) {
     DeviceMessage request;
-    request.mutable_artifact_request()->set_digest(*FromHex(all_.registry.release.model_digest));
+    request.mutable_artifact_request()->set_digest(*FromHex(all_.registry.model_digest));
     request.mutable_artifact_request()->set_offset(static_cast<std::uint32_t>(artifact.size()));
     request.mutable_artifact_request()->set_length(2048);
     device->Send(request);
@@ -383,8 +383,7 @@ TEST_F(DeviceListenerTest, AnUpdateGoesFromOfferToConfirmation) {
       ASSERT_TRUE(chunk.has_value() && chunk->has_artifact_chunk());
       EXPECT_EQ(chunk->artifact_chunk().offset(), artifact.size());
       EXPECT_LE(chunk->artifact_chunk().data().size(), 1024U);
-      EXPECT_EQ(chunk->artifact_chunk().artifact() & 0xffU,
-                FirstByte(all_.registry.release.model_digest));
+      EXPECT_EQ(chunk->artifact_chunk().artifact() & 0xffU, FirstByte(all_.registry.model_digest));
       artifact += chunk->artifact_chunk().data();
     }
   }
@@ -394,17 +393,57 @@ TEST_F(DeviceListenerTest, AnUpdateGoesFromOfferToConfirmation) {
   report.mutable_update_report()->set_sequence(2);
   report.mutable_update_report()->set_rollout_id("1");
   report.mutable_update_report()->set_phase(agent::v1::UPDATE_PHASE_CONFIRMED);
-  report.mutable_update_report()->set_active_digest(*FromHex(all_.registry.release.model_digest));
+  report.mutable_update_report()->set_active_digest(*FromHex(all_.registry.model_digest));
   device->Send(report);
   EXPECT_EQ(device->Receive()->ack().sequence(), 2U);
   EXPECT_EQ(all_.rollout_store->GetDevice(kProject, 1, DeviceName(0))->state,
             RolloutDeviceState::kConfirmed);
 }
 
+TEST_F(DeviceListenerTest, EveryComponentOfAnOfferIsServedAndAllOfThemConfirm) {
+  const std::string digest = all_.registry.Add(ComponentKind::kConfiguration, "c1", "rate=5");
+  ASSERT_TRUE(all_.rollouts.Create(kProject, all_.Wanted({100}), "", "me").ok());
+  const auto device = Connect(0);
+  device->ReportState(1, std::string(32, 'm'), true);
+  EXPECT_EQ(device->Receive()->ack().sequence(), 1U);
+  device->CheckIn(1);
+  EXPECT_TRUE(device->Receive()->has_update_offer());
+  EXPECT_TRUE(device->Receive()->has_check_in_reply());
+  DeviceMessage request;
+  request.mutable_artifact_request()->set_digest(*FromHex(digest));
+  request.mutable_artifact_request()->set_length(100);
+  device->Send(request);
+  EXPECT_EQ(device->Receive()->artifact_chunk().data(), "rate=5");
+
+  const auto state_of = [&] {
+    return all_.rollout_store->GetDevice(kProject, 1, DeviceName(0))->state;
+  };
+  DeviceMessage report;
+  agent::v1::StateReport& state = *report.mutable_state_report();
+  state.set_sequence(2);
+  agent::v1::ComponentState& configuration = *state.add_components();
+  configuration.set_kind(agent::v1::COMPONENT_KIND_CONFIGURATION);
+  configuration.set_active_digest(*FromHex(digest));
+  configuration.set_confirmed(true);
+  configuration.set_release_sequence(1);
+  device->Send(report);
+  EXPECT_EQ(device->Receive()->ack().sequence(), 2U);
+  EXPECT_EQ(state_of(), RolloutDeviceState::kOffered);
+  agent::v1::ComponentState& model = *state.add_components();
+  model.set_kind(agent::v1::COMPONENT_KIND_MODEL);
+  model.set_active_digest(*FromHex(all_.registry.model_digest));
+  model.set_confirmed(true);
+  state.set_sequence(3);
+  device->Send(report);
+  EXPECT_EQ(device->Receive()->ack().sequence(), 3U);
+  EXPECT_EQ(state_of(), RolloutDeviceState::kConfirmed);
+  EXPECT_EQ(all_.fleet_store->GetState(DeviceName(0))->components.size(), 2U);
+}
+
 TEST_F(DeviceListenerTest, ArtifactsThatNoOfferNamesAreNotThere) {
   const auto device = Connect(0);
   DeviceMessage request;
-  request.mutable_artifact_request()->set_digest(*FromHex(all_.registry.release.model_digest));
+  request.mutable_artifact_request()->set_digest(*FromHex(all_.registry.model_digest));
   request.mutable_artifact_request()->set_length(100);
   device->Send(request);
   EXPECT_EQ(CodeOf(device->Receive()), agent::v1::ERROR_CODE_NOT_FOUND);

@@ -71,7 +71,10 @@ TEST_F(DistributionHandlerTest, ARolloutIsCreatedPausedResumedAndCancelled) {
   EXPECT_EQ(rollout.target_count(), 4);
   EXPECT_EQ(rollout.quota(), 2);
   EXPECT_EQ(rollout.plan().failure_percent(), 10);
-  EXPECT_EQ(rollout.model_digest(), all_.registry.release.model_digest);
+  EXPECT_EQ(rollout.model_digest(), all_.registry.model_digest);
+  ASSERT_EQ(rollout.components_size(), 1);
+  EXPECT_EQ(rollout.components(0).digest(), all_.registry.model_digest);
+  EXPECT_EQ(rollout.components(0).version(), "1");
 
   v1::PauseRolloutRequest pause;
   pause.set_name(rollout.name());
@@ -148,11 +151,15 @@ TEST_F(DistributionHandlerTest, SettingsStartWithDefaultsAndAreReplaced) {
 TEST_F(DistributionHandlerTest, DeviceStatesCarryAttributesAndAreSummedUp) {
   DeviceState state;
   state.device = DeviceName(0);
-  state.model_digest = "ab";
-  state.confirmed = true;
+  state.components = {
+      {.kind = ComponentKind::kModel, .digest = "ab", .confirmed = true, .release_sequence = 3},
+      {.kind = ComponentKind::kConfiguration,
+       .digest = "cd",
+       .confirmed = false,
+       .release_sequence = 4}};
   ASSERT_THAT(all_.fleet.RecordState(state), IsOk());
   state.device = DeviceName(1);
-  state.confirmed = false;
+  state.components.front().confirmed = false;
   ASSERT_THAT(all_.fleet.RecordState(state), IsOk());
   all_.fleet.Seen(DeviceName(0), all_.clock.Now() + absl::Seconds(5));
 
@@ -162,6 +169,14 @@ TEST_F(DistributionHandlerTest, DeviceStatesCarryAttributesAndAreSummedUp) {
   ASSERT_THAT(got, IsOk());
   EXPECT_TRUE(got->device_state().connected());
   EXPECT_EQ(got->device_state().attributes().at("site"), "a");
+  EXPECT_EQ(got->device_state().model_digest(), "ab");
+  EXPECT_EQ(got->device_state().release_sequence(), 3U);
+  ASSERT_EQ(got->device_state().components_size(), 2);
+  EXPECT_EQ(got->device_state().components(0).digest(), "ab");
+  EXPECT_EQ(got->device_state().components(1).kind(), agent::v1::COMPONENT_KIND_CONFIGURATION);
+  EXPECT_EQ(got->device_state().components(1).digest(), "cd");
+  EXPECT_FALSE(got->device_state().components(1).confirmed());
+  EXPECT_EQ(got->device_state().components(1).release_sequence(), 4U);
   get.set_device(DeviceName(2));
   EXPECT_THAT(CallUnary(*stub_, &Stub::GetDeviceState, get), StatusIs(absl::StatusCode::kNotFound));
 
@@ -181,7 +196,10 @@ TEST_F(DistributionHandlerTest, DevicesAreFoundByTheModelThatTheyRun) {
   for (int i = 0; i < 3; ++i) {
     DeviceState state;
     state.device = DeviceName(i);
-    state.model_digest = i == 1 ? std::string(64, 'b') : digest;
+    state.components = {{.kind = ComponentKind::kModel,
+                         .digest = i == 1 ? std::string(64, 'b') : digest,
+                         .confirmed = true,
+                         .release_sequence = 1}};
     ASSERT_THAT(all_.fleet.RecordState(state), IsOk());
   }
   v1::ListDeviceStatesRequest request;
