@@ -15,10 +15,17 @@ import sys
 import judging
 import report
 from installation import DemoError, missing_programs
+from prometheus import Prometheus, metrics_addresses, numbers, scrape
 from recordings import DataError
 from story import MARK, Plan, Story
 from timeline import Timeline
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "charts"))
+
+import dashboards  # noqa: E402
+import metrics_table  # noqa: E402
+
+EXIT_MISSED = 1  # A figure, a panel or a metric is not as it should be.
 EXIT_FAILED = 2  # The story did not come to its end.
 EXIT_STOPPED = 130
 
@@ -36,7 +43,24 @@ def parse(arguments):
     parser.add_argument("--seed", type=int, default=1, help="of recordings, people and training")
     parser.add_argument("--short", action="store_true", help="fewer people and devices, less time")
     parser.add_argument("--keep", action="store_true", help="keep the services' folders and logs")
+    parser.add_argument(
+        "--with-prometheus", action="store_true", help="start a Prometheus that scrapes the services"
+    )
+    parser.add_argument(
+        "--check-dashboards",
+        action="store_true",
+        help="with Prometheus; fail unless every panel has data and docs/metrics.md is right",
+    )
+    parser.add_argument(
+        "--write-metrics", action="store_true", help="write docs/metrics.md from what is exported"
+    )
+    parser.add_argument("--prometheus", type=pathlib.Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    options.with_prometheus |= options.check_dashboards
+    if options.with_prometheus and options.prometheus is None:
+        options.prometheus = shutil.which("prometheus")
+        if options.prometheus is None:
+            parser.error("--with-prometheus: there is no prometheus; ./dev demo fetches it")
     if options.agents is not None and not 8 <= options.agents <= 200:
         parser.error(f"--agents: got {options.agents}, want 8 to 200")
     if options.speed is not None and not 1 <= options.speed <= 2000:
@@ -79,6 +103,32 @@ def tell_failure(story, error):
             break
 
 
+def monitoring_is_right(options, story):
+    """Checks, or writes, what the run says about metrics and dashboards."""
+    right = True
+    if options.write_metrics or options.check_dashboards:
+        addresses = metrics_addresses(story.installation.home)
+        gathered = metrics_table.gather({n: scrape(a) for n, a in addresses.items()})
+    if options.write_metrics:
+        write(metrics_table.PAGE, metrics_table.render(gathered))
+        print(f"written: {metrics_table.PAGE}")
+    if options.check_dashboards:
+        found = metrics_table.differences(metrics_table.read(), gathered, complete=True)
+        for difference in found:
+            print(f"docs/metrics.md: {difference}")
+        right = dashboards.check(lambda query: numbers(story.prometheus.query_range(query)))
+        right = right and not found
+    return right
+
+
+def linger(address):
+    """Lets a person look at Prometheus as long as they like."""
+    try:
+        input(f"\nPrometheus is at {address}, the services still run; Enter ends them ")
+    except (EOFError, KeyboardInterrupt):
+        print()
+
+
 def more_figures(story):
     """What --json says beside the figures."""
     return {
@@ -108,6 +158,8 @@ def main(arguments):
     timeline = Timeline()
     code = EXIT_FAILED
     with Story(plan_of(options), timeline, options.bin, options.out, options.data) as story:
+        if options.with_prometheus:
+            story.prometheus = Prometheus(options.prometheus, story.work / "prometheus")
         try:
             story.run()
             code = 0
@@ -126,6 +178,10 @@ def main(arguments):
                 text = json.dumps(judging.figures_json(figures, more_figures(story)), indent=2)
                 write(options.json, text + "\n")
             code = code or judging.exit_code(figures)
+            if story.client and not monitoring_is_right(options, story):
+                code = code or EXIT_MISSED
+            if options.with_prometheus and sys.stdin.isatty() and not options.check_dashboards:
+                linger(f"http://{story.prometheus.address}")
         keep = options.keep or code != 0
     if (story.work / MARK).exists():
         if keep:

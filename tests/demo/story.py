@@ -241,6 +241,7 @@ class Story:
         self.work = self.out / "work"
         self.installation = Installation(self.binaries, self.work / "home", PROJECT)
         self.recorder = Recorder(self.installation, timeline)
+        self.prometheus = None  # Started with the services if the caller sets it.
         self.agents = []
         self.logs = {}
         self.phases = []  # (name, start, end)
@@ -271,6 +272,8 @@ class Story:
             agent.terminate()
         for agent in self.agents:
             agent.stop()
+        if self.prometheus is not None:
+            self.prometheus.stop()
         self.installation.stop()
 
     # --- Small parts ---
@@ -366,6 +369,8 @@ class Story:
     def start_services(self):
         self.phase("Services")
         self.client = self.installation.start()
+        if self.prometheus is not None:
+            self.tell(f"Prometheus: {self.prometheus.start(self.installation.home)}")
         self.tell("the five services are ready")
         self.installation.run("projects", "create", PROJECT, "--title", "Motion of people")
         self.installation.run(

@@ -18,8 +18,8 @@ class BuildObserver {
   virtual ~BuildObserver() = default;
   // `build` is done; `duration` is that of its last attempt, zero if it never began.
   virtual void OnBuildDone(const Build& build, absl::Duration duration) = 0;
-  // Builds that wait, and how long the oldest has waited.
-  virtual void OnQueue(std::int64_t waiting, absl::Duration oldest_age) = 0;
+  // Builds that wait, how long the oldest has waited, and builds that run in this process.
+  virtual void OnQueue(std::int64_t waiting, absl::Duration oldest_age, std::int64_t running) = 0;
   // Background work failed in a way that no build can tell.
   virtual void OnError(const absl::Status& status) = 0;
 };

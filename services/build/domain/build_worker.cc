@@ -429,13 +429,15 @@ absl::Status BuildWorker::Renew(RunningBuild& running) {
 
 absl::Status BuildWorker::Beat() {
   absl::Status first_error;
-  for (const std::shared_ptr<RunningBuild>& running : parts_.running.All()) {
+  const std::vector<std::shared_ptr<RunningBuild>> all = parts_.running.All();
+  for (const std::shared_ptr<RunningBuild>& running : all) {
     first_error.Update(Renew(*running));
   }
   FIELDLOOP_ASSIGN_OR_RETURN(const QueueState queue, parts_.builds.Queue());
-  parts_.observer.OnQueue(queue.waiting, queue.oldest.has_value()
-                                             ? parts_.clock.Now() - *queue.oldest
-                                             : absl::ZeroDuration());
+  parts_.observer.OnQueue(
+      queue.waiting,
+      queue.oldest.has_value() ? parts_.clock.Now() - *queue.oldest : absl::ZeroDuration(),
+      static_cast<std::int64_t>(all.size()));
   return first_error;
 }
 

@@ -32,6 +32,11 @@ BuildMetrics::BuildMetrics(prometheus::Registry& registry)
                       .Help("How long the build that waits longest has waited.")
                       .Register(registry)
                       .Add({})),
+      running_(prometheus::BuildGauge()
+                   .Name("fieldloop_builds_running")
+                   .Help("Builds that run in this process.")
+                   .Register(registry)
+                   .Add({})),
       errors_(prometheus::BuildCounter()
                   .Name("fieldloop_build_worker_errors_total")
                   .Help("Failures of background work that no build shows.")
@@ -52,9 +57,10 @@ void BuildMetrics::OnBuildDone(const Build& build, absl::Duration duration) {
                build.state == BuildState::kFailed ? build.error : build.activity);
 }
 
-void BuildMetrics::OnQueue(std::int64_t waiting, absl::Duration oldest_age) {
+void BuildMetrics::OnQueue(std::int64_t waiting, absl::Duration oldest_age, std::int64_t running) {
   waiting_.Set(static_cast<double>(waiting));
   oldest_age_.Set(absl::ToDoubleSeconds(oldest_age));
+  running_.Set(static_cast<double>(running));
 }
 
 void BuildMetrics::OnError(const absl::Status& status) {

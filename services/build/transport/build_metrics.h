@@ -23,7 +23,7 @@ class BuildMetrics final : public BuildObserver {
   explicit BuildMetrics(prometheus::Registry& registry);
 
   void OnBuildDone(const Build& build, absl::Duration duration) override;
-  void OnQueue(std::int64_t waiting, absl::Duration oldest_age) override;
+  void OnQueue(std::int64_t waiting, absl::Duration oldest_age, std::int64_t running) override;
   void OnError(const absl::Status& status) override;
 
  private:
@@ -33,6 +33,7 @@ class BuildMetrics final : public BuildObserver {
   prometheus::Histogram& duration_;
   prometheus::Gauge& waiting_;
   prometheus::Gauge& oldest_age_;
+  prometheus::Gauge& running_;
   prometheus::Counter& errors_;
 };
 

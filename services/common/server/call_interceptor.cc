@@ -8,6 +8,7 @@
 
 #include <grpcpp/support/status.h>
 #include <prometheus/counter.h>
+#include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 
 #include "absl/status/status.h"
@@ -26,12 +27,18 @@ constexpr std::size_t kMaxRequestId = 64;
 struct CallMetrics {
   prometheus::Family<prometheus::Counter>& calls;
   prometheus::Family<prometheus::Histogram>& seconds;
+  prometheus::Gauge& in_flight;
 };
 
 class CallInterceptor final : public grpc::experimental::Interceptor {
  public:
   CallInterceptor(const CallMetrics& metrics, const char* method)
-      : metrics_(metrics), method_(method), start_(std::chrono::steady_clock::now()) {}
+      : metrics_(metrics), method_(method), start_(std::chrono::steady_clock::now()) {
+    metrics_.in_flight.Increment();
+  }
+  CallInterceptor(const CallInterceptor&) = delete;
+  CallInterceptor& operator=(const CallInterceptor&) = delete;
+  ~CallInterceptor() override { metrics_.in_flight.Decrement(); }
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
@@ -89,7 +96,12 @@ class CallInterceptorFactory final : public grpc::experimental::ServerIntercepto
                  prometheus::BuildHistogram()
                      .Name("fieldloop_call_seconds")
                      .Help("Duration of gRPC calls by method, in seconds")
-                     .Register(registry)} {}
+                     .Register(registry),
+                 prometheus::BuildGauge()
+                     .Name("fieldloop_calls_in_flight")
+                     .Help("gRPC calls that run now, watches included")
+                     .Register(registry)
+                     .Add({})} {}
 
   grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override {

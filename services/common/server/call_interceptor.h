@@ -13,7 +13,7 @@
 namespace fieldloop {
 
 // Around every call of a server: takes or makes the request id, counts, times and logs the call.
-//   fieldloop_calls_total{method, code}, fieldloop_call_seconds{method}
+//   fieldloop_calls_total{method, code}, fieldloop_call_seconds{method}, fieldloop_calls_in_flight
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> MakeCallInterceptorFactory(
     prometheus::Registry& registry);
 

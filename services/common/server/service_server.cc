@@ -22,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/log/log.h"
 #include "services/common/server/call_interceptor.h"
+#include "services/common/server/process_metrics.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop {
@@ -62,6 +63,7 @@ struct ServiceServer::State {
   std::string name;
   ServiceOptions options;
   std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
+  std::shared_ptr<ProcessMetrics> process_metrics = std::make_shared<ProcessMetrics>();
   std::vector<grpc::Service*> services;
   std::unique_ptr<prometheus::Exposer> exposer;
   std::unique_ptr<grpc::Server> server;
@@ -86,6 +88,7 @@ absl::Status ServiceServer::Start() {
   try {
     state_->exposer = std::make_unique<prometheus::Exposer>(state_->options.metrics_listen, 1);
     state_->exposer->RegisterCollectable(state_->registry);
+    state_->exposer->RegisterCollectable(state_->process_metrics);
     state_->metrics_address =
         WithPort(state_->options.metrics_listen, state_->exposer->GetListeningPorts().front());
   } catch (const std::exception& error) {

@@ -26,12 +26,13 @@ void Warn(const char* what, const absl::Status& status) {
 }  // namespace
 
 Background::Background(LeaseTable& leases, RolloutService& rollouts, FleetService& fleet,
-                       RootCatalog& roots, DeviceMetrics& metrics)
+                       RootCatalog& roots, DeviceMetrics& metrics, const Clock& clock)
     : leases_(leases),
       rollouts_(rollouts),
       fleet_(fleet),
       roots_(roots),
       metrics_(metrics),
+      clock_(clock),
       thread_([this] { Run(); }) {}
 
 Background::~Background() {
@@ -75,6 +76,9 @@ void Background::Turn(int turn) {
       const auto count = counts->find(state);
       metrics_.SetRollouts(state, count == counts->end() ? 0 : static_cast<double>(count->second));
     }
+  }
+  if (const auto active = rollouts_.ListActive(); active.ok()) {
+    metrics_.SetActiveRollouts(*active, clock_.Now());
   }
 }
 

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "services/common/clock/clock.h"
 #include "services/common/sql/lease.h"
 #include "services/distribution/domain/catalogs.h"
 #include "services/distribution/domain/fleet_service.h"
@@ -22,7 +23,7 @@ class Background {
  public:
   // Starts. All of them must outlive this object.
   Background(LeaseTable& leases, RolloutService& rollouts, FleetService& fleet, RootCatalog& roots,
-             DeviceMetrics& metrics);
+             DeviceMetrics& metrics, const Clock& clock);
   // Stops, and writes what is left.
   ~Background();
   Background(const Background&) = delete;
@@ -37,6 +38,7 @@ class Background {
   FleetService& fleet_;
   RootCatalog& roots_;
   DeviceMetrics& metrics_;
+  const Clock& clock_;
   std::mutex mutex_;
   std::condition_variable stopped_;
   bool stop_ = false;

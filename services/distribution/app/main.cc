@@ -148,7 +148,7 @@ absl::Status Run(const Options& options) {
                                                                      .clock = clock,
                                                                      .random = RandomShare}));
   LeaseTable leases(*database, clock, ToHex(RandomBytes(8)));
-  auto background = std::make_unique<Background>(leases, rollouts, fleet, roots, metrics);
+  auto background = std::make_unique<Background>(leases, rollouts, fleet, roots, metrics, clock);
   auto watch = std::make_unique<DeviceWatch>(*provisioning, devices);
 
   const absl::Status status = server.Run({{"device", listener->address()}}, [&] {

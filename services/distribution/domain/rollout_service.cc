@@ -371,4 +371,6 @@ absl::StatusOr<std::map<RolloutState, std::int64_t>> RolloutService::CountByStat
   return store_.CountByState();
 }
 
+absl::StatusOr<std::vector<Rollout>> RolloutService::ListActive() { return store_.ListActive(); }
+
 }  // namespace fieldloop::distribution

@@ -78,6 +78,8 @@ class RolloutService {
   // Does what time alone brings about: time-outs, soaking, expiry. Safe to do twice.
   absl::Status Tick();
   absl::StatusOr<std::map<RolloutState, std::int64_t>> CountByState();
+  // All that are running or paused.
+  absl::StatusOr<std::vector<Rollout>> ListActive();
 
   // Changes made in this process; see ChangeSignal.
   const ChangeSignal& changes() const { return changes_; }

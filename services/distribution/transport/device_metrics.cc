@@ -3,7 +3,10 @@
 
 #include "services/distribution/transport/device_metrics.h"
 
+#include <algorithm>
+
 #include "absl/strings/ascii.h"
+#include "absl/time/time.h"
 
 namespace fieldloop::distribution {
 namespace {
@@ -44,7 +47,33 @@ DeviceMetrics::DeviceMetrics(prometheus::Registry& registry)
       rollouts_(prometheus::BuildGauge()
                     .Name("fieldloop_rollouts")
                     .Help("Rollouts by state.")
-                    .Register(registry)) {}
+                    .Register(registry)),
+      rollout_devices_(prometheus::BuildGauge()
+                           .Name("fieldloop_rollout_devices")
+                           .Help("Devices of the rollouts that are not done, by how far they are.")
+                           .Register(registry)),
+      oldest_stage_(prometheus::BuildGauge()
+                        .Name("fieldloop_rollouts_oldest_stage_seconds")
+                        .Help("How long the running rollout that waits longest has been in its "
+                              "stage.")
+                        .Register(registry)
+                        .Add({})) {
+  // All series are there from the start, so that a rate over them has a first value.
+  for (const char* kind : {"state", "update", "sketch", "sample"}) {
+    for (const char* result : {"acked", "rejected", "unavailable"}) {
+      uplinks_.Add({{"kind", kind}, {"result", result}});
+    }
+  }
+  for (const char* result : {"ok", "failed", "overloaded"}) {
+    handshakes_.Add({{"result", result}});
+  }
+  for (const char* kind : {"enroll", "renew"}) {
+    for (const char* result : {"ok", "refused", "unavailable"}) {
+      certificates_.Add({{"kind", kind}, {"result", result}});
+    }
+  }
+  SetActiveRollouts({}, absl::UnixEpoch());
+}
 
 void DeviceMetrics::CountUplink(const std::string& kind, const std::string& result) {
   uplinks_.Add({{"kind", kind}, {"result", result}}).Increment();
@@ -61,6 +90,34 @@ void DeviceMetrics::CountCertificate(const std::string& kind, const std::string&
 void DeviceMetrics::SetRollouts(RolloutState state, double count) {
   const absl::string_view name = NameOf(state);
   rollouts_.Add({{"state", absl::AsciiStrToLower(name)}}).Set(count);
+}
+
+void DeviceMetrics::SetActiveRollouts(const std::vector<Rollout>& active, absl::Time now) {
+  int waiting = 0;
+  int offered = 0;
+  int confirmed = 0;
+  int failed = 0;
+  int missed = 0;
+  absl::Duration oldest = absl::ZeroDuration();
+  for (const Rollout& rollout : active) {
+    waiting += rollout.target_count - rollout.offered - rollout.missed;
+    offered += rollout.offered - rollout.confirmed - rollout.failed;
+    confirmed += rollout.confirmed;
+    failed += rollout.failed;
+    missed += rollout.missed;
+    if (rollout.state == RolloutState::kRunning) {
+      oldest = std::max(oldest, now - rollout.stage_open_time);
+    }
+  }
+  const auto set = [this](const char* state, int count) {
+    rollout_devices_.Add({{"state", state}}).Set(count);
+  };
+  set("waiting", waiting);
+  set("offered", offered);
+  set("confirmed", confirmed);
+  set("failed", failed);
+  set("missed", missed);
+  oldest_stage_.Set(absl::ToDoubleSeconds(oldest));
 }
 
 }  // namespace fieldloop::distribution

@@ -5,11 +5,13 @@
 #define FIELDLOOP_SERVICES_DISTRIBUTION_TRANSPORT_DEVICE_METRICS_H_
 
 #include <string>
+#include <vector>
 
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 
+#include "absl/time/time.h"
 #include "services/distribution/domain/rollout.h"
 
 namespace fieldloop::distribution {
@@ -27,6 +29,8 @@ class DeviceMetrics {
   // One enrolment or renewal: "ok", "refused" or "unavailable".
   void CountCertificate(const std::string& kind, const std::string& result);
   void SetRollouts(RolloutState state, double count);
+  // Sums over `active`, the rollouts that run or are paused.
+  void SetActiveRollouts(const std::vector<Rollout>& active, absl::Time now);
 
   prometheus::Gauge& connections;
   prometheus::Counter& check_ins;
@@ -40,6 +44,8 @@ class DeviceMetrics {
   prometheus::Family<prometheus::Counter>& handshakes_;
   prometheus::Family<prometheus::Counter>& certificates_;
   prometheus::Family<prometheus::Gauge>& rollouts_;
+  prometheus::Family<prometheus::Gauge>& rollout_devices_;
+  prometheus::Gauge& oldest_stage_;
 };
 
 }  // namespace fieldloop::distribution

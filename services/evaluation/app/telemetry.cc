@@ -3,9 +3,11 @@
 
 #include "services/evaluation/app/telemetry.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <spdlog/spdlog.h>
 
@@ -80,11 +82,38 @@ PrometheusTelemetry::PrometheusTelemetry(prometheus::Registry& registry)
       oldest_waiting_seconds_(Gauge(registry, "fieldloop_evaluation_oldest_waiting_seconds",
                                     "Age of the oldest evaluation that is not done.")
                                   .Add({})),
+      oldest_approval_seconds_(Gauge(registry, "fieldloop_evaluation_oldest_approval_seconds",
+                                     "How long the cycle that waits longest for an approval has "
+                                     "waited.")
+                                   .Add({})),
       stored_sketches_(
           Gauge(registry, "fieldloop_evaluation_stored_sketches", "Sketches in the database.")
               .Add({})),
       background_errors_(Counter(registry, "fieldloop_evaluation_background_errors_total",
-                                 "Failed steps of background work; it tries again.")) {}
+                                 "Failed steps of background work; it tries again.")) {
+  // All series with a closed set of labels are there from the start, so that a rate over them has a
+  // first value.
+  for (const char* kind : {"new", "repeat"}) {
+    sketches_.Add({{"kind", kind}});
+  }
+  for (int state = static_cast<int>(CycleState::kObserving);
+       state <= static_cast<int>(CycleState::kCancelled); ++state) {
+    transitions_.Add({{"to", CycleStateName(static_cast<CycleState>(state))}});
+  }
+  for (const EvaluationState state : {EvaluationState::kSucceeded, EvaluationState::kFailed}) {
+    EvaluationSeconds(state);
+  }
+  for (const absl::StatusCode code :
+       {absl::StatusCode::kUnavailable, absl::StatusCode::kInternal}) {
+    background_errors_.Add({{"code", absl::StatusCodeToString(code)}});
+  }
+}
+
+prometheus::Histogram& PrometheusTelemetry::EvaluationSeconds(EvaluationState state) {
+  return evaluation_seconds_.Add(
+      {{"state", StateName(state)}},
+      prometheus::Histogram::BucketBoundaries{0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800});
+}
 
 void PrometheusTelemetry::SketchRecorded(bool is_new) {
   sketches_.Add({{"kind", is_new ? "new" : "repeat"}}).Increment();
@@ -103,10 +132,7 @@ void PrometheusTelemetry::LookMade(const DriftReport& report) {
 }
 
 void PrometheusTelemetry::EvaluationDone(const Evaluation& evaluation, absl::Duration took) {
-  evaluation_seconds_
-      .Add({{"state", StateName(evaluation.state)}},
-           prometheus::Histogram::BucketBoundaries{0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800})
-      .Observe(absl::ToDoubleSeconds(took));
+  EvaluationSeconds(evaluation.state).Observe(absl::ToDoubleSeconds(took));
   spdlog::info("{}: {} {}", evaluation.name(), StateName(evaluation.state), evaluation.error);
 }
 
@@ -142,6 +168,16 @@ absl::Status PrometheusTelemetry::Refresh(CycleStore& cycles, EvaluationStore& e
   FIELDLOOP_ASSIGN_OR_RETURN(const std::optional<Evaluation> oldest, evaluations.NextUnfinished());
   oldest_waiting_seconds_.Set(
       oldest.has_value() ? absl::ToDoubleSeconds(clock.Now() - oldest->create_time) : 0.0);
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<CycleWork> work, cycles.ListWork());
+  absl::Duration oldest_approval = absl::ZeroDuration();
+  for (const CycleWork& one : work) {
+    if (one.state == CycleState::kAwaitingApproval) {
+      FIELDLOOP_ASSIGN_OR_RETURN(const Cycle cycle, cycles.Get(one.project, one.number));
+      oldest_approval =
+          std::max(oldest_approval, clock.Now() - cycle.transitions.back().create_time);
+    }
+  }
+  oldest_approval_seconds_.Set(absl::ToDoubleSeconds(oldest_approval));
   FIELDLOOP_ASSIGN_OR_RETURN(const std::int64_t stored, sketches.CountSketches());
   stored_sketches_.Set(static_cast<double>(stored));
   return absl::OkStatus();

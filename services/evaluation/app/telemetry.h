@@ -32,6 +32,8 @@ class PrometheusTelemetry final : public Telemetry {
                        const Clock& clock);
 
  private:
+  prometheus::Histogram& EvaluationSeconds(EvaluationState state);
+
   prometheus::Family<prometheus::Counter>& sketches_;
   prometheus::Family<prometheus::Counter>& looks_;
   prometheus::Family<prometheus::Gauge>& statistic_;
@@ -42,6 +44,7 @@ class PrometheusTelemetry final : public Telemetry {
   prometheus::Family<prometheus::Gauge>& evaluations_;
   prometheus::Family<prometheus::Histogram>& evaluation_seconds_;
   prometheus::Gauge& oldest_waiting_seconds_;
+  prometheus::Gauge& oldest_approval_seconds_;
   prometheus::Gauge& stored_sketches_;
   prometheus::Family<prometheus::Counter>& background_errors_;
 };

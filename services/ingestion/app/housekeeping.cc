@@ -3,6 +3,7 @@
 
 #include "services/ingestion/app/housekeeping.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "services/common/log/log.h"
@@ -26,8 +27,14 @@ void Warn(const char* what, const absl::Status& status) {
 
 }  // namespace
 
-Housekeeping::Housekeeping(LeaseTable& leases, RetentionService& retention, const Clock& clock)
-    : leases_(leases), retention_(retention), clock_(clock), thread_([this] { Run(); }) {}
+Housekeeping::Housekeeping(LeaseTable& leases, RetentionService& retention,
+                           LabellingStore& labelling, UploadMetrics& metrics, const Clock& clock)
+    : leases_(leases),
+      retention_(retention),
+      labelling_(labelling),
+      metrics_(metrics),
+      clock_(clock),
+      thread_([this] { Run(); }) {}
 
 Housekeeping::~Housekeeping() {
   {
@@ -60,11 +67,21 @@ void Housekeeping::Run() {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!stop_) {
     lock.unlock();
+    CountBacklog();
     if (GoOn()) {
       Turn();
     }
     lock.lock();
     stopped_.wait_for(lock, kTurn, [this] { return stop_; });
+  }
+}
+
+void Housekeeping::CountBacklog() {
+  const absl::StatusOr<Backlog> backlog = labelling_.CountBacklog();
+  Warn("counting what waits for a label", backlog.status());
+  if (backlog.ok()) {
+    metrics_.SetBacklog(backlog->waiting,
+                        std::max(absl::ZeroDuration(), clock_.Now() - backlog->oldest));
   }
 }
 

@@ -11,16 +11,19 @@
 #include "absl/time/time.h"
 #include "services/common/clock/clock.h"
 #include "services/common/sql/lease.h"
+#include "services/ingestion/domain/labelling_store.h"
 #include "services/ingestion/domain/retention_service.h"
+#include "services/ingestion/transport/upload_metrics.h"
 
 namespace fieldloop::ingestion {
 
 // A thread that deletes what retention lets go, once an hour, and blobs that nothing needs, under a
-// lease, so that of N replicas one does it.
+// lease, so that of N replicas one does it. Each minute it also counts what waits for a label.
 class Housekeeping {
  public:
   // Starts the thread. All must outlive this object.
-  Housekeeping(LeaseTable& leases, RetentionService& retention, const Clock& clock);
+  Housekeeping(LeaseTable& leases, RetentionService& retention, LabellingStore& labelling,
+               UploadMetrics& metrics, const Clock& clock);
   // Stops it, and gives the lease back.
   ~Housekeeping();
   Housekeeping(const Housekeeping&) = delete;
@@ -29,11 +32,14 @@ class Housekeeping {
  private:
   void Run();
   void Turn();
+  void CountBacklog();
   // Renews the lease. False when it is another's, or when stopping.
   bool GoOn();
 
   LeaseTable& leases_;
   RetentionService& retention_;
+  LabellingStore& labelling_;
+  UploadMetrics& metrics_;
   const Clock& clock_;
   absl::Time renewed_ = absl::InfinitePast();
   absl::Time applied_ = absl::InfinitePast();

@@ -118,7 +118,8 @@ absl::Status Run(const Options& options) {
       ingestion::HttpUploadServer::Start(options.http, *access, samples, clock));
   spdlog::info("uploads over {} on {}", options.http.insecure ? "HTTP" : "HTTPS", http->address());
   fieldloop::LeaseTable leases(*database, clock, fieldloop::ToHex(fieldloop::RandomBytes(8)));
-  auto housekeeping = std::make_unique<ingestion::Housekeeping>(leases, retention, clock);
+  auto housekeeping =
+      std::make_unique<ingestion::Housekeeping>(leases, retention, labelling_store, metrics, clock);
   return server.Run({{"http", http->address()}}, [&http, &housekeeping] {
     http.reset();
     housekeeping.reset();

@@ -30,6 +30,12 @@ struct LeaseRequest {
   std::uint64_t draw = 0;  // All chance in the answer comes from it.
 };
 
+// Samples of all projects that wait for a label.
+struct Backlog {
+  std::int64_t waiting = 0;
+  absl::Time oldest = absl::InfiniteFuture();  // When the oldest of them was stored.
+};
+
 struct LeasedTasks {
   std::vector<LabellingTask> tasks;
   std::int64_t waiting = 0;  // Samples of the filter that wait for a label, leased ones included.
@@ -70,6 +76,8 @@ class LabellingStore {
   // something; newest sample first.
   virtual absl::StatusOr<std::vector<Rating>> Ratings(absl::string_view project,
                                                       const SampleFilter& filter) = 0;
+
+  virtual absl::StatusOr<Backlog> CountBacklog() = 0;
 };
 
 }  // namespace fieldloop::ingestion

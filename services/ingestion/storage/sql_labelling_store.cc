@@ -310,6 +310,20 @@ absl::StatusOr<int> SqlLabellingStore::PutSuggestions(const std::vector<Suggesti
   return stored;
 }
 
+absl::StatusOr<Backlog> SqlLabellingStore::CountBacklog() {
+  Backlog backlog;
+  FIELDLOOP_RETURN_IF_ERROR(database_.Read([&](soci::session& session) -> absl::Status {
+    long long waiting = 0;
+    long long oldest_micros = 0;
+    session << "SELECT COUNT(*), COALESCE(MIN(create_micros), 0) FROM samples WHERE labelled = 0",
+        soci::into(waiting), soci::into(oldest_micros);
+    backlog.waiting = waiting;
+    backlog.oldest = waiting > 0 ? absl::FromUnixMicros(oldest_micros) : absl::InfiniteFuture();
+    return absl::OkStatus();
+  }));
+  return backlog;
+}
+
 absl::StatusOr<LeasedTasks> SqlLabellingStore::Lease(const LeaseRequest& request) {
   LeasedTasks leased;
   FIELDLOOP_RETURN_IF_ERROR(database_.Write([&](soci::session& session) -> absl::Status {

@@ -30,6 +30,7 @@ class SqlLabellingStore final : public LabellingStore {
                              absl::Time now) override;
   absl::StatusOr<std::vector<Rating>> Ratings(absl::string_view project,
                                               const SampleFilter& filter) override;
+  absl::StatusOr<Backlog> CountBacklog() override;
 
  private:
   Database& database_;

@@ -37,7 +37,17 @@ std::size_t Index(Enum value) {
 
 }  // namespace
 
-UploadMetrics::UploadMetrics(prometheus::Registry& registry) {
+UploadMetrics::UploadMetrics(prometheus::Registry& registry)
+    : waiting_(prometheus::BuildGauge()
+                   .Name("fieldloop_ingestion_samples_waiting")
+                   .Help("Samples without a label.")
+                   .Register(registry)
+                   .Add({})),
+      oldest_waiting_(prometheus::BuildGauge()
+                          .Name("fieldloop_ingestion_oldest_waiting_seconds")
+                          .Help("Age of the oldest sample without a label.")
+                          .Register(registry)
+                          .Add({})) {
   auto& samples = prometheus::BuildCounter()
                       .Name("fieldloop_ingestion_samples_total")
                       .Help("Samples stored, without repeats.")
@@ -68,6 +78,11 @@ void UploadMetrics::SampleStored(SampleSource source, SampleFormat format,
                                  std::int64_t size_bytes) {
   samples_[Index(source)][Index(format)]->Increment();
   bytes_[Index(source)]->Increment(static_cast<double>(size_bytes));
+}
+
+void UploadMetrics::SetBacklog(std::int64_t waiting, absl::Duration oldest_age) {
+  waiting_.Set(static_cast<double>(waiting));
+  oldest_waiting_.Set(absl::ToDoubleSeconds(oldest_age));
 }
 
 void UploadMetrics::UploadRefused(RefusalReason reason) { refused_[Index(reason)]->Increment(); }

@@ -9,8 +9,10 @@
 #include <cstdint>
 
 #include <prometheus/counter.h>
+#include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 
+#include "absl/time/time.h"
 #include "services/ingestion/domain/upload_observer.h"
 
 namespace fieldloop::ingestion {
@@ -20,6 +22,7 @@ namespace fieldloop::ingestion {
 //   fieldloop_ingestion_sample_bytes_total{source="upload|device"}
 //   fieldloop_ingestion_refused_uploads_total{reason="malformed|too_large|duplicate|busy|
 //                                                     storage_full|unavailable"}
+//   fieldloop_ingestion_samples_waiting, fieldloop_ingestion_oldest_waiting_seconds
 // All series exist from the start. Thread-safe.
 class UploadMetrics final : public UploadObserver {
  public:
@@ -28,6 +31,8 @@ class UploadMetrics final : public UploadObserver {
 
   void SampleStored(SampleSource source, SampleFormat format, std::int64_t size_bytes) override;
   void UploadRefused(RefusalReason reason) override;
+  // Samples without a label, and the age of the oldest.
+  void SetBacklog(std::int64_t waiting, absl::Duration oldest_age);
 
  private:
   static constexpr std::size_t kSources = 3;
@@ -37,6 +42,8 @@ class UploadMetrics final : public UploadObserver {
   std::array<std::array<prometheus::Counter*, kFormats>, kSources> samples_{};
   std::array<prometheus::Counter*, kSources> bytes_{};
   std::array<prometheus::Counter*, kReasons> refused_{};
+  prometheus::Gauge& waiting_;
+  prometheus::Gauge& oldest_waiting_;
 };
 
 }  // namespace fieldloop::ingestion

@@ -37,7 +37,19 @@ ProvisioningMetrics::ProvisioningMetrics(prometheus::Registry& registry)
                              "Decisions about who may do what, by result")),
       devices_(Gauge(registry, "fieldloop_provisioning_devices", "Devices by state")),
       enrollment_tokens_(Gauge(registry, "fieldloop_provisioning_enrollment_tokens",
-                               "Enrolment tokens by state")) {}
+                               "Enrolment tokens by state")) {
+  // The usual series are there from the start, so that a rate over them has a first value.
+  for (const char* result : {"ok", "unavailable", "token_unknown", "token_used", "token_expired",
+                             "token_revoked", "hardware_mismatch", "device_exists"}) {
+    enrollments_.Add({{"result", result}});
+  }
+  for (const char* result : {"ok", "unavailable", "device_revoked"}) {
+    renewals_.Add({{"result", result}});
+  }
+  for (const char* result : {"ok", "unauthenticated", "permission_denied"}) {
+    access_checks_.Add({{"result", result}});
+  }
+}
 
 void ProvisioningMetrics::CountEnrollment(const absl::Status& status) {
   enrollments_.Add({{"result", ResultOf(status)}}).Increment();

@@ -136,7 +136,7 @@ class RecordingObserver final : public BuildObserver {
   void OnBuildDone(const Build& build, absl::Duration /*duration*/) override {
     done.push_back(build.state);
   }
-  void OnQueue(std::int64_t count, absl::Duration age) override {
+  void OnQueue(std::int64_t count, absl::Duration age, std::int64_t /*running*/) override {
     waiting = count;
     oldest_age = age;
   }
