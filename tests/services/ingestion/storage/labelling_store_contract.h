@@ -366,6 +366,19 @@ TEST_P(LabellingStoreContract, AnUndoThatComesTooLateSaysSo) {
   EXPECT_THAT(store_.Undo("pump", sample.id, 2, "ben", absl::UnixEpoch()), not_found);
 }
 
+TEST_P(LabellingStoreContract, TheBacklogIsWhatHasNoLabelAndItsOldest) {
+  EXPECT_EQ(store_.CountBacklog()->waiting, 0);
+  EXPECT_EQ(store_.CountBacklog()->oldest, absl::InfiniteFuture());
+  const Sample oldest = Put("oldest", 10);
+  const Sample newer = Put("newer", 20);
+  Put("newest", 30);
+  EXPECT_EQ(store_.CountBacklog()->waiting, 3);
+  EXPECT_EQ(store_.CountBacklog()->oldest, oldest.create_time);
+  Say(oldest, "ann", "idle");
+  EXPECT_EQ(store_.CountBacklog()->waiting, 2);
+  EXPECT_EQ(store_.CountBacklog()->oldest, newer.create_time);
+}
+
 TEST_P(LabellingStoreContract, RatingsAreWhatTwoOrMorePeopleSayOfWholeSamples) {
   const Sample both = Put("both", 10);
   Say(both, "ann", "idle");
