@@ -199,7 +199,7 @@ class Agent:
         self.token_path = self.folder / "token"
         self._process = None
 
-    def start(self, binaries, client, home, project, speed, seed, source):
+    def start(self, binaries, client, home, project, speed, seed, source, *more):
         self._process = start_process(
             [
                 pathlib.Path(binaries) / "fieldloop-agent",
@@ -215,6 +215,7 @@ class Agent:
                 *("--truth-log", self.truth_path.name),
                 *("--first-contact-ms", 500),
                 "--control",
+                *more,
             ],
             self.log_path,
             cwd=self.folder,
@@ -237,6 +238,12 @@ class Agent:
     def terminate(self):
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
+
+    def kill(self):
+        """Ends it at once, as a power cut does."""
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
 
     def stop(self):
         if self._process is not None:

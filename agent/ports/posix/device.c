@@ -4,11 +4,15 @@
  */
 #include "device.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include "posix_file.h"
 
 enum {
     WINDOWS_PER_RUN = 256,
@@ -196,6 +200,26 @@ static fl_status_t model_start(void *context, uint32_t slot, uint32_t size,
     return FL_OK;
 }
 
+/* --- Configuration --- */
+
+static fl_status_t configuration_start(void *context, uint32_t slot, uint32_t size,
+                                       const uint8_t digest[32]) {
+    const fl_device_t *device = context;
+    const char *path = device->options->configuration_file;
+    (void)digest;
+    if (slot == FL_SLOT_NONE) {
+        return unlink(path) == 0 || errno == ENOENT ? FL_OK : FL_ERR_IO;
+    }
+    const fl_flash_t *flash = &device->posix->port.configuration[slot];
+    uint8_t *data = malloc(size);
+    fl_status_t status = FL_ERR_IO;
+    if (data != NULL && flash->read(flash->context, 0, data, size) == FL_OK) {
+        status = fl_posix_write_file(path, data, size);
+    }
+    free(data);
+    return status;
+}
+
 static void period_closed(void *context, uint64_t start_ms, uint32_t period_ms) {
     fl_device_t *device = context;
     fl_truth_log_period(&device->truth, start_ms, period_ms);
@@ -215,10 +239,12 @@ bool fl_device_open(fl_device_t *device, const fl_options_t *options, fl_posix_t
     device->options = options;
     device->posix = posix;
     device->agent = agent;
-    device->app = (fl_app_t){.context = device,
-                             .model_start = model_start,
-                             .period_closed = period_closed,
-                             .sample_chosen = sample_chosen};
+    device->app = (fl_app_t){
+        .context = device,
+        .model_start = model_start,
+        .configuration_start = options->configuration_file == NULL ? NULL : configuration_start,
+        .period_closed = period_closed,
+        .sample_chosen = sample_chosen};
     (void)snprintf(device->sensor_path, sizeof device->sensor_path, "%s/sensor.clock",
                    options->state);
     if (fl_sensor_load(device->sensor_path, &device->sensor.at) != FL_OK) {

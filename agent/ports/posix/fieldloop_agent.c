@@ -189,6 +189,7 @@ static bool open_program(program_t *program) {
         return false;
     }
     program->posix_config = (fl_posix_config_t){.state_directory = options->state,
+                                                .firmware = options->firmware,
                                                 .host = options->host,
                                                 .port = options->port,
                                                 .server_name = options->server_name,

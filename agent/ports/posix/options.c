@@ -26,6 +26,9 @@ const char fl_options_help[] =
     "  --token-file FILE     the same, from a file\n"
     "  --hardware-id TEXT    what the device is (default posix-<machine>)\n"
     "  --server-name NAME    name or address in the server's certificate (default HOST)\n"
+    "components\n"
+    "  --configuration-file FILE  has the configuration that is active; gone when there is none\n"
+    "  --firmware FILE       image that runs; updates replace it as MCUboot does (default none)\n"
     "sensor\n"
     "  --replay PATH         recording (.csv, .wav), or directory of them; may be repeated\n"
     "  --speed FACTOR        signal time over real time (default 1)\n"
@@ -49,6 +52,8 @@ enum {
     TOKEN_FILE,
     HARDWARE_ID,
     SERVER_NAME,
+    CONFIGURATION_FILE,
+    FIRMWARE,
     REPLAY,
     SPEED,
     SEED,
@@ -71,6 +76,8 @@ static const struct option FLAGS[] = {
     {"token-file", required_argument, NULL, TOKEN_FILE},
     {"hardware-id", required_argument, NULL, HARDWARE_ID},
     {"server-name", required_argument, NULL, SERVER_NAME},
+    {"configuration-file", required_argument, NULL, CONFIGURATION_FILE},
+    {"firmware", required_argument, NULL, FIRMWARE},
     {"replay", required_argument, NULL, REPLAY},
     {"speed", required_argument, NULL, SPEED},
     {"seed", required_argument, NULL, SEED},
@@ -172,6 +179,8 @@ static bool take(fl_options_t *options, int flag, const char *value, complaint_t
             options->server_name = value;
             return is_short_text(value, 255) ||
                    complain(complaint, "--server-name", value, "a DNS name or an IP address");
+        case CONFIGURATION_FILE: options->configuration_file = value; return true;
+        case FIRMWARE: options->firmware = value; return true;
         case REPLAY:
             return add_replay(options, value) ||
                    complain(complaint, "--replay", value, "more memory");

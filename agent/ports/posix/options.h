@@ -26,6 +26,8 @@ typedef struct fl_options {
     const char *token;
     const char *token_file;
     char hardware_id[64];
+    const char *configuration_file;
+    const char *firmware;
     const char **replay; /**< Of malloc(). */
     size_t replay_count;
     double speed;

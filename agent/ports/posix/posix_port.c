@@ -10,6 +10,7 @@
 #include <mbedtls/ecdsa.h>
 #include <mbedtls/sha256.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -131,6 +132,26 @@ static fl_status_t identity_store(void *context, const uint8_t *certificate,
                                    issuer_size);
 }
 
+static fl_status_t running_firmware(void *context, uint8_t digest[32]) {
+    const fl_posix_t *posix = context;
+    uint8_t *image = NULL;
+    size_t size = 0;
+    FL_RETURN_IF_ERROR(fl_posix_bootloader_image(&posix->bootloader, &image, &size));
+    const int result = mbedtls_sha256_ret(image, size, digest, 0);
+    free(image);
+    return result == 0 ? FL_OK : FL_ERR_IO;
+}
+
+static fl_status_t request_swap(void *context) {
+    fl_posix_t *posix = context;
+    return fl_posix_bootloader_request_swap(&posix->bootloader);
+}
+
+static fl_status_t confirm_firmware(void *context) {
+    const fl_posix_t *posix = context;
+    return fl_posix_bootloader_confirm(&posix->bootloader);
+}
+
 static void do_reboot(void *context) {
     fl_posix_t *posix = context;
     posix->reboot_requested = true;
@@ -207,6 +228,15 @@ fl_status_t fl_posix_open(fl_posix_t *posix, const fl_posix_config_t *config) {
                                  "configuration-a.flash", CONFIGURATION_BYTES, SLOT_SECTOR));
     FL_RETURN_IF_ERROR(open_area(&posix->configuration[1], &port->configuration[1], directory,
                                  "configuration-b.flash", CONFIGURATION_BYTES, SLOT_SECTOR));
+    if (config->firmware != NULL) {
+        posix->failure = "--firmware: want a file that can be read and replaced, as it was left";
+        FL_RETURN_IF_ERROR(fl_posix_bootloader_start(
+            &posix->bootloader, directory, config->firmware, FL_POSIX_SLOT_BYTES, SLOT_SECTOR));
+        port->firmware = (fl_firmware_t){.slot = fl_posix_flash_area(&posix->bootloader.secondary),
+                                         .running = running_firmware,
+                                         .request_swap = request_swap,
+                                         .confirm = confirm_firmware};
+    }
     posix->failure = "identity.pem cannot be read";
     FL_RETURN_IF_ERROR(fl_posix_identity_open(&posix->identity, directory, &posix->random));
     posix->failure = "the authorities of the server cannot be read: want PEM certificates";
@@ -243,6 +273,7 @@ void fl_posix_close(fl_posix_t *posix) {
     fl_posix_flash_close(&posix->slot[1]);
     fl_posix_flash_close(&posix->configuration[0]);
     fl_posix_flash_close(&posix->configuration[1]);
+    fl_posix_bootloader_close(&posix->bootloader);
     mbedtls_ctr_drbg_free(&posix->random);
     mbedtls_entropy_free(&posix->entropy);
     if (posix->lock_file >= 0) {

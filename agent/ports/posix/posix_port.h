@@ -9,7 +9,8 @@
  *
  * The state directory holds state.flash, outbox.flash, slot-a.flash, slot-b.flash,
  * configuration-a.flash, configuration-b.flash, identity.pem, identity.key.new while a certificate
- * is asked for, and lock. One process uses it at a time.
+ * is asked for, and lock; with a firmware, what posix_bootloader.h lists. One process uses it at a
+ * time.
  */
 #ifndef FIELDLOOP_AGENT_PORTS_POSIX_POSIX_PORT_H
 #define FIELDLOOP_AGENT_PORTS_POSIX_POSIX_PORT_H
@@ -18,6 +19,7 @@
 #include <mbedtls/entropy.h>
 
 #include "fieldloop_agent/port.h"
+#include "posix_bootloader.h"
 #include "posix_flash.h"
 #include "posix_identity.h"
 #include "posix_transport.h"
@@ -30,6 +32,7 @@ enum { FL_POSIX_SLOT_BYTES = 1024 * 1024 };
 
 typedef struct fl_posix_config {
     const char *state_directory; /**< Made if missing, mode 0700. */
+    const char *firmware;        /**< File with the image of the primary slot; NULL: none. */
     const char *host;
     const char *port;
     const char *server_name;
@@ -49,6 +52,7 @@ typedef struct fl_posix {
     fl_posix_flash_t outbox;
     fl_posix_flash_t slot[2];
     fl_posix_flash_t configuration[2];
+    fl_posix_bootloader_t bootloader;
     fl_posix_identity_t identity;
     fl_posix_transport_t transport;
     bool reboot_requested; /**< The agent asked for a restart. */

@@ -4,9 +4,11 @@
 // The program as a whole: a process that enrols, installs a model, restarts into it, classifies
 // recordings and reports, against a server in this process.
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
+#include <cstddef>
 #include <fcntl.h>
 #include <functional>
 #include <map>
@@ -23,6 +25,7 @@
 #include <fieldloop/agent/v1/impulse.pb.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/pem.h>
 #include <sys/wait.h>
 
 #include "agent/impulse/impulse.h"
@@ -232,10 +235,13 @@ class FieldloopAgentTest : public ::testing::Test {
   }
 
   std::optional<std::vector<v1::ServerMessage>> Enroll(const v1::DeviceMessage& message) {
-    if (!message.has_enroll_request()) return std::nullopt;
+    if (!message.has_enroll_request() && !message.has_renew_request()) return std::nullopt;
     v1::ServerMessage reply;
-    reply.mutable_certificate_reply()->set_certificate(
-        devices_.IssueForRequest(message.enroll_request().csr(), kDeviceId));
+    const bool first = message.has_enroll_request();
+    certificates_.push_back(devices_.IssueForRequest(
+        first ? message.enroll_request().csr() : message.renew_request().csr(), kDeviceId,
+        first ? first_certificate_s_ : 3600));
+    reply.mutable_certificate_reply()->set_certificate(certificates_.back());
     reply.mutable_certificate_reply()->set_issuer(TestAuthority::Der(devices_.certificate()));
     return std::vector<v1::ServerMessage>{reply};
   }
@@ -322,6 +328,23 @@ class FieldloopAgentTest : public ::testing::Test {
            scripted_.reports.back().active_digest() == Sha256(model);
   }
 
+  v1::StateReport LastState() const {
+    v1::StateReport state;
+    for (const auto& message : scripted_.received) {
+      if (message.has_state_report()) state = message.state_report();
+    }
+    return state;
+  }
+  // The device said last that all it runs is confirmed.
+  bool AllConfirmed() const {
+    bool all = true;
+    const v1::StateReport state = LastState();
+    for (const v1::ComponentState& component : state.components()) {
+      all = all && component.confirmed();
+    }
+    return state.components_size() > 0 && all;
+  }
+
   // What lies between two texts, in the lines of the truth log of a type.
   std::vector<std::string> Truth(const std::string& type, const std::string& before,
                                  const std::string& after) const {
@@ -348,7 +371,9 @@ class FieldloopAgentTest : public ::testing::Test {
   std::mutex mutex_;
   std::condition_variable changed_;
   ScriptedServer scripted_{trust_};
-  std::vector<std::string> names_;  // Of the client certificates, by connection.
+  long first_certificate_s_ = 3600;        // For which the first one is good from now on.
+  std::vector<std::string> certificates_;  // As they were issued.
+  std::vector<std::string> names_;         // Of the client certificates, by connection.
   std::unique_ptr<TlsServer> server_;
   pid_t process_ = -1;
   int control_ = -1;
@@ -500,6 +525,89 @@ TEST_F(FieldloopAgentTest, AModelWhoseSelfTestFailsIsReverted) {
            scripted_.reports.back().phase() == v1::UPDATE_PHASE_REVERTED;
   })) << directory_.Read("log");
   EXPECT_EQ(scripted_.reports.back().cause(), v1::UPDATE_CAUSE_SELF_TEST);
+}
+
+TEST_F(FieldloopAgentTest, TakesASetOfModelConfigurationAndFirmwareAsOne) {
+  const std::string model = Model("run");
+  const std::string firmware = directory_.Write("app.bin", "firmware one");
+  const std::string file = directory_.path() + "/app.conf";
+  {
+    const std::lock_guard lock(mutex_);
+    scripted_.OfferSet({{v1::COMPONENT_KIND_MODEL, model},
+                        {v1::COMPONENT_KIND_FIRMWARE, "firmware two"},
+                        {v1::COMPONENT_KIND_CONFIGURATION, "rate=5\n"}},
+                       3);
+  }
+  Start({"--firmware", firmware, "--configuration-file", file});
+  ASSERT_TRUE(WaitUntil([&] { return Confirmed(model); })) << directory_.Read("log");
+  ASSERT_TRUE(WaitUntil([&] { return AllConfirmed(); })) << directory_.Read("log");
+  {
+    const std::lock_guard lock(mutex_);
+    const v1::StateReport state = LastState();
+    ASSERT_EQ(state.components_size(), 3);
+    EXPECT_EQ(state.components(1).kind(), v1::COMPONENT_KIND_FIRMWARE);
+    EXPECT_EQ(state.components(1).active_digest(), Sha256("firmware two"));
+    EXPECT_EQ(state.components(2).active_digest(), Sha256("rate=5\n"));
+    for (const v1::ComponentState& component : state.components()) {
+      EXPECT_EQ(component.release_sequence(), 3u);
+    }
+  }
+  EXPECT_EQ(directory_.Read("app.conf"), "rate=5\n");
+  EXPECT_EQ(directory_.Read("app.bin"), "firmware two");
+
+  // The next set fails as one: its model's self-test does not pass.
+  v1::Impulse bad = ImpulseOf("jump");
+  bad.mutable_self_test()->set_window(FloatBytes(kSelfTestWindow));
+  bad.mutable_self_test()->set_output("abc");
+  {
+    const std::lock_guard lock(mutex_);
+    scripted_.OfferSet({{v1::COMPONENT_KIND_MODEL, TfliteOf(bad)},
+                        {v1::COMPONENT_KIND_FIRMWARE, "firmware three"},
+                        {v1::COMPONENT_KIND_CONFIGURATION, "rate=6\n"}},
+                       4);
+  }
+  ASSERT_TRUE(WaitUntil([&] {
+    return scripted_.reports.back().phase() == v1::UPDATE_PHASE_REVERTED && AllConfirmed();
+  })) << directory_.Read("log");
+  EXPECT_EQ(directory_.Read("app.conf"), "rate=5\n");
+  EXPECT_EQ(directory_.Read("app.bin"), "firmware two");
+  const std::lock_guard lock(mutex_);
+  EXPECT_EQ(scripted_.reports.back().cause(), v1::UPDATE_CAUSE_SELF_TEST);
+  EXPECT_EQ(LastState().components(1).active_digest(), Sha256("firmware two"));
+}
+
+// The first certificate of the file with the device's identity.
+std::string CertificateOf(const std::string& pem) {
+  const std::unique_ptr<BIO, decltype(&BIO_free)> bio(
+      BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free);
+  const std::unique_ptr<X509, decltype(&X509_free)> certificate(
+      PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr), &X509_free);
+  return certificate == nullptr ? "" : TestAuthority::Der(certificate.get());
+}
+
+TEST_F(FieldloopAgentTest, RenewsACertificateBeforeItEndsAndGoesOnWithTheNewOne) {
+  // A minute old and good for half of one: two thirds of its life are over.
+  first_certificate_s_ = 29;
+  Start();
+  // The session of the old certificate asks for the new one, which then opens a session of its own.
+  ASSERT_TRUE(WaitUntil([&] {
+    return names_.size() == 3 && scripted_.received.back().has_check_in();
+  })) << directory_.Read("log");
+  {
+    const std::lock_guard lock(mutex_);
+    EXPECT_THAT(names_, ElementsAre("", kDeviceId, kDeviceId));
+    ASSERT_EQ(certificates_.size(), 2u);
+    EXPECT_EQ(CertificateOf(directory_.Read("state/identity.pem")), certificates_[1]);
+  }
+  kill(process_, SIGKILL);
+  EXPECT_EQ(Wait(), -1);
+  close(control_);
+  control_ = -1;
+  Start();
+  ASSERT_TRUE(WaitUntil([&] { return names_.size() == 4; })) << directory_.Read("log");
+  const std::lock_guard lock(mutex_);
+  EXPECT_EQ(names_.back(), kDeviceId);
+  EXPECT_EQ(certificates_.size(), 2u) << "a fresh one is not renewed";
 }
 
 TEST_F(FieldloopAgentTest, AKilledProcessComesBackWithItsModel) {

@@ -62,6 +62,15 @@ TEST_F(OptionsTest, TakesRepeatedRecordingsAndAnAddressInBrackets) {
   EXPECT_STREQ(options_.host, "::1");
 }
 
+TEST_F(OptionsTest, TakesTheFilesOfComponents) {
+  ASSERT_EQ(Parse(Required()), "");
+  EXPECT_EQ(options_.configuration_file, nullptr);
+  EXPECT_EQ(options_.firmware, nullptr);
+  ASSERT_EQ(ParseWith({"--configuration-file", "app.conf", "--firmware", "app.bin"}), "");
+  EXPECT_STREQ(options_.configuration_file, "app.conf");
+  EXPECT_STREQ(options_.firmware, "app.bin");
+}
+
 TEST_F(OptionsTest, NamesTheFlagThatIsMissing) {
   for (size_t i = 0; i < Required().size(); i += 2) {
     std::vector<std::string> words = Required();
