@@ -20,6 +20,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "demo"))
 from installation import start_process, stop_process  # noqa: E402
 
 FLASH_BYTES = 512 * 1024
+IMAGE_OFFSET = 52 * 4096  # Of the firmware that comes from the factory: see bootloader.h.
+
+
+def firmware_image(version, starts=True):
+    """An image for the simulated bootloader."""
+    body = version.encode().ljust(16, b"\0") + bytes([starts]) + version.encode() * 1000
+    return b"FLFW" + struct.pack("<I", len(body) + 8) + body
 
 
 class Emulator:
@@ -31,7 +38,9 @@ class Emulator:
         self.folder.mkdir(parents=True)
         self.token_path = self.folder / "token"
         self.log_path = self.folder / "console.log"
-        (self.folder / "flash.bin").write_bytes(b"\xff" * FLASH_BYTES)
+        image = firmware_image("1.0")
+        flash = b"\xff" * IMAGE_OFFSET + image
+        (self.folder / "flash.bin").write_bytes(flash.ljust(FLASH_BYTES, b"\xff"))
         ca = pathlib.Path(client["ca_file"]).read_text(encoding="ascii")
         (self.folder / "ca.der").write_bytes(ssl.PEM_cert_to_DER_cert(ca))
         (self.folder / "root.bin").write_bytes((pathlib.Path(home) / "trust/root.bin").read_bytes())

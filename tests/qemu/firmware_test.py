@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop down to bare metal: devices of a Cortex-M4 in QEMU against the services.
 
-Four devices enrol, get models by rollouts, are cut off the power at random moments of the updates, and
-refuse a model that does not fit them; each time what the services show is what the devices run.
+Four devices enrol, get sets of model, configuration and firmware by rollouts, are cut off the power at
+random moments of the updates, and go back from sets of which a part is not fit; each time what the
+services show is what the devices run.
 """
 
 import argparse
@@ -12,17 +13,19 @@ import json
 import math
 import pathlib
 import random
+import re
 import sys
 import tempfile
 import threading
 import time
+import typing
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/demo"))
 
 import cross_build  # noqa: E402
-from emulator import Emulator  # noqa: E402
+from emulator import Emulator, firmware_image  # noqa: E402
 from installation import DemoError, Installation  # noqa: E402
 
 SKIPPED = 77
@@ -53,6 +56,23 @@ def number_of(resource):
     return resource["name"].rsplit("/", 1)[1]
 
 
+class Set(typing.NamedTuple):
+    """What a release may name, and how a device shows it."""
+
+    model: dict
+    configuration: dict
+    site: str
+    firmware: dict
+    version: str
+
+    def digests(self):
+        return {
+            "MODEL": self.model["digest"],
+            "CONFIGURATION": self.configuration["digest"],
+            "FIRMWARE": self.firmware["digest"],
+        }
+
+
 class FirmwareTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -76,7 +96,7 @@ class FirmwareTest(unittest.TestCase):
 
     @classmethod
     def prepare(cls):
-        """A project with three models: two for the devices, and one for devices with other sensors."""
+        """A project with two sets for the devices."""
         run = cls.up.run
         run("projects", "create", PROJECT)
         run("fleet", "set", "--check-in", 1, "--trial-windows", 5, "--trial-timeout", 60)
@@ -87,8 +107,18 @@ class FirmwareTest(unittest.TestCase):
                 run("samples", "upload", path, "--label", label, "--split", "testing" if i == 0 else "training")
         run("datasets", "create", "all")
         run("datasets", "fix", "all")
-        cls.models = [cls.build("first", AXES, 0.5), cls.build("second", AXES, 0.25)]
-        cls.misfit = cls.build("misfit", AXES[:2], 0.5)
+        cls.sets = [
+            Set(cls.build("first", AXES, 0.5), cls.upload("configuration", "north", b"site=north"), "north",
+                cls.upload("firmware", "1.1", firmware_image("1.1")), "1.1"),
+            Set(cls.build("second", AXES, 0.25), cls.upload("configuration", "south", b"site=south"), "south",
+                cls.upload("firmware", "1.2", firmware_image("1.2")), "1.2"),
+        ]
+
+    @classmethod
+    def upload(cls, kind, version, content):
+        path = cls.work / f"{kind}-{version}"
+        path.write_bytes(content)
+        return cls.up.one("artifacts", "upload", path, "--kind", kind, "--version", version)
 
     @classmethod
     def build(cls, name, axes, sharpness):
@@ -119,15 +149,19 @@ class FirmwareTest(unittest.TestCase):
             cls.devices.append(device)
         for device in cls.devices:
             device.wait_for("info: enrolled")
-        # The first model comes undisturbed: that tells how long an update takes.
+        # The first set comes undisturbed: that tells how long an update takes.
         begin = time.monotonic()
-        cls.up.run("rollouts", "watch", cls.begin_rollout(cls.models[0]))
+        cls.up.run("rollouts", "watch", cls.begin_rollout(cls.sets[0]))
         cls.update_s = time.monotonic() - begin
+        cls.running, cls.other = cls.sets
+        cls.running_sequence = cls.sequence
 
     @classmethod
-    def begin_rollout(cls, model):
-        """Begins to bring a model to all devices, as a new release; returns the rollout's number."""
-        release = cls.up.one("releases", "create", number_of(model))
+    def begin_rollout(cls, wanted):
+        """Begins to bring a set to all devices, as a new release; returns the rollout's number."""
+        what = [*("--configuration", number_of(wanted.configuration)), *("--firmware", number_of(wanted.firmware))]
+        what += [word for device in cls.devices for word in ("--hardware", device.name)]
+        release = cls.up.one("releases", "create", number_of(wanted.model), *what)
         cls.sequence = release["content"]["sequence"]
         plan = ("--stages", 100, "--failure-count", DEVICES, "--device-timeout", "90s")
         return number_of(cls.up.one("rollouts", "create", release["name"], *plan))
@@ -137,53 +171,69 @@ class FirmwareTest(unittest.TestCase):
         devices = self.up.run("rollouts", "devices", rollout)
         return [(device["state"], device.get("cause")) for device in devices]
 
-    def seen(self, device):
-        """What the services show of a device: digest and release of its model, and whether it stays."""
-        shown = self.up.run("lineage", "device", device.name)[0]
-        return shown["model_digest"], shown["release_sequence"], shown.get("confirmed", False)
-
-    def assert_all_run(self, model, sequence):
-        """Devices and services agree: asked from the services, and from what the devices say at a start."""
+    def assert_services_see_what_runs(self):
         for device in self.devices:
-            self.assertEqual(self.seen(device), (model["digest"], sequence, True), device.name)
+            shown = self.up.one("devices", "state", device.name)["components"]
+            seen = {c["kind"].removeprefix("COMPONENT_KIND_"): c for c in shown}
+            self.assertEqual({kind: c["digest"] for kind, c in seen.items()}, self.running.digests(), device.name)
+            for component in shown:
+                self.assertTrue(component["confirmed"], device.name)
+                self.assertEqual(component["release_sequence"], self.running_sequence, device.name)
+
+    def assert_devices_and_services_agree(self):
+        """Asked from the services, and from what the devices say at a start."""
+        self.assert_services_see_what_runs()
+        for device in self.devices:
             device.cut_power()
             device.start()
         for device in self.devices:
-            device.wait_for(f"info: start [0-9]+: release {sequence} confirmed$")
+            runs = f"site {self.running.site}, firmware {self.running.version}"
+            device.wait_for(f"info: start [0-9]+: release {self.running_sequence} confirmed, {re.escape(runs)}$")
 
-    def test_updates_come_through_power_cuts(self):
+    def test_sets_come_through_power_cuts(self):
         rng = random.Random(OPTIONS.seed)
         print(f"seed {OPTIONS.seed}, an update takes {self.update_s:.1f} s")
         cuts = 0
         never = threading.Event()
-        for turn in range(1, -(-OPTIONS.kills // DEVICES) + 1):
-            model = self.models[turn % 2]
-            rollout = self.begin_rollout(model)
+        while cuts < OPTIONS.kills:
+            rollout = self.begin_rollout(self.other)
             begin = time.monotonic()
-            for at, device in sorted(((rng.uniform(0, self.update_s), d) for d in self.devices), key=lambda m: m[0]):
+            moments = [(rng.uniform(0, self.update_s), i) for i in range(DEVICES)]
+            for at, i in sorted(moments):
+                device = self.devices[i]
                 never.wait(max(0, begin + at - time.monotonic()))  # Nothing is waited for: the moment is chance.
                 device.cut_power()
                 cuts += 1
-                print(f"cut {cuts}: {device.name}, {at:.2f} s into release {self.sequence}; it had said: {device.lines[-1:]}")
+                said = device.lines[-1] if device.lines else "nothing"
+                print(f"cut {cuts}: {device.name}, {at:.2f} s into release {self.sequence}, after '{said}'")
                 device.start()
             self.up.run("rollouts", "watch", rollout)
             self.assertEqual(self.devices_of(rollout), [("STATE_CONFIRMED", None)] * DEVICES)
-            for device in self.devices:
-                self.assertEqual(self.seen(device), (model["digest"], self.sequence, True), device.name)
-        self.assertGreaterEqual(cuts, OPTIONS.kills)
-        self.assert_all_run(model, self.sequence)
+            type(self).running, type(self).other = self.other, self.running
+            type(self).running_sequence = self.sequence
+            self.assert_services_see_what_runs()
+        self.assert_devices_and_services_agree()
 
-    def test_a_model_that_does_not_fit_is_reverted(self):
-        before = [self.seen(device) for device in self.devices]
-        self.assertEqual(len(set(before)), 1)
-        rollout = self.begin_rollout(self.misfit)
+    def assert_goes_back(self, cause, **unfit):
+        """Brings a set with an unfit part to the devices: each tries it, and keeps what it had."""
+        rollout = self.begin_rollout(self.other._replace(**unfit))
         with self.assertRaisesRegex(DemoError, f"{DEVICES} of {DEVICES} devices failed"):
             self.up.run("rollouts", "watch", rollout)
-        self.assertEqual(self.devices_of(rollout), [("STATE_FAILED", "SELF_TEST")] * DEVICES)
+        self.assertEqual(self.devices_of(rollout), [("STATE_FAILED", cause)] * DEVICES)
         for device in self.devices:
             device.wait_for("warning: the set on trial was reverted$")
-        model = next(m for m in self.models if m["digest"] == before[0][0])
-        self.assert_all_run(model, before[0][1])
+        self.assert_devices_and_services_agree()
+
+    def test_a_model_made_for_other_sensors_is_reverted_with_its_set(self):
+        self.assert_goes_back("SELF_TEST", model=self.build("misfit", AXES[:2], 0.5))
+
+    def test_firmware_that_does_not_start_is_reverted_with_its_set(self):
+        broken = self.upload("firmware", "1.3", firmware_image("1.3", starts=False))
+        self.assert_goes_back("RESTARTS", firmware=broken)
+
+    def test_a_configuration_that_the_application_refuses_is_reverted_with_its_set(self):
+        refused = self.upload("configuration", "nonsense", b"nonsense")
+        self.assert_goes_back("DECLINED", configuration=refused)
 
 
 if __name__ == "__main__":

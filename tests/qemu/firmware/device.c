@@ -8,6 +8,7 @@
 
 #include "agent/impulse/impulse.h"
 #include "tests/qemu/cortex_m4/semihosting.h"
+#include "tests/qemu/firmware/board.h"
 
 enum {
   AXES = 3,
@@ -15,7 +16,8 @@ enum {
   WINDOW_VALUES_MAX = 1024,
   MODEL_MAX = 64 * 1024,
   ARENA_SIZE = 32 * 1024,
-  LINE_SIZE = 96,
+  LINE_SIZE = 128,
+  SITE_SIZE = 16,
 };
 
 static float readings[READINGS_MAX * AXES];
@@ -31,6 +33,7 @@ static struct {
   uint64_t begin_ms;      /* When the sensor was started. */
   uint64_t floor_ms;      /* Unix time, and when on the clock of the board it was that. */
   uint64_t floor_at_ms;
+  char site[SITE_SIZE];
 } device;
 
 /* --- Console --- */
@@ -54,31 +57,22 @@ static size_t append_number(char* line, size_t at, uint64_t number) {
   return append(line, at, digits + first);
 }
 
-void device_log(void* context, fl_log_level_t level, const char* text) {
-  static const char* const NAMES[] = {"debug: ", "info: ", "warning: "};
-  char line[LINE_SIZE];
-  (void)context;
-  size_t at = append(line, 0, NAMES[level]);
-  at = append(line, at, text);
-  if (at == LINE_SIZE - 1) {
-    --at;
-  }
-  (void)append(line, at, "\n");
-  semihosting_print(line);
-}
-
-void device_announce(const fl_agent_t* agent) {
+void device_announce(const fl_agent_t* agent, const char* firmware_version) {
   char line[LINE_SIZE];
   size_t at = append(line, 0, "start ");
   at = append_number(line, at, agent->state.boot_count);
   if (agent->running.on) {
     at = append(line, at, ": release ");
     at = append_number(line, at, agent->running.model.release_sequence);
-    (void)append(line, at, agent->running.on_trial ? " on trial" : " confirmed");
+    at = append(line, at, agent->running.on_trial ? " on trial" : " confirmed");
   } else {
-    (void)append(line, at, ": no model");
+    at = append(line, at, ": no model");
   }
-  device_log(NULL, FL_LOG_INFO, line);
+  at = append(line, at, ", site ");
+  at = append(line, at, device.site);
+  at = append(line, at, ", firmware ");
+  (void)append(line, at, firmware_version);
+  board_log(NULL, FL_LOG_INFO, line);
 }
 
 /* --- Model --- */
@@ -121,8 +115,35 @@ static fl_status_t start_model(void* context, uint32_t slot, uint32_t size,
   return FL_OK;
 }
 
+static fl_status_t start_configuration(void* context, uint32_t slot, uint32_t size,
+                                       const uint8_t digest[32]) {
+  static const char KEY[] = "site=";
+  const size_t key_size = sizeof KEY - 1;
+  const fl_port_t* port = context;
+  char text[sizeof KEY + SITE_SIZE];
+  (void)digest;
+  (void)strcpy(device.site, "nowhere");
+  if (slot == FL_SLOT_NONE) {
+    return FL_OK;
+  }
+  const fl_flash_t* flash = &port->configuration[slot];
+  if (size <= key_size || size - key_size >= SITE_SIZE) {
+    return FL_ERR_UNSUPPORTED;
+  }
+  FL_RETURN_IF_ERROR(flash->read(flash->context, 0, text, size));
+  if (memcmp(text, KEY, key_size) != 0) {
+    return FL_ERR_UNSUPPORTED;
+  }
+  memcpy(device.site, text + key_size, size - key_size);
+  device.site[size - key_size] = '\0';
+  return FL_OK;
+}
+
 fl_app_t device_app(const fl_port_t* port) {
-  return (fl_app_t){.context = (void*)port, .model_start = start_model};
+  (void)strcpy(device.site, "nowhere");
+  return (fl_app_t){.context = (void*)port,
+                    .model_start = start_model,
+                    .configuration_start = start_configuration};
 }
 
 /* --- Sensor --- */

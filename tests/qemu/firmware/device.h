@@ -11,17 +11,14 @@
 
 #include "fieldloop_agent/fieldloop_agent.h"
 
-/** Prints a line "LEVEL: TEXT" on the console. */
-void device_log(void* context, fl_log_level_t level, const char* text);
-
 /** Loads the readings: recording.f32, float32 values of three axes. */
 void device_load_recording(void);
 
-/** Hooks for the agent, whose port has the slots. */
+/** Hooks for the agent, whose port has the slots. A configuration is a text: "site=NAME". */
 fl_app_t device_app(const fl_port_t* port);
 
-/** Says which release runs. */
-void device_announce(const fl_agent_t* agent);
+/** Says what runs. */
+void device_announce(const fl_agent_t* agent, const char* firmware_version);
 
 /** Runs the model on the window that is due, if one is. */
 void device_sample(fl_agent_t* agent, uint64_t now_ms);
