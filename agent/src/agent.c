@@ -14,24 +14,27 @@
 #include "trust.h"
 
 enum {
-    SEQUENCE_BLOCK = 1024,      /* Sequences reserved with one write of the record. */
-    OUTBOX_SYNC_MS = 1000,      /* Longest time for which telemetry is not durable. */
-    TIME_SAVE_MS = 3600 * 1000, /* Progress of the time floor worth a write of its own. */
-    RETRY_MS = 10,              /* Shortest time between two polls that had nothing to do. */
+    SEQUENCE_BLOCK = 1024,           /* Sequences reserved with one write of the record. */
+    OUTBOX_SYNC_MS = 1000,           /* Longest time for which telemetry is not durable. */
+    TIME_SAVE_MS = 24 * 3600 * 1000, /* Progress of the time floor worth a write of its own. */
+    RETRY_MS = 10,                   /* Shortest time between two polls that had nothing to do. */
     STATE_SECTORS = 4,
     STATE_SECTOR_MIN = 1280,
 };
 
 _Static_assert(FIELDLOOP_AGENT_RX_BYTES >= 2560 && FIELDLOOP_AGENT_RX_BYTES <= 65535,
                "FIELDLOOP_AGENT_RX_BYTES is outside what the protocol allows");
-_Static_assert(FIELDLOOP_AGENT_TX_BYTES >= FL_PB(DeviceMessage_size),
-               "FIELDLOOP_AGENT_TX_BYTES is smaller than a DeviceMessage");
+_Static_assert(FIELDLOOP_AGENT_RX_BYTES + FL_FRAME_LENGTH >=
+                   FL_MESSAGE_HEAD + FL_PB(DeviceMessage_size),
+               "a DeviceMessage does not fit a frame");
 
-void fl_agent_log(const fl_agent_t *agent, fl_log_level_t level, const char *text) {
+#if FIELDLOOP_AGENT_LOG_TEXT
+void fl_agent_write_log(const fl_agent_t *agent, fl_log_level_t level, const char *text) {
     if (agent->port->log != NULL) {
         agent->port->log(agent->port->context, level, text);
     }
 }
+#endif
 
 uint64_t fl_agent_now(const fl_agent_t *agent) {
     return agent->port->now_ms(agent->port->context);
@@ -46,12 +49,10 @@ uint64_t fl_agent_unix_ms(const fl_agent_t *agent) {
 
 void fl_agent_learn_time(fl_agent_t *agent, uint64_t unix_ms) {
     /* Never back: whoever sets the clock back wants an expired document to count. */
-    if (unix_ms <= fl_agent_unix_ms(agent)) {
-        return;
-    }
-    agent->state.time_floor_ms = unix_ms;
+    const uint64_t known_ms = fl_agent_unix_ms(agent);
+    agent->state.time_floor_ms = unix_ms > known_ms ? unix_ms : known_ms;
     agent->time_base_ms = fl_agent_now(agent);
-    if (unix_ms - agent->time_saved_ms >= TIME_SAVE_MS) {
+    if (agent->state.time_floor_ms - agent->time_saved_ms >= TIME_SAVE_MS) {
         (void)fl_agent_save(agent);
     }
 }
@@ -86,6 +87,8 @@ uint64_t fl_agent_sequence(fl_agent_t *agent) {
 
 fl_status_t fl_agent_save(fl_agent_t *agent) {
     agent->state.dropped_uplinks = agent->outbox.dropped;
+    agent->state.time_floor_ms = fl_agent_unix_ms(agent);
+    agent->time_base_ms = fl_agent_now(agent);
     const fl_status_t status = fl_state_save(&agent->port->state, &agent->state);
     if (status == FL_OK) {
         agent->time_saved_ms = agent->state.time_floor_ms;
@@ -95,27 +98,27 @@ fl_status_t fl_agent_save(fl_agent_t *agent) {
     return status;
 }
 
-static fl_status_t root_in_flash(const fl_port_t *port, FL_PB(RootDocument) * root) {
-    uint8_t signed_root[FL_PB(SignedDocument_size)];
+static fl_status_t root_in_flash(const fl_port_t *port, uint8_t buffer[FL_ROOT_BYTES],
+                                 fl_root_t *root) {
     size_t size = 0;
-    FL_RETURN_IF_ERROR(
-        fl_record_load(&port->state, FL_ROOT_SECTOR, signed_root, sizeof signed_root, &size));
-    return fl_trust_open_root((fl_slice_t){.data = signed_root, .size = size}, root);
+    FL_RETURN_IF_ERROR(fl_record_load(&port->state, FL_ROOT_SECTOR, buffer, FL_ROOT_BYTES, &size));
+    return fl_trust_open_root((fl_slice_t){.data = buffer, .size = size}, root);
 }
 
-fl_status_t fl_agent_root(const fl_agent_t *agent, FL_PB(RootDocument) * root) {
+fl_status_t fl_agent_root(const fl_agent_t *agent, uint8_t buffer[FL_ROOT_BYTES], fl_root_t *root) {
     if (agent->root_in_flash) {
-        return root_in_flash(agent->port, root);
+        return root_in_flash(agent->port, buffer, root);
     }
     return fl_trust_open_root(
         (fl_slice_t){.data = agent->config->root, .size = agent->config->root_size}, root);
 }
 
 static fl_status_t find_root(fl_agent_t *agent) {
-    FL_PB(RootDocument) root;
-    FL_RETURN_IF_ERROR(fl_agent_root(agent, &root));
+    uint8_t buffer[FL_ROOT_BYTES];
+    fl_root_t root;
+    FL_RETURN_IF_ERROR(fl_agent_root(agent, buffer, &root));
     agent->root_version = root.version;
-    const fl_status_t status = root_in_flash(agent->port, &root);
+    const fl_status_t status = root_in_flash(agent->port, buffer, &root);
     if (status == FL_OK && root.version > agent->root_version) {
         agent->root_version = root.version;
         agent->root_in_flash = true;
@@ -124,9 +127,10 @@ static fl_status_t find_root(fl_agent_t *agent) {
 }
 
 void fl_agent_rotate_root(fl_agent_t *agent, fl_slice_t signed_root) {
-    FL_PB(RootDocument) current;
+    uint8_t buffer[FL_ROOT_BYTES];
+    fl_root_t current;
     uint32_t version = 0;
-    if (fl_agent_root(agent, &current) != FL_OK ||
+    if (fl_agent_root(agent, buffer, &current) != FL_OK ||
         fl_trust_next_root(agent->port, &current, signed_root, &version) != FL_OK) {
         fl_agent_log(agent, FL_LOG_WARNING, "a root document was refused");
         return;
@@ -159,6 +163,16 @@ fl_status_t fl_agent_enqueue(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t s
         agent->unsynced_since_ms = fl_agent_now(agent) + 1u;
     }
     return FL_OK;
+}
+
+fl_status_t fl_agent_enqueue_frame(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t sequence,
+                                   fl_slice_t frame) {
+    if (frame.size < FL_FRAME_LENGTH) {
+        return FL_ERR_NO_SPACE;
+    }
+    const fl_part_t part = {.data = frame.data + FL_FRAME_LENGTH,
+                            .size = frame.size - FL_FRAME_LENGTH};
+    return fl_agent_enqueue(agent, kind, sequence, &part, 1);
 }
 
 static bool is_text(const char *text, size_t max) {

@@ -7,6 +7,7 @@
 #define FIELDLOOP_AGENT_SRC_INTERNAL_H
 
 #include "fieldloop_agent/agent.h"
+#include "trust.h"
 #include "wire.h"
 
 #define FL_PHASE(name) FL_PB(UpdatePhase_UPDATE_PHASE_##name)
@@ -16,7 +17,13 @@ enum { FL_ROOT_SECTOR = 2 };
 
 /* --- agent.c --- */
 
-void fl_agent_log(const fl_agent_t *agent, fl_log_level_t level, const char *text);
+/* A macro, so that the texts are not there either when they are left out. */
+#if FIELDLOOP_AGENT_LOG_TEXT
+void fl_agent_write_log(const fl_agent_t *agent, fl_log_level_t level, const char *text);
+#define fl_agent_log(agent, level, text) fl_agent_write_log(agent, level, text)
+#else
+#define fl_agent_log(agent, level, text) ((void)(agent), (void)(level))
+#endif
 uint64_t fl_agent_now(const fl_agent_t *agent);
 
 /* Unix time that is certainly past; 0 when no server was ever heard. */
@@ -34,8 +41,9 @@ uint64_t fl_agent_sequence_to_save(fl_agent_t *agent);
 
 fl_status_t fl_agent_save(fl_agent_t *agent);
 
-/* The newest root document. */
-fl_status_t fl_agent_root(const fl_agent_t *agent, FL_PB(RootDocument) * root);
+/* The newest root document. Its bytes are in the buffer, or those that the application gave. */
+enum { FL_ROOT_BYTES = FL_PB(SignedDocument_size) };
+fl_status_t fl_agent_root(const fl_agent_t *agent, uint8_t buffer[FL_ROOT_BYTES], fl_root_t *root);
 
 /* Takes a newer root document, or logs why not. */
 void fl_agent_rotate_root(fl_agent_t *agent, fl_slice_t signed_root);
@@ -46,6 +54,10 @@ void fl_agent_reboot(fl_agent_t *agent);
 fl_status_t fl_agent_enqueue(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t sequence,
                              const fl_part_t *parts, size_t part_count);
 
+/* Puts a frame in the outbox, without its length. FL_ERR_NO_SPACE for an empty one. */
+fl_status_t fl_agent_enqueue_frame(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t sequence,
+                                   fl_slice_t frame);
+
 /* --- update.c --- */
 
 /* Counts a start on trial, saves the record, and starts the set that is due; or restarts the
@@ -54,15 +66,16 @@ fl_status_t fl_update_boot(fl_agent_t *agent);
 void fl_update_offer(fl_agent_t *agent, fl_slice_t message);
 /* FL_ERR_CORRUPT when the chunk breaks the protocol. */
 fl_status_t fl_update_chunk(fl_agent_t *agent, fl_slice_t message);
-/* The next part to ask for. False when none is wanted now. */
-bool fl_update_wants(const fl_agent_t *agent, FL_PB(ArtifactRequest) * request);
+/* The next part to ask for: size bytes from offset on. NULL when none is wanted now; else the
+ * digest of its artifact. */
+const uint8_t *fl_update_wants(const fl_agent_t *agent, uint32_t *offset, uint32_t *size);
 /* Hashing, switching, ending a trial. True when there is more to do at once. */
 bool fl_update_step(fl_agent_t *agent);
 /* When the trial times out, or consent is asked for again; UINT64_MAX for never. */
 uint64_t fl_update_deadline(const fl_agent_t *agent);
 void fl_update_observe(fl_agent_t *agent, bool classified);
-/* What runs of a kind. False when the device has none of it. */
-bool fl_update_describe(const fl_agent_t *agent, fl_kind_t kind, FL_PB(ComponentState) * state);
+/* Puts a ComponentState of each kind that the device has in a StateReport. */
+void fl_update_describe(const fl_agent_t *agent, fl_writer_t *writer);
 
 /* --- monitor.c --- */
 

@@ -18,11 +18,14 @@
 #include <float.h>
 #include <string.h>
 
-#include <pb_encode.h>
-
 #include "internal.h"
 
-enum { HEADER_PREFIX = 2, MAX_PAYLOAD = 65536 };
+enum {
+    HEADER_PREFIX = 2,
+    MAX_PAYLOAD = 65536,
+    CHANNEL_BYTES = 2 + 2 + 3 * FL_BINS_MAX + 4 * 5,
+    SKETCH_BYTES = FL_MESSAGE_HEAD + 96 + 3 * FL_CLASSES_MAX + FL_CHANNELS_MAX * CHANNEL_BYTES,
+};
 
 static const uint32_t DEFAULT_PERIOD_MS = 60000;
 
@@ -74,7 +77,7 @@ void fl_monitor_return_reserve(fl_agent_t *agent) {
 /* Begins a period. Without one before, every window that is offered may be taken up to `highest`.
  */
 static void open_lowest(fl_lowest_t *lowest, uint32_t quota, float highest) {
-    lowest->quota = minimum(quota, FIELDLOOP_AGENT_CHOSEN_MAX);
+    lowest->quota = (uint8_t)minimum(quota, FIELDLOOP_AGENT_CHOSEN_MAX);
     lowest->left = lowest->quota;
     lowest->threshold = lowest->quota > 0 && lowest->count >= lowest->quota
                             ? lowest->values[lowest->quota - 1u]
@@ -88,20 +91,19 @@ static void open_period(fl_agent_t *agent, uint64_t start_ms, uint32_t stride_ms
     const fl_model_info_t *info = &agent->running.info;
 
     monitor->open = true;
-    monitor->sketch = (FL_PB(SketchReport)){0};
-    memcpy(monitor->sketch.model_digest, agent->running.model.digest, 32);
-    monitor->sketch.reference_id = info->reference_id;
-    monitor->sketch.start_ms = start_ms;
-    monitor->sketch.class_counts_count = (pb_size_t)info->class_count;
-    monitor->sketch.channels_count = (pb_size_t)info->channel_count;
-    for (uint32_t i = 0; i < info->channel_count; i++) {
-        monitor->sketch.channels[i].bins_count = (pb_size_t)info->bin_count[i];
-    }
-    monitor->period_ms =
-        settings->sketch_period_ms == 0 ? DEFAULT_PERIOD_MS : settings->sketch_period_ms;
+    monitor->start_ms = start_ms;
+    memset(monitor->class_counts, 0, sizeof monitor->class_counts);
+    memset(monitor->channels, 0, sizeof monitor->channels);
     const uint32_t stride = stride_ms == 0 ? 1u : stride_ms;
-    monitor->windows_expected = (monitor->period_ms - 1u) / stride + 1u;
+    const uint32_t planned_ms =
+        settings->sketch_period_ms == 0 ? DEFAULT_PERIOD_MS : settings->sketch_period_ms;
+    /* Its counters have 16 bits. */
+    const uint32_t windows = minimum((planned_ms - 1u) / stride + 1u, UINT16_MAX);
+    monitor->period_ms = windows < UINT16_MAX ? planned_ms : minimum(planned_ms, windows * stride);
+    monitor->windows_expected = (uint16_t)windows;
     monitor->windows_seen = 0;
+    monitor->windows = 0;
+    monitor->failures = 0;
     monitor->chosen = 0;
 
     const uint32_t granted =
@@ -111,68 +113,98 @@ static void open_period(fl_agent_t *agent, uint64_t start_ms, uint32_t stride_ms
     if ((float)random < (float)granted * share) {
         random++;
     }
-    monitor->random_quota = minimum(random, granted);
+    monitor->random_quota = (uint16_t)minimum(random, granted);
     monitor->random_left = monitor->random_quota;
-    monitor->granted = granted;
+    monitor->granted = (uint16_t)granted;
     const uint32_t chosen = granted - monitor->random_quota;
     const uint32_t novel = info->has_anomaly ? chosen / 2u : 0;
     open_lowest(&monitor->uncertain, chosen - novel, info->uncertain_below);
     open_lowest(&monitor->novel, novel, FLT_MAX);
 }
 
+static void put_channel(fl_writer_t *writer, const fl_channel_t *channel, uint32_t bins) {
+    uint8_t *message = fl_put_begin(writer, FL_PB(SketchReport_channels_tag));
+    uint8_t *packed = fl_put_begin(writer, FL_PB(ChannelSketch_bins_tag));
+    for (uint32_t i = 0; i < bins; i++) {
+        fl_put_element(writer, channel->bins[i]);
+    }
+    fl_put_end(writer, packed);
+    fl_put_float(writer, FL_PB(ChannelSketch_mean_tag), channel->mean);
+    fl_put_float(writer, FL_PB(ChannelSketch_m2_tag), channel->m2);
+    fl_put_float(writer, FL_PB(ChannelSketch_min_tag), channel->min);
+    fl_put_float(writer, FL_PB(ChannelSketch_max_tag), channel->max);
+    fl_put_end(writer, message);
+}
+
 void fl_monitor_close(fl_agent_t *agent) {
     fl_monitor_t *monitor = &agent->monitor;
-    FL_PB(SketchReport) *sketch = &monitor->sketch;
-    uint8_t encoded[FL_PB(DeviceMessage_size)];
-    size_t size = 0;
+    const fl_model_info_t *info = &agent->running.info;
+    uint8_t buffer[SKETCH_BYTES];
+    fl_writer_t writer;
     if (!monitor->open) {
         return;
     }
     monitor->open = false;
     if (agent->state.settings.samples_total != 0) {
-        monitor->reserved += monitor->granted - monitor->chosen;
+        monitor->reserved += (uint32_t)(monitor->granted - monitor->chosen);
     }
     const uint64_t counted_ms =
-        monitor->end_ms > sketch->start_ms ? monitor->end_ms - sketch->start_ms : 0;
-    sketch->period_ms = counted_ms < monitor->period_ms ? (uint32_t)counted_ms : monitor->period_ms;
-    sketch->sequence = fl_agent_sequence(agent);
-    if (sketch->sequence == 0 ||
-        fl_wire_encode(FL_PB(DeviceMessage_sketch_report_tag), FL_PB(SketchReport_fields), sketch,
-                       encoded, sizeof encoded, &size) != FL_OK) {
+        monitor->end_ms > monitor->start_ms ? monitor->end_ms - monitor->start_ms : 0;
+    const uint32_t period_ms =
+        counted_ms < monitor->period_ms ? (uint32_t)counted_ms : monitor->period_ms;
+    const uint64_t sequence = fl_agent_sequence(agent);
+    if (sequence == 0) {
         return;
     }
-    const fl_part_t part = {.data = encoded, .size = size};
-    if (fl_agent_enqueue(agent, FL_ENTRY_SKETCH, sketch->sequence, &part, 1) == FL_OK &&
+    fl_frame_begin(&writer, buffer, sizeof buffer);
+    fl_put_number(&writer, FL_PB(SketchReport_sequence_tag), sequence);
+    fl_put_bytes(&writer, FL_PB(SketchReport_model_digest_tag), agent->running.model.digest, 32);
+    fl_put_number(&writer, FL_PB(SketchReport_reference_id_tag), info->reference_id);
+    fl_put_number(&writer, FL_PB(SketchReport_start_ms_tag), monitor->start_ms);
+    fl_put_number(&writer, FL_PB(SketchReport_period_ms_tag), period_ms);
+    fl_put_number(&writer, FL_PB(SketchReport_windows_tag), monitor->windows);
+    fl_put_number(&writer, FL_PB(SketchReport_failures_tag), monitor->failures);
+    uint8_t *packed = fl_put_begin(&writer, FL_PB(SketchReport_class_counts_tag));
+    for (uint32_t i = 0; i < minimum(info->class_count, FL_CLASSES_MAX); i++) {
+        fl_put_element(&writer, monitor->class_counts[i]);
+    }
+    fl_put_end(&writer, packed);
+    for (uint32_t i = 0; i < minimum(info->channel_count, FL_CHANNELS_MAX); i++) {
+        put_channel(&writer, &monitor->channels[i], minimum(info->bin_count[i], FL_BINS_MAX));
+    }
+    const fl_slice_t frame = fl_frame_end(&writer, FL_PB(DeviceMessage_sketch_report_tag));
+    if (fl_agent_enqueue_frame(agent, FL_ENTRY_SKETCH, sequence, frame) == FL_OK &&
         agent->app->period_closed != NULL) {
-        agent->app->period_closed(agent->app->context, sketch->start_ms, sketch->period_ms);
+        agent->app->period_closed(agent->app->context, monitor->start_ms, period_ms);
     }
 }
 
 static void count(fl_agent_t *agent, const fl_observation_t *observation) {
-    FL_PB(SketchReport) *sketch = &agent->monitor.sketch;
+    fl_monitor_t *monitor = &agent->monitor;
+    const fl_model_info_t *info = &agent->running.info;
     if (!observation->classified) {
-        sketch->failures++;
+        monitor->failures++;
         return;
     }
-    sketch->windows++;
-    if (observation->predicted_class < sketch->class_counts_count) {
-        sketch->class_counts[observation->predicted_class]++;
+    monitor->windows++;
+    if (observation->predicted_class < minimum(info->class_count, FL_CLASSES_MAX)) {
+        monitor->class_counts[observation->predicted_class]++;
     }
-    for (pb_size_t i = 0; i < sketch->channels_count; i++) {
-        FL_PB(ChannelSketch) *channel = &sketch->channels[i];
+    for (uint32_t i = 0; i < minimum(info->channel_count, FL_CHANNELS_MAX); i++) {
+        fl_channel_t *channel = &monitor->channels[i];
         const float value = observation->channel_value[i];
-        if (observation->channel_bin[i] < channel->bins_count) {
+        if (observation->channel_bin[i] < minimum(info->bin_count[i], FL_BINS_MAX)) {
             channel->bins[observation->channel_bin[i]]++;
         }
-        if (sketch->windows == 1 || value < channel->min) {
+        if (monitor->windows == 1 || value < channel->min) {
             channel->min = value;
         }
-        if (sketch->windows == 1 || value > channel->max) {
+        if (monitor->windows == 1 || value > channel->max) {
             channel->max = value;
         }
         /* Welford 1962. */
         const float delta = value - channel->mean;
-        channel->mean += delta / (float)sketch->windows;
+        channel->mean += delta / (float)monitor->windows;
         channel->m2 += delta * (value - channel->mean);
     }
 }
@@ -222,42 +254,41 @@ static void enqueue_sample(fl_agent_t *agent, const fl_observation_t *observatio
     const void *payload = is_int16 ? (const void *)observation->values_int16 : observation->values;
     const size_t payload_size =
         observation->value_count * (is_int16 ? sizeof(int16_t) : sizeof(float));
-    FL_PB(SampleHeader)
-    header = {
-        .start_ms = observation->start_ms,
-        .first_reading = observation->first_reading,
-        .frequency_hz = agent->running.info.frequency_hz,
-        .axes = agent->running.info.axes,
-        .encoding = is_int16 ? FL_PB(SampleEncoding_SAMPLE_ENCODING_I16)
-                             : FL_PB(SampleEncoding_SAMPLE_ENCODING_F32),
-        .scale = 1.0f,
-        .reason = (FL_PB(SampleReason))reason, /* The numbers are the same. */
-        .probability = probability,
-        .predicted_class = observation->predicted_class,
-        .confidence = observation->confidence,
-    };
+    uint8_t header[HEADER_PREFIX + FL_PB(SampleHeader_size)];
+    uint8_t digest[32];
     fl_sha256_t hash;
-    memcpy(header.model_digest, agent->running.model.digest, 32);
-    port->sha256_start(port->context, &hash);
-    port->sha256_update(port->context, &hash, payload, payload_size);
-    port->sha256_finish(port->context, &hash, header.payload_digest);
-
-    uint8_t encoded[FL_PB(SampleHeader_size)];
-    pb_ostream_t stream = pb_ostream_from_buffer(encoded, sizeof encoded);
-    const uint64_t sequence = fl_agent_sequence(agent);
     if (payload_size > MAX_PAYLOAD) {
         fl_agent_log(agent, FL_LOG_WARNING, "a window is too large to be sent as a recording");
         return;
     }
-    if (payload_size == 0 || sequence == 0 ||
-        !pb_encode(&stream, FL_PB(SampleHeader_fields), &header)) {
+    const uint64_t sequence = payload_size == 0 ? 0 : fl_agent_sequence(agent);
+    if (sequence == 0) {
         return;
     }
-    const uint8_t prefix[HEADER_PREFIX] = {(uint8_t)stream.bytes_written,
-                                           (uint8_t)(stream.bytes_written >> 8)};
+    port->sha256_start(port->context, &hash);
+    port->sha256_update(port->context, &hash, payload, payload_size);
+    port->sha256_finish(port->context, &hash, digest);
+
+    fl_writer_t writer = {.at = header + HEADER_PREFIX, .end = header + sizeof header};
+    fl_put_number(&writer, FL_PB(SampleHeader_start_ms_tag), observation->start_ms);
+    fl_put_number(&writer, FL_PB(SampleHeader_first_reading_tag), observation->first_reading);
+    fl_put_float(&writer, FL_PB(SampleHeader_frequency_hz_tag), agent->running.info.frequency_hz);
+    fl_put_number(&writer, FL_PB(SampleHeader_axes_tag), agent->running.info.axes);
+    fl_put_number(&writer, FL_PB(SampleHeader_encoding_tag),
+                  is_int16 ? FL_PB(SampleEncoding_SAMPLE_ENCODING_I16)
+                           : FL_PB(SampleEncoding_SAMPLE_ENCODING_F32));
+    fl_put_float(&writer, FL_PB(SampleHeader_scale_tag), 1.0f);
+    fl_put_number(&writer, FL_PB(SampleHeader_reason_tag), reason); /* The numbers are the same. */
+    fl_put_float(&writer, FL_PB(SampleHeader_probability_tag), probability);
+    fl_put_bytes(&writer, FL_PB(SampleHeader_model_digest_tag), agent->running.model.digest, 32);
+    fl_put_number(&writer, FL_PB(SampleHeader_predicted_class_tag), observation->predicted_class);
+    fl_put_float(&writer, FL_PB(SampleHeader_confidence_tag), observation->confidence);
+    fl_put_bytes(&writer, FL_PB(SampleHeader_payload_digest_tag), digest, sizeof digest);
+    const size_t header_size = (size_t)(writer.at - header);
+    header[0] = (uint8_t)(header_size - HEADER_PREFIX);
+    header[1] = 0;
     agent->monitor.chosen++;
-    const fl_part_t parts[] = {{.data = prefix, .size = sizeof prefix},
-                               {.data = encoded, .size = stream.bytes_written},
+    const fl_part_t parts[] = {{.data = header, .size = header_size},
                                {.data = payload, .size = payload_size}};
     const fl_entry_kind_t kind = reason == FL_REASON_RANDOM ? FL_ENTRY_RANDOM : FL_ENTRY_CHOSEN;
     if (fl_agent_enqueue(agent, kind, sequence, parts, sizeof parts / sizeof parts[0]) == FL_OK &&
@@ -293,7 +324,7 @@ void fl_monitor_observe(fl_agent_t *agent, const fl_observation_t *observation) 
     fl_monitor_t *monitor = &agent->monitor;
     uint64_t start_ms = observation->start_ms;
     if (monitor->open) {
-        const uint64_t period_start = monitor->sketch.start_ms;
+        const uint64_t period_start = monitor->start_ms;
         const uint64_t period_end = period_start + monitor->period_ms;
         const uint64_t next_end = period_end + monitor->period_ms;
         if (start_ms < period_start || start_ms >= period_end) {

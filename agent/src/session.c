@@ -4,11 +4,14 @@
  */
 /* The connection: frames, who speaks when, what waits for an answer, and when to try again.
  *
- * One frame is built at a time, and only when the one before has left. After HelloReply the order
- * is: StateReport, update reports, CheckIn, then parts of an artifact and the rest of the outbox,
- * one uplink at a time; so a server that answers a CheckIn has seen how the last update ended. */
-#include <pb_decode.h>
-#include <pb_encode.h>
+ * One buffer serves both directions: a frame is built only when the one before has left and no part
+ * of one is held that came. The device has at most three unanswered frames of its own on the way,
+ * so a server that is busy sending can always take them; and a frame that does not end in time, in
+ * either direction, ends the session.
+ *
+ * After HelloReply the order is: StateReport, update reports, CheckIn, then parts of an artifact
+ * and the rest of the outbox, one uplink at a time; so a server that answers a CheckIn has seen how
+ * the last update ended. */
 #include <string.h>
 
 #include "internal.h"
@@ -21,10 +24,11 @@ enum {
 };
 
 enum {
-    FRAME_HEADER = 2,
     FRAMES_PER_POLL = 16,
     SAMPLE_CHUNK_MAX = 1024,
     SAMPLE_CHUNK_OVERHEAD = FL_PB(SampleChunk_size) - SAMPLE_CHUNK_MAX + 8,
+    CSR_MAX = 512,
+    TOKEN_MAX = 63,
     BACKOFF_MIN_MS = 100,
     RENEW_RETRY_MS = 3600 * 1000,
 };
@@ -73,16 +77,20 @@ static void close_session(fl_agent_t *agent, uint64_t retry_ms) {
     session->reconnect = false;
     session->next_attempt_ms = add_ms(fl_agent_now(agent), retry_ms);
     session->rx_size = 0;
-    session->tx_size = 0;
-    session->tx_sent = 0;
+    session->tx_end = 0;
+    session->tx_at = 0;
     agent->update.allowed = false;
     forget_requests(session);
 }
 
-static void fail_session(fl_agent_t *agent, const char *why) {
-    fl_agent_log(agent, FL_LOG_INFO, why);
+static void give_up_session(fl_agent_t *agent) {
     close_session(agent, backoff(agent));
 }
+#define fail_session(agent, why)               \
+    do {                                       \
+        fl_agent_log(agent, FL_LOG_INFO, why); \
+        give_up_session(agent);                \
+    } while (0)
 
 /* What a server asked for, and a little more, so that those it told the same do not come at once.
  */
@@ -98,98 +106,101 @@ bool fl_session_awaits_chunks(const fl_agent_t *agent) {
     return agent->session.requested_end > agent->update.received;
 }
 
+/* Whether the other side has to act: to answer, to take what is sent, or to end its frame. */
 static bool awaits_answer(const fl_agent_t *agent) {
     const fl_session_t *session = &agent->session;
     return session->state == CONNECTING || session->state == HELLO || session->check_in_waiting ||
            session->enroll_waiting || session->state_sequence != 0 ||
-           session->uplink.sequence != 0 || session->tx_sent < session->tx_size ||
-           fl_session_awaits_chunks(agent);
+           session->uplink.sequence != 0 || session->tx_at < session->tx_end ||
+           session->rx_size > 0 || fl_session_awaits_chunks(agent);
 }
 
 /* --- Sending --- */
 
-static bool queue_frame(fl_agent_t *agent, uint32_t tag, const pb_msgdesc_t *fields,
-                        const void *message) {
+static void begin_frame(fl_agent_t *agent, fl_writer_t *writer) {
+    fl_frame_begin(writer, agent->session.frame, sizeof agent->session.frame);
+}
+
+/* Sends the frame that was written. False if it is larger than one may be. */
+static bool queue(fl_agent_t *agent, fl_slice_t frame) {
     fl_session_t *session = &agent->session;
-    size_t size = 0;
-    if (fl_wire_encode(tag, fields, message, session->tx + FRAME_HEADER,
-                       sizeof session->tx - FRAME_HEADER, &size) != FL_OK ||
-        size > session->peer_max_frame) {
+    if (frame.size == 0 || frame.size - FL_FRAME_LENGTH > session->peer_max_frame) {
         return false;
     }
-    session->tx[0] = (uint8_t)(size >> 8);
-    session->tx[1] = (uint8_t)size;
-    session->tx_size = (uint32_t)size + FRAME_HEADER;
-    session->tx_sent = 0;
+    session->tx_at = (uint32_t)(frame.data - session->frame);
+    session->tx_end = session->tx_at + (uint32_t)frame.size;
     session->activity_ms = fl_agent_now(agent);
     return true;
 }
 
+static bool queue_frame(fl_agent_t *agent, fl_writer_t *writer, uint32_t number) {
+    return queue(agent, fl_frame_end(writer, number));
+}
+
 static void send_hello(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
-    FL_PB(Hello)
-    hello = {
-        .protocol = 1,
-        .max_frame_bytes = FIELDLOOP_AGENT_RX_BYTES,
-        .agent_version = FIELDLOOP_AGENT_VERSION,
-        .root_version = agent->root_version,
-        .boot_count = agent->state.boot_count,
-    };
-    session->peer_max_frame = FIELDLOOP_AGENT_TX_BYTES;
-    memcpy(hello.nonce, session->nonce, sizeof hello.nonce);
-    memcpy(hello.hardware_id, agent->config->hardware_id, strlen(agent->config->hardware_id));
+    fl_writer_t writer;
+    begin_frame(agent, &writer);
+    fl_put_number(&writer, FL_PB(Hello_protocol_tag), 1);
+    fl_put_number(&writer, FL_PB(Hello_max_frame_bytes_tag), FIELDLOOP_AGENT_RX_BYTES);
+    fl_put_bytes(&writer, FL_PB(Hello_nonce_tag), session->nonce, sizeof session->nonce);
+    fl_put_text(&writer, FL_PB(Hello_hardware_id_tag), agent->config->hardware_id);
+    fl_put_text(&writer, FL_PB(Hello_agent_version_tag), FIELDLOOP_AGENT_VERSION);
+    fl_put_number(&writer, FL_PB(Hello_root_version_tag), agent->root_version);
+    fl_put_number(&writer, FL_PB(Hello_boot_count_tag), agent->state.boot_count);
     if (!agent->enrolled) {
-        memcpy(hello.project, agent->config->project, strlen(agent->config->project));
+        fl_put_text(&writer, FL_PB(Hello_project_tag), agent->config->project);
     }
-    if (queue_frame(agent, FL_PB(DeviceMessage_hello_tag), FL_PB(Hello_fields), &hello)) {
-        session->state = HELLO;
-    } else {
-        fail_session(agent, "Hello could not be encoded");
-    }
+    session->peer_max_frame = FIELDLOOP_AGENT_RX_BYTES;
+    (void)queue_frame(agent, &writer, FL_PB(DeviceMessage_hello_tag));
+    session->state = HELLO;
 }
 
 static bool send_state(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
-    FL_PB(StateReport)
-    report = {
-        .sequence = fl_agent_sequence(agent),
-        .confirmed_release_sequence = agent->state.confirmed_sequence,
-        .dropped_uplinks = agent->outbox.dropped,
-    };
-    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        FL_PB(ComponentState) *component = &report.components[report.components_count];
-        if (fl_update_describe(agent, (fl_kind_t)kind, component)) {
-            report.components_count++;
-        }
-    }
-    if (report.sequence == 0 || !queue_frame(agent, FL_PB(DeviceMessage_state_report_tag),
-                                             FL_PB(StateReport_fields), &report)) {
+    const uint64_t sequence = fl_agent_sequence(agent);
+    fl_writer_t writer;
+    begin_frame(agent, &writer);
+    fl_put_number(&writer, FL_PB(StateReport_sequence_tag), sequence);
+    fl_update_describe(agent, &writer);
+    fl_put_number(&writer, FL_PB(StateReport_confirmed_release_sequence_tag),
+                  agent->state.confirmed_sequence);
+    fl_put_number(&writer, FL_PB(StateReport_dropped_uplinks_tag), agent->outbox.dropped);
+    if (sequence == 0 || !queue_frame(agent, &writer, FL_PB(DeviceMessage_state_report_tag))) {
         return false;
     }
-    session->state_sequence = report.sequence;
+    session->state_sequence = sequence;
     session->state_needed = false;
     return true;
 }
 
+/* no_update stays unset, whatever the application says: a forced rollout must come through. */
 static bool send_check_in(fl_agent_t *agent) {
-    /* no_update stays unset, whatever the application says: a forced rollout must come through. */
-    const FL_PB(CheckIn) check_in = {.settings_version = agent->state.settings.version};
+    fl_writer_t writer;
+    begin_frame(agent, &writer);
+    fl_put_number(&writer, FL_PB(CheckIn_settings_version_tag), agent->state.settings.version);
     agent->session.check_in_waiting =
-        queue_frame(agent, FL_PB(DeviceMessage_check_in_tag), FL_PB(CheckIn_fields), &check_in);
+        queue_frame(agent, &writer, FL_PB(DeviceMessage_check_in_tag));
     return agent->session.check_in_waiting;
 }
 
 static bool send_artifact_request(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
-    FL_PB(ArtifactRequest) request = FL_PB(ArtifactRequest_init_zero);
-    if (!fl_update_wants(agent, &request)) {
+    fl_writer_t writer;
+    uint32_t offset;
+    uint32_t size;
+    const uint8_t *digest = fl_update_wants(agent, &offset, &size);
+    if (digest == NULL) {
         return false;
     }
-    if (!queue_frame(agent, FL_PB(DeviceMessage_artifact_request_tag),
-                     FL_PB(ArtifactRequest_fields), &request)) {
+    begin_frame(agent, &writer);
+    fl_put_bytes(&writer, FL_PB(ArtifactRequest_digest_tag), digest, 32);
+    fl_put_number(&writer, FL_PB(ArtifactRequest_offset_tag), offset);
+    fl_put_number(&writer, FL_PB(ArtifactRequest_length_tag), size);
+    if (!queue_frame(agent, &writer, FL_PB(DeviceMessage_artifact_request_tag))) {
         return false;
     }
-    session->requested_end = request.offset + request.length;
+    session->requested_end = offset + size;
     session->chunk_deadline_ms = fl_agent_now(agent) + FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS;
     return true;
 }
@@ -197,63 +208,55 @@ static bool send_artifact_request(fl_agent_t *agent) {
 /* An entry that is encoded already: its bytes are the frame. */
 static bool send_stored(fl_agent_t *agent, const fl_entry_t *entry) {
     fl_session_t *session = &agent->session;
-    if (entry->size > session->peer_max_frame || entry->size > FIELDLOOP_AGENT_TX_BYTES ||
-        fl_outbox_read(&agent->outbox, entry, 0, session->tx + FRAME_HEADER, entry->size) !=
-            FL_OK) {
+    uint8_t *frame = session->frame;
+    if (entry->size > FIELDLOOP_AGENT_RX_BYTES ||
+        fl_outbox_read(&agent->outbox, entry, 0, frame + FL_FRAME_LENGTH, entry->size) != FL_OK) {
         return false;
     }
-    session->tx[0] = (uint8_t)(entry->size >> 8);
-    session->tx[1] = (uint8_t)entry->size;
-    session->tx_size = entry->size + FRAME_HEADER;
-    session->tx_sent = 0;
-    session->activity_ms = fl_agent_now(agent);
+    frame[0] = (uint8_t)(entry->size >> 8);
+    frame[1] = (uint8_t)entry->size;
     session->uplink_complete = true;
-    return true;
+    return queue(agent, (fl_slice_t){.data = frame, .size = entry->size + FL_FRAME_LENGTH});
 }
 
-/* The next chunk of a recording: see enqueue_sample() for the entry. */
+/* The next chunk of a recording, from flash to the frame: see enqueue_sample() for the entry. */
 static bool send_sample_chunk(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
+    const fl_outbox_t *outbox = &agent->outbox;
     const fl_entry_t *entry = &session->uplink;
-    FL_PB(SampleChunk) chunk;
-    uint8_t header[FL_PB(SampleHeader_size)];
+    const uint32_t at = session->uplink_sent;
+    fl_writer_t writer;
     uint8_t prefix[2];
-    if (fl_outbox_read(&agent->outbox, entry, 0, prefix, sizeof prefix) != FL_OK) {
+    if (fl_outbox_read(outbox, entry, 0, prefix, sizeof prefix) != FL_OK) {
         return false;
     }
     const uint32_t header_size = (uint32_t)prefix[0] | (uint32_t)prefix[1] << 8;
     const uint32_t payload_at = (uint32_t)sizeof prefix + header_size;
-    if (header_size > sizeof header || payload_at >= entry->size ||
+    if (header_size > FL_PB(SampleHeader_size) || payload_at >= entry->size ||
         session->peer_max_frame < 2u * SAMPLE_CHUNK_OVERHEAD) {
         return false;
     }
-    memset(&chunk, 0, sizeof chunk);
-    chunk.sequence = entry->sequence;
-    chunk.offset = session->uplink_sent;
-    chunk.total_bytes = entry->size - payload_at;
-    if (chunk.offset == 0) {
-        const fl_slice_t encoded = {.data = header, .size = header_size};
-        chunk.has_header = true;
-        if (fl_outbox_read(&agent->outbox, entry, sizeof prefix, header, header_size) != FL_OK ||
-            fl_wire_decode(encoded, FL_PB(SampleHeader_fields), &chunk.header) != FL_OK) {
-            return false;
-        }
-    }
-    uint32_t size = chunk.total_bytes - chunk.offset;
-    size = size < SAMPLE_CHUNK_MAX ? size : SAMPLE_CHUNK_MAX;
+    const uint32_t total = entry->size - payload_at;
     const uint32_t room = session->peer_max_frame - SAMPLE_CHUNK_OVERHEAD;
+    uint32_t size = total - at < SAMPLE_CHUNK_MAX ? total - at : SAMPLE_CHUNK_MAX;
     size = size < room ? size : room;
-    if (fl_outbox_read(&agent->outbox, entry, payload_at + chunk.offset, chunk.data.bytes, size) !=
-        FL_OK) {
-        return false;
-    }
-    chunk.data.size = (pb_size_t)size;
-    if (!queue_frame(agent, FL_PB(DeviceMessage_sample_chunk_tag), FL_PB(SampleChunk_fields),
-                     &chunk)) {
+
+    begin_frame(agent, &writer);
+    fl_put_number(&writer, FL_PB(SampleChunk_sequence_tag), entry->sequence);
+    uint8_t *header =
+        at > 0 ? NULL : fl_put_room(&writer, FL_PB(SampleChunk_header_tag), header_size);
+    fl_put_number(&writer, FL_PB(SampleChunk_offset_tag), at);
+    fl_put_number(&writer, FL_PB(SampleChunk_total_bytes_tag), total);
+    uint8_t *data = fl_put_room(&writer, FL_PB(SampleChunk_data_tag), size);
+    if (data == NULL ||
+        (header != NULL &&
+         fl_outbox_read(outbox, entry, sizeof prefix, header, header_size) != FL_OK) ||
+        fl_outbox_read(outbox, entry, payload_at + at, data, size) != FL_OK ||
+        !queue_frame(agent, &writer, FL_PB(DeviceMessage_sample_chunk_tag))) {
         return false;
     }
     session->uplink_sent += size;
-    session->uplink_complete = session->uplink_sent == chunk.total_bytes;
+    session->uplink_complete = session->uplink_sent == total;
     return true;
 }
 
@@ -288,30 +291,27 @@ static bool send_uplink(fl_agent_t *agent, fl_entry_kind_t least) {
 static bool send_certificate_request(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     const fl_port_t *port = agent->port;
+    const bool renews = agent->enrolled;
+    /* Made at the frame's end, from where it moves to its place. */
+    uint8_t *csr = session->frame + sizeof session->frame - CSR_MAX;
+    fl_writer_t writer;
     size_t size = 0;
-    bool queued = false;
-    if (agent->enrolled) {
-        FL_PB(RenewRequest) request = FL_PB(RenewRequest_init_zero);
-        if (port->identity_request(port->context, request.csr.bytes, sizeof request.csr.bytes,
-                                   &size) == FL_OK) {
-            request.csr.size = (pb_size_t)size;
-            queued = queue_frame(agent, FL_PB(DeviceMessage_renew_request_tag),
-                                 FL_PB(RenewRequest_fields), &request);
+    bool queued = (renews || strlen(agent->config->token) <= TOKEN_MAX) &&
+                  port->identity_request(port->context, csr, CSR_MAX, &size) == FL_OK;
+    if (queued) {
+        begin_frame(agent, &writer);
+        if (!renews) {
+            fl_put_text(&writer, FL_PB(EnrollRequest_token_tag), agent->config->token);
         }
-    } else {
-        FL_PB(EnrollRequest) request = FL_PB(EnrollRequest_init_zero);
-        const size_t token_size = strlen(agent->config->token);
-        if (token_size < sizeof request.token &&
-            port->identity_request(port->context, request.csr.bytes, sizeof request.csr.bytes,
-                                   &size) == FL_OK) {
-            memcpy(request.token, agent->config->token, token_size);
-            request.csr.size = (pb_size_t)size;
-            queued = queue_frame(agent, FL_PB(DeviceMessage_enroll_request_tag),
-                                 FL_PB(EnrollRequest_fields), &request);
-        }
+        uint8_t *room = fl_put_room(
+            &writer, renews ? FL_PB(RenewRequest_csr_tag) : FL_PB(EnrollRequest_csr_tag), size);
+        memmove(room, csr, size);
+        queued = queue_frame(agent, &writer,
+                             renews ? FL_PB(DeviceMessage_renew_request_tag)
+                                    : FL_PB(DeviceMessage_enroll_request_tag));
     }
     session->enroll_waiting = queued;
-    if (!queued && agent->enrolled) {
+    if (!queued && renews) {
         fl_agent_log(agent, FL_LOG_WARNING, "a certificate request could not be made");
         session->renew_after_ms = add_ms(fl_agent_now(agent), RENEW_RETRY_MS);
     } else if (!queued) {
@@ -320,19 +320,13 @@ static bool send_certificate_request(fl_agent_t *agent) {
     return queued;
 }
 
-/* Two thirds of its life are over. */
 static bool renewal_is_due(const fl_agent_t *agent) {
-    const fl_identity_t *identity = &agent->identity;
-    const uint64_t now_ms = fl_agent_unix_ms(agent);
-    if (identity->not_after_ms <= identity->not_before_ms ||
-        fl_agent_now(agent) < agent->session.renew_after_ms) {
-        return false;
-    }
-    return now_ms >=
-           identity->not_before_ms + (identity->not_after_ms - identity->not_before_ms) / 3u * 2u;
+    const fl_session_t *session = &agent->session;
+    return fl_agent_unix_ms(agent) >= session->renew_at_ms &&
+           fl_agent_now(agent) >= session->renew_after_ms;
 }
 
-/* Puts the next frame in tx. False when there is nothing to say now. */
+/* Builds the next frame. False when there is nothing to say now. */
 static bool send_next(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     const uint64_t now = fl_agent_now(agent);
@@ -361,14 +355,14 @@ static bool send_next(fl_agent_t *agent) {
     return !fl_session_awaits_chunks(agent) && send_artifact_request(agent);
 }
 
-/* Hands tx to the connection. False when it takes no more now, or broke. */
-static bool flush_tx(fl_agent_t *agent) {
+/* Hands the frame to the connection. False when it takes no more now, or broke. */
+static bool flush_frame(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
-    while (session->tx_sent < session->tx_size) {
+    while (session->tx_at < session->tx_end) {
         size_t sent = 0;
         const fl_status_t status =
-            agent->port->send(agent->port->context, session->tx + session->tx_sent,
-                              session->tx_size - session->tx_sent, &sent);
+            agent->port->send(agent->port->context, session->frame + session->tx_at,
+                              session->tx_end - session->tx_at, &sent);
         if (status == FL_ERR_AGAIN) {
             return false;
         }
@@ -376,44 +370,49 @@ static bool flush_tx(fl_agent_t *agent) {
             fail_session(agent, "the connection broke");
             return false;
         }
-        session->tx_sent += (uint32_t)sent;
-        session->activity_ms = fl_agent_now(agent);
+        session->tx_at += (uint32_t)sent;
     }
     return true;
 }
 
 /* --- Receiving --- */
 
-static void on_hello_reply(fl_agent_t *agent, const FL_PB(HelloReply) * reply) {
+static void on_hello_reply(fl_agent_t *agent, const fl_field_t *reply) {
     fl_session_t *session = &agent->session;
-    if (reply->protocol != 1) {
+    const uint64_t max_frame = reply[FL_PB(HelloReply_max_frame_bytes_tag) - 1].value;
+    if (reply[FL_PB(HelloReply_protocol_tag) - 1].value != 1) {
         fail_session(agent, "the server speaks no protocol that this agent knows");
         return;
     }
     session->state = READY;
-    if (reply->max_frame_bytes < session->peer_max_frame) {
-        session->peer_max_frame = reply->max_frame_bytes;
+    if (max_frame < session->peer_max_frame) {
+        session->peer_max_frame = (uint32_t)max_frame;
     }
     session->state_needed = true;
     session->next_check_in_ms = fl_agent_now(agent);
     session->paused_until_ms = 0;
-    fl_agent_learn_time(agent, reply->now_ms);
+    fl_agent_learn_time(agent, reply[FL_PB(HelloReply_now_ms_tag) - 1].value);
     if (agent->enrolled) {
         session->contacted = true;
     }
 }
 
-static void on_settings(fl_agent_t *agent, const FL_PB(Settings) * given) {
+static fl_status_t on_settings(fl_agent_t *agent, const fl_field_t *given) {
+    fl_field_t plan[FL_PB(CollectionPlan_plan_id_tag)];
     fl_settings_t *settings = &agent->state.settings;
     const fl_settings_t before = *settings;
-    settings->version = given->version;
-    settings->sketch_period_ms = given->sketch_period_ms < 1000 ? 1000 : given->sketch_period_ms;
-    settings->trial_windows = given->trial_windows;
-    settings->trial_timeout_ms = given->trial_timeout_ms;
-    settings->samples_per_period = given->has_collection ? given->collection.samples_per_period : 0;
-    settings->samples_total = given->has_collection ? given->collection.samples_total : 0;
-    settings->plan_id = given->has_collection ? given->collection.plan_id : 0;
-    settings->random_share = given->has_collection ? given->collection.random_share : 1.0f;
+    FL_RETURN_IF_ERROR(fl_wire_read(given[FL_PB(Settings_collection_tag) - 1].bytes, plan,
+                                    FL_PB(CollectionPlan_plan_id_tag)));
+    const uint32_t period_ms = (uint32_t)given[FL_PB(Settings_sketch_period_ms_tag) - 1].value;
+    settings->version = (uint32_t)given[FL_PB(Settings_version_tag) - 1].value;
+    settings->sketch_period_ms = period_ms < 1000 ? 1000 : period_ms;
+    settings->trial_windows = (uint32_t)given[FL_PB(Settings_trial_windows_tag) - 1].value;
+    settings->trial_timeout_ms = (uint32_t)given[FL_PB(Settings_trial_timeout_ms_tag) - 1].value;
+    settings->samples_per_period =
+        (uint32_t)plan[FL_PB(CollectionPlan_samples_per_period_tag) - 1].value;
+    settings->samples_total = (uint32_t)plan[FL_PB(CollectionPlan_samples_total_tag) - 1].value;
+    settings->plan_id = (uint32_t)plan[FL_PB(CollectionPlan_plan_id_tag) - 1].value;
+    settings->random_share = fl_wire_float(&plan[FL_PB(CollectionPlan_random_share_tag) - 1]);
     if (!(settings->random_share >= 0.5f)) {
         settings->random_share = 0.5f;
     } else if (settings->random_share > 1.0f) {
@@ -422,6 +421,7 @@ static void on_settings(fl_agent_t *agent, const FL_PB(Settings) * given) {
     if (fl_agent_save(agent) != FL_OK) {
         *settings = before;
     }
+    return FL_OK;
 }
 
 static void on_done(fl_agent_t *agent, uint64_t sequence) {
@@ -449,7 +449,6 @@ static void on_certificate(fl_agent_t *agent, fl_slice_t message) {
     if (!session->enroll_waiting) {
         return;
     }
-    const bool first = !agent->enrolled;
     if (fl_wire_pair(message, &certificate, &issuer) != FL_OK ||
         agent->port->identity_store(agent->port->context, certificate.data, certificate.size,
                                     issuer.data, issuer.size) != FL_OK) {
@@ -457,29 +456,43 @@ static void on_certificate(fl_agent_t *agent, fl_slice_t message) {
         fail_session(agent, "the certificate could not be used");
         return;
     }
-    fl_agent_log(agent, FL_LOG_INFO, first ? "enrolled" : "the certificate was renewed");
+    fl_agent_log(agent, FL_LOG_INFO, agent->enrolled ? "the certificate was renewed" : "enrolled");
     session->attempts = 0;
     session->reconnect = true;
 }
 
-static void on_error(fl_agent_t *agent, const FL_PB(Error) * error) {
+static void log_error(const fl_agent_t *agent, fl_slice_t detail) {
+#if FIELDLOOP_AGENT_LOG_TEXT
+    const FL_PB(Error) *limits = NULL;
+    char text[sizeof limits->detail];
+    const bool has_text = detail.size > 0 && fl_wire_copy_text(detail, text, sizeof text - 1u);
+    fl_agent_log(agent, FL_LOG_WARNING, has_text ? text : "server error");
+#else
+    (void)agent;
+    (void)detail;
+#endif
+}
+
+static void on_error(fl_agent_t *agent, const fl_field_t *error) {
     fl_session_t *session = &agent->session;
-    fl_agent_log(agent, FL_LOG_WARNING, error->detail[0] != '\0' ? error->detail : "server error");
-    if (error->code == FL_PB(ErrorCode_ERROR_CODE_REJECTED)) {
-        on_done(agent, error->sequence);
+    const uint64_t code = error[FL_PB(Error_code_tag) - 1].value;
+    log_error(agent, error[FL_PB(Error_detail_tag) - 1].bytes);
+    if (code == FL_PB(ErrorCode_ERROR_CODE_REJECTED)) {
+        on_done(agent, error[FL_PB(Error_sequence_tag) - 1].value);
         return;
     }
-    if (error->code == FL_PB(ErrorCode_ERROR_CODE_NOT_FOUND) && session->state == READY) {
+    if (code == FL_PB(ErrorCode_ERROR_CODE_NOT_FOUND) && session->state == READY) {
         /* The offer no longer holds; another one may. What is in the slot is kept for it. */
         agent->update.allowed = false;
         session->requested_end = 0;
         return;
     }
-    const uint32_t delay = retry_delay(agent, error->retry_after_ms);
+    const uint32_t delay =
+        retry_delay(agent, (uint32_t)error[FL_PB(Error_retry_after_ms_tag) - 1].value);
     if (session->enroll_waiting && agent->enrolled) {
         session->renew_after_ms = add_ms(fl_agent_now(agent), RENEW_RETRY_MS);
     }
-    if (error->code == FL_PB(ErrorCode_ERROR_CODE_UNAVAILABLE) && session->state == READY &&
+    if (code == FL_PB(ErrorCode_ERROR_CODE_UNAVAILABLE) && session->state == READY &&
         agent->enrolled) {
         /* The session stands; what was asked is asked again later. */
         forget_requests(session);
@@ -489,55 +502,46 @@ static void on_error(fl_agent_t *agent, const FL_PB(Error) * error) {
     close_session(agent, delay);
 }
 
-static fl_status_t dispatch(fl_agent_t *agent, const fl_field_t *field) {
+static fl_status_t dispatch(fl_agent_t *agent, const fl_field_t *message) {
     fl_session_t *session = &agent->session;
-    const fl_slice_t body = field->bytes;
-    union {
-        FL_PB(HelloReply) hello_reply;
-        FL_PB(CheckInReply) check_in_reply;
-        FL_PB(Ack) ack;
-        FL_PB(Settings) settings;
-        FL_PB(Error) error;
-    } message;
-    memset(&message, 0, sizeof message);
-    if (field->number == FL_PB(ServerMessage_error_tag)) {
-        FL_RETURN_IF_ERROR(fl_wire_decode(body, FL_PB(Error_fields), &message.error));
-        on_error(agent, &message.error);
-        return FL_OK;
-    }
-    if ((session->state == HELLO) != (field->number == FL_PB(ServerMessage_hello_reply_tag))) {
+    const fl_slice_t body = message->bytes;
+    /* Enough for every message that is read this way, whose fields are all numbered up to 5. */
+    fl_field_t fields[FL_PB(Settings_trial_timeout_ms_tag)];
+    const unsigned count = sizeof fields / sizeof fields[0];
+    if (message->number != FL_PB(ServerMessage_error_tag) &&
+        (session->state == HELLO) != (message->number == FL_PB(ServerMessage_hello_reply_tag))) {
         return FL_ERR_CORRUPT;
     }
-    switch (field->number) {
+    switch (message->number) {
+        case FL_PB(ServerMessage_update_offer_tag): fl_update_offer(agent, body); return FL_OK;
+        case FL_PB(ServerMessage_artifact_chunk_tag):
+            session->chunk_deadline_ms = fl_agent_now(agent) + FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS;
+            return fl_update_chunk(agent, body);
+        case FL_PB(ServerMessage_certificate_reply_tag): on_certificate(agent, body); return FL_OK;
+        case FL_PB(ServerMessage_root_tag): fl_agent_rotate_root(agent, body); return FL_OK;
+        case FL_PB(ServerMessage_error_tag):
         case FL_PB(ServerMessage_hello_reply_tag):
-            FL_RETURN_IF_ERROR(
-                fl_wire_decode(body, FL_PB(HelloReply_fields), &message.hello_reply));
-            on_hello_reply(agent, &message.hello_reply);
-            break;
         case FL_PB(ServerMessage_check_in_reply_tag):
-            FL_RETURN_IF_ERROR(
-                fl_wire_decode(body, FL_PB(CheckInReply_fields), &message.check_in_reply));
+        case FL_PB(ServerMessage_ack_tag):
+        case FL_PB(ServerMessage_settings_tag): break;
+        default: return FL_OK; /* Of a later version of the protocol. */
+    }
+    FL_RETURN_IF_ERROR(fl_wire_read(body, fields, count));
+    switch (message->number) {
+        case FL_PB(ServerMessage_error_tag): on_error(agent, fields); break;
+        case FL_PB(ServerMessage_hello_reply_tag): on_hello_reply(agent, fields); break;
+        case FL_PB(ServerMessage_check_in_reply_tag):
             session->check_in_waiting = false;
             session->attempts = 0;
+            fl_agent_learn_time(agent, 0); /* A connection may last for weeks. */
             session->next_check_in_ms =
-                fl_agent_now(agent) + message.check_in_reply.next_check_in_ms;
+                fl_agent_now(agent) +
+                (uint32_t)fields[FL_PB(CheckInReply_next_check_in_ms_tag) - 1].value;
             break;
         case FL_PB(ServerMessage_ack_tag):
-            FL_RETURN_IF_ERROR(fl_wire_decode(body, FL_PB(Ack_fields), &message.ack));
-            on_done(agent, message.ack.sequence);
+            on_done(agent, fields[FL_PB(Ack_sequence_tag) - 1].value);
             break;
-        case FL_PB(ServerMessage_settings_tag):
-            FL_RETURN_IF_ERROR(fl_wire_decode(body, FL_PB(Settings_fields), &message.settings));
-            on_settings(agent, &message.settings);
-            break;
-        case FL_PB(ServerMessage_update_offer_tag): fl_update_offer(agent, body); break;
-        case FL_PB(ServerMessage_artifact_chunk_tag):
-            FL_RETURN_IF_ERROR(fl_update_chunk(agent, body));
-            session->chunk_deadline_ms = fl_agent_now(agent) + FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS;
-            break;
-        case FL_PB(ServerMessage_certificate_reply_tag): on_certificate(agent, body); break;
-        case FL_PB(ServerMessage_root_tag): fl_agent_rotate_root(agent, body); break;
-        default: break; /* Of a later version of the protocol. */
+        default: return on_settings(agent, fields);
     }
     return FL_OK;
 }
@@ -563,17 +567,18 @@ static fl_status_t handle_frame(fl_agent_t *agent, fl_slice_t frame) {
 static bool receive_frame(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     for (;;) {
-        uint32_t wanted = FRAME_HEADER;
-        if (session->rx_size >= FRAME_HEADER) {
-            const uint32_t size = (uint32_t)session->rx[0] << 8 | session->rx[1];
+        uint32_t wanted = FL_FRAME_LENGTH;
+        if (session->rx_size >= FL_FRAME_LENGTH) {
+            const uint32_t size = (uint32_t)session->frame[0] << 8 | session->frame[1];
             if (size > FIELDLOOP_AGENT_RX_BYTES) {
                 fail_session(agent, "the server sent a frame that is too large");
                 return false;
             }
             wanted += size;
             if (session->rx_size == wanted) {
+                const fl_slice_t frame = {.data = session->frame + FL_FRAME_LENGTH, .size = size};
                 session->rx_size = 0;
-                const fl_slice_t frame = {.data = session->rx + FRAME_HEADER, .size = size};
+                session->activity_ms = fl_agent_now(agent);
                 if (handle_frame(agent, frame) != FL_OK) {
                     fail_session(agent, "the server sent a frame that breaks the protocol");
                     return false;
@@ -582,8 +587,9 @@ static bool receive_frame(fl_agent_t *agent) {
             }
         }
         size_t size = 0;
-        const fl_status_t status = agent->port->receive(
-            agent->port->context, session->rx + session->rx_size, wanted - session->rx_size, &size);
+        const fl_status_t status =
+            agent->port->receive(agent->port->context, session->frame + session->rx_size,
+                                 wanted - session->rx_size, &size);
         if (status == FL_ERR_AGAIN) {
             return false;
         }
@@ -591,12 +597,26 @@ static bool receive_frame(fl_agent_t *agent) {
             fail_session(agent, "the server closed the connection");
             return false;
         }
+        if (session->rx_size == 0) {
+            /* The whole frame has to come in time, or a byte now and then would hold the device. */
+            session->activity_ms = fl_agent_now(agent);
+        }
         session->rx_size += (uint32_t)size;
-        session->activity_ms = fl_agent_now(agent);
     }
 }
 
 /* --- The session as a whole --- */
+
+/* Whether there is a certificate, and when two thirds of its life are over. */
+static void read_identity(fl_agent_t *agent) {
+    fl_identity_t identity;
+    agent->enrolled = agent->port->identity(agent->port->context, &identity) == FL_OK;
+    agent->session.renew_at_ms = NEVER;
+    if (agent->enrolled && identity.not_after_ms > identity.not_before_ms) {
+        agent->session.renew_at_ms =
+            identity.not_before_ms + (identity.not_after_ms - identity.not_before_ms) / 3u * 2u;
+    }
+}
 
 void fl_session_init(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
@@ -605,7 +625,7 @@ void fl_session_init(fl_agent_t *agent) {
     session->chunk_deadline_ms = NEVER;
     session->next_attempt_ms = now + fl_agent_random(agent, agent->config->first_contact_ms);
     session->next_check_in_ms = now;
-    agent->enrolled = agent->port->identity(agent->port->context, &agent->identity) == FL_OK;
+    read_identity(agent);
 }
 
 /* When there is something to connect for; the backoff may say later. */
@@ -622,7 +642,7 @@ static uint64_t wanted_at(const fl_agent_t *agent) {
 static void begin_connect(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     const fl_port_t *port = agent->port;
-    agent->enrolled = port->identity(port->context, &agent->identity) == FL_OK;
+    read_identity(agent);
     if (port->random(port->context, session->nonce, sizeof session->nonce) != FL_OK) {
         close_session(agent, backoff(agent));
         return;
@@ -646,7 +666,7 @@ static void continue_connect(fl_agent_t *agent) {
 static bool exchange(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     for (unsigned i = 0; i < FRAMES_PER_POLL; i++) {
-        if (agent->halted || !flush_tx(agent)) {
+        if (agent->halted || !flush_frame(agent)) {
             return false;
         }
         const bool received = receive_frame(agent);
@@ -657,7 +677,7 @@ static bool exchange(fl_agent_t *agent) {
         if (session->state == CLOSED) {
             return false;
         }
-        const bool queued = session->state == READY && send_next(agent);
+        const bool queued = session->state == READY && session->rx_size == 0 && send_next(agent);
         if (session->state == CLOSED || (!received && !queued)) {
             return false;
         }

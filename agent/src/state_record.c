@@ -123,7 +123,7 @@ static bool is_sound(const fl_state_t *state) {
             return false;
         }
     }
-    const uint8_t all = (uint8_t)(FL_KIND_BIT(FL_KIND_COUNT) - 1u);
+    const uint8_t all = (uint8_t)(fl_kind_bit(FL_KIND_COUNT) - 1u);
     return state->phase <= FL_PHASE_REVERTING && (state->target.named & ~all) == 0 &&
            (state->target.install & ~state->target.named) == 0 &&
            (state->target.done & ~state->target.install) == 0 &&

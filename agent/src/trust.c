@@ -8,8 +8,6 @@
 
 #define CAUSE(name) FL_PB(UpdateCause_UPDATE_CAUSE_##name)
 
-enum { KEY_COUNT = 8, ROLE_KEYS = 4 };
-
 static void hash(const fl_port_t *port, fl_slice_t bytes, uint8_t digest[32]) {
     fl_sha256_t state;
     port->sha256_start(port->context, &state);
@@ -17,68 +15,82 @@ static void hash(const fl_port_t *port, fl_slice_t bytes, uint8_t digest[32]) {
     port->sha256_finish(port->context, &state, digest);
 }
 
-/* Whether the key was named before in the role, be it under another index: it counts once. */
-static bool named_before(const FL_PB(RootDocument) * root, const FL_PB(TrustedRole) * role,
-                         pb_size_t position) {
-    const uint8_t *key = root->keys[role->key_indices[position]].public_key;
-    for (pb_size_t i = 0; i < position; i++) {
-        if (memcmp(root->keys[role->key_indices[i]].public_key, key, 65) == 0) {
-            return true;
-        }
+/* --- Roots --- */
+
+static fl_status_t add_index(fl_role_t *role, uint64_t index) {
+    if (role->key_count == sizeof role->keys || index >= FL_ROOT_KEYS) {
+        return FL_ERR_CORRUPT;
     }
-    return false;
+    role->keys[role->key_count++] = (uint8_t)index;
+    return FL_OK;
 }
 
-fl_status_t fl_trust_verify(const fl_port_t *port, const FL_PB(RootDocument) * root,
-                            const FL_PB(TrustedRole) * role, const char *context,
-                            const fl_document_t *document) {
-    uint8_t digest[32];
-    fl_sha256_t state;
-    port->sha256_start(port->context, &state);
-    port->sha256_update(port->context, &state, context, strlen(context) + 1u);
-    port->sha256_update(port->context, &state, document->payload.data, document->payload.size);
-    port->sha256_finish(port->context, &state, digest);
-
-    if (role->threshold == 0 || role->key_indices_count > ROLE_KEYS) {
-        return FL_ERR_TRUST;
-    }
-    for (pb_size_t k = 0; k < role->key_indices_count; k++) {
-        if (role->key_indices[k] >= root->keys_count) {
-            return FL_ERR_TRUST;
-        }
-    }
-    uint32_t signers = 0;
-    for (pb_size_t k = 0; k < role->key_indices_count && signers < role->threshold; k++) {
-        if (named_before(root, role, k)) {
+static fl_status_t read_role(fl_slice_t message, fl_role_t *role) {
+    fl_field_t field;
+    fl_status_t status;
+    *role = (fl_role_t){0};
+    while ((status = fl_wire_next(&message, &field)) == FL_OK) {
+        if (field.number == FL_PB(TrustedRole_threshold_tag)) {
+            role->threshold = field.value > UINT8_MAX ? 0 : (uint8_t)field.value;
+        } else if (field.number != FL_PB(TrustedRole_key_indices_tag)) {
             continue;
+        } else if (field.wire_type == 0) {
+            FL_RETURN_IF_ERROR(add_index(role, field.value));
         }
-        const uint8_t *key = root->keys[role->key_indices[k]].public_key;
-        uint8_t key_id[32];
-        hash(port, (fl_slice_t){.data = key, .size = 65}, key_id);
-        for (uint32_t i = 0; i < document->signature_count; i++) {
-            if (memcmp(document->signatures[i].key_id, key_id, 8) == 0 &&
-                port->verify(port->context, key, digest, document->signatures[i].value) == FL_OK) {
-                signers++;
+        while (field.number == FL_PB(TrustedRole_key_indices_tag) && field.bytes.size > 0) {
+            uint64_t index;
+            FL_RETURN_IF_ERROR(fl_wire_varint(&field.bytes, &index));
+            FL_RETURN_IF_ERROR(add_index(role, index));
+        }
+    }
+    return status == FL_ERR_NOT_FOUND ? FL_OK : status;
+}
+
+static fl_status_t read_root(fl_slice_t message, fl_root_t *root) {
+    fl_field_t field;
+    fl_status_t status;
+    *root = (fl_root_t){0};
+    while ((status = fl_wire_next(&message, &field)) == FL_OK) {
+        switch (field.number) {
+            case FL_PB(RootDocument_version_tag): root->version = (uint32_t)field.value; break;
+            case FL_PB(RootDocument_expires_s_tag): root->expires_s = field.value; break;
+            case FL_PB(RootDocument_keys_tag): {
+                fl_field_t key[1];
+                FL_RETURN_IF_ERROR(fl_wire_read(field.bytes, key, 1));
+                if (key[0].bytes.size != FL_KEY_BYTES || root->key_count == FL_ROOT_KEYS) {
+                    return FL_ERR_CORRUPT;
+                }
+                root->keys[root->key_count++] = key[0].bytes.data;
                 break;
             }
+            case FL_PB(RootDocument_root_tag):
+                FL_RETURN_IF_ERROR(read_role(field.bytes, &root->root));
+                break;
+            case FL_PB(RootDocument_release_tag):
+                FL_RETURN_IF_ERROR(read_role(field.bytes, &root->release));
+                break;
+            case FL_PB(RootDocument_directive_tag):
+                FL_RETURN_IF_ERROR(read_role(field.bytes, &root->directive));
+                break;
+            default: break;
         }
     }
-    return signers >= role->threshold ? FL_OK : FL_ERR_TRUST;
+    return status == FL_ERR_NOT_FOUND ? FL_OK : status;
 }
 
-fl_status_t fl_trust_open_root(fl_slice_t signed_root, FL_PB(RootDocument) * root) {
+fl_status_t fl_trust_open_root(fl_slice_t signed_root, fl_root_t *root) {
     fl_document_t document;
     FL_RETURN_IF_ERROR(fl_wire_document(signed_root, &document));
-    FL_RETURN_IF_ERROR(fl_wire_decode(document.payload, FL_PB(RootDocument_fields), root));
-    return root->version >= 1 && root->has_root && root->has_release && root->has_directive &&
-                   root->keys_count <= KEY_COUNT
+    FL_RETURN_IF_ERROR(read_root(document.payload, root));
+    return root->version >= 1 && root->root.key_count > 0 && root->release.key_count > 0 &&
+                   root->directive.key_count > 0
                ? FL_OK
                : FL_ERR_CORRUPT;
 }
 
-fl_status_t fl_trust_next_root(const fl_port_t *port, const FL_PB(RootDocument) * current,
-                               fl_slice_t next, uint32_t *version) {
-    FL_PB(RootDocument) root;
+fl_status_t fl_trust_next_root(const fl_port_t *port, const fl_root_t *current, fl_slice_t next,
+                               uint32_t *version) {
+    fl_root_t root;
     fl_document_t document;
     FL_RETURN_IF_ERROR(fl_trust_open_root(next, &root));
     FL_RETURN_IF_ERROR(fl_wire_document(next, &document));
@@ -91,83 +103,170 @@ fl_status_t fl_trust_next_root(const fl_port_t *port, const FL_PB(RootDocument) 
     return FL_OK;
 }
 
+/* --- Signatures --- */
+
+/* Whether the key was named before in the role, be it under another index: it counts once. */
+static bool named_before(const fl_root_t *root, const fl_role_t *role, unsigned position) {
+    const uint8_t *key = root->keys[role->keys[position]];
+    for (unsigned i = 0; i < position; i++) {
+        if (memcmp(root->keys[role->keys[i]], key, FL_KEY_BYTES) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+fl_status_t fl_trust_verify(const fl_port_t *port, const fl_root_t *root, const fl_role_t *role,
+                            const char *context, const fl_document_t *document) {
+    uint8_t digest[32];
+    fl_sha256_t state;
+    port->sha256_start(port->context, &state);
+    port->sha256_update(port->context, &state, context, strlen(context) + 1u);
+    port->sha256_update(port->context, &state, document->payload.data, document->payload.size);
+    port->sha256_finish(port->context, &state, digest);
+
+    if (role->threshold == 0) {
+        return FL_ERR_TRUST;
+    }
+    for (unsigned k = 0; k < role->key_count; k++) {
+        if (role->keys[k] >= root->key_count) {
+            return FL_ERR_TRUST;
+        }
+    }
+    uint32_t signers = 0;
+    for (unsigned k = 0; k < role->key_count && signers < role->threshold; k++) {
+        if (named_before(root, role, k)) {
+            continue;
+        }
+        const uint8_t *key = root->keys[role->keys[k]];
+        uint8_t key_id[32];
+        hash(port, (fl_slice_t){.data = key, .size = FL_KEY_BYTES}, key_id);
+        for (uint32_t i = 0; i < document->signature_count; i++) {
+            if (memcmp(document->signatures[i].key_id, key_id, 8) == 0 &&
+                port->verify(port->context, key, digest, document->signatures[i].value) == FL_OK) {
+                signers++;
+                break;
+            }
+        }
+    }
+    return signers >= role->threshold ? FL_OK : FL_ERR_TRUST;
+}
+
+/* --- Offers --- */
+
 /* expires_s is a time, and it is past. */
 static bool expired(uint64_t expires_s, uint64_t now_ms) {
     return now_ms / 1000u > expires_s;
 }
 
-static bool runs_on(const FL_PB(ReleaseManifest) * manifest, const char *hardware_id) {
-    for (pb_size_t i = 0; i < manifest->hardware_ids_count; i++) {
-        if (strcmp(manifest->hardware_ids[i], hardware_id) == 0) {
-            return true;
+/* Takes up a component. A set is installed whole or not at all: one of a kind that this agent does
+ * not know, or two of a kind, refuse all of it. */
+static FL_PB(UpdateCause) add_component(fl_slice_t message, fl_offer_t *offer) {
+    fl_field_t fields[FL_PB(ReleaseComponent_size_bytes_tag)];
+    if (fl_wire_read(message, fields, FL_PB(ReleaseComponent_size_bytes_tag)) != FL_OK) {
+        return CAUSE(MALFORMED);
+    }
+    const uint64_t kind = fields[FL_PB(ReleaseComponent_kind_tag) - 1].value - 1u;
+    const uint64_t size = fields[FL_PB(ReleaseComponent_size_bytes_tag) - 1].value;
+    const fl_slice_t digest = fields[FL_PB(ReleaseComponent_digest_tag) - 1].bytes;
+    if (kind >= FL_KIND_COUNT) {
+        return CAUSE(NOT_FOR_THIS_DEVICE);
+    }
+    if (size == 0 || size > UINT32_MAX || digest.size != 32 ||
+        (offer->named & fl_kind_bit((unsigned)kind)) != 0) {
+        return CAUSE(MALFORMED);
+    }
+    offer->named |= fl_kind_bit((unsigned)kind);
+    offer->artifact[kind].size = (uint32_t)size;
+    memcpy(offer->artifact[kind].digest, digest.data, digest.size);
+    return CAUSE(UNSPECIFIED);
+}
+
+/* What of a manifest is checked once its signature is. */
+typedef struct manifest {
+    fl_slice_t project;
+    uint64_t expires_s;
+    bool names_hardware;
+    bool runs_here;
+    FL_PB(UpdateCause) set; /* Why the set cannot be installed. */
+} manifest_t;
+
+static fl_status_t read_manifest(fl_slice_t message, const char *hardware_id, manifest_t *manifest,
+                                 fl_offer_t *offer) {
+    fl_field_t field;
+    fl_status_t status;
+    *manifest = (manifest_t){0};
+    while ((status = fl_wire_next(&message, &field)) == FL_OK) {
+        switch (field.number) {
+            case FL_PB(ReleaseManifest_project_tag): manifest->project = field.bytes; break;
+            case FL_PB(ReleaseManifest_sequence_tag): offer->release_sequence = field.value; break;
+            case FL_PB(ReleaseManifest_expires_s_tag): manifest->expires_s = field.value; break;
+            case FL_PB(ReleaseManifest_hardware_ids_tag):
+                manifest->names_hardware = true;
+                manifest->runs_here |= fl_wire_is_text(field.bytes, hardware_id);
+                break;
+            case FL_PB(ReleaseManifest_components_tag):
+                if (manifest->set == CAUSE(UNSPECIFIED)) {
+                    manifest->set = add_component(field.bytes, offer);
+                }
+                break;
+            default: break;
         }
     }
-    return manifest->hardware_ids_count == 0;
+    if (manifest->set == CAUSE(UNSPECIFIED) && offer->named == 0) {
+        manifest->set = CAUSE(MALFORMED);
+    }
+    return status == FL_ERR_NOT_FOUND ? FL_OK : status;
+}
+
+static bool is_equal(fl_slice_t bytes, const uint8_t *expected, size_t size) {
+    return bytes.size == size && memcmp(bytes.data, expected, size) == 0;
 }
 
 /* Both documents are authentic; does the directive give this manifest to this device now? */
 static FL_PB(UpdateCause)
-    check_directive(const FL_PB(Directive) * directive, const fl_offer_context_t *context,
+    check_directive(const fl_field_t *directive, const fl_offer_context_t *context,
                     const uint8_t manifest_digest[32]) {
-    if (strcmp(directive->device_id, context->device_id) != 0 ||
-        memcmp(directive->nonce, context->nonce, sizeof directive->nonce) != 0 ||
-        memcmp(directive->manifest_digest, manifest_digest, 32) != 0) {
+    if (!fl_wire_is_text(directive[FL_PB(Directive_device_id_tag) - 1].bytes, context->device_id) ||
+        !is_equal(directive[FL_PB(Directive_nonce_tag) - 1].bytes, context->nonce, 16) ||
+        !is_equal(directive[FL_PB(Directive_manifest_digest_tag) - 1].bytes, manifest_digest, 32)) {
         return CAUSE(NOT_FOR_THIS_DEVICE);
     }
-    return expired(directive->expires_s, context->now_ms) ? CAUSE(EXPIRED) : CAUSE(UNSPECIFIED);
+    return expired(directive[FL_PB(Directive_expires_s_tag) - 1].value, context->now_ms)
+               ? CAUSE(EXPIRED)
+               : CAUSE(UNSPECIFIED);
 }
 
-static FL_PB(UpdateCause)
-    check_manifest(const FL_PB(ReleaseManifest) * manifest, const fl_offer_context_t *context) {
-    if (strcmp(manifest->project, context->project) != 0 ||
-        !runs_on(manifest, context->hardware_id)) {
+static FL_PB(UpdateCause) check_manifest(const manifest_t *manifest,
+                                         const fl_offer_context_t *context, uint64_t sequence) {
+    if (!fl_wire_is_text(manifest->project, context->project) ||
+        (manifest->names_hardware && !manifest->runs_here)) {
         return CAUSE(NOT_FOR_THIS_DEVICE);
     }
     if (manifest->expires_s != 0 && expired(manifest->expires_s, context->now_ms)) {
         return CAUSE(EXPIRED);
     }
-    if (manifest->sequence < context->confirmed_sequence) {
-        return CAUSE(ROLLBACK);
-    }
-    return CAUSE(UNSPECIFIED);
-}
-
-/* A set is installed whole or not at all: a component of a kind that this agent does not know, or
- * two of one kind, refuse all of it. */
-static FL_PB(UpdateCause) read_set(const FL_PB(ReleaseManifest) * manifest, fl_offer_t *offer) {
-    for (pb_size_t i = 0; i < manifest->components_count; i++) {
-        const FL_PB(ReleaseComponent) *component = &manifest->components[i];
-        const uint32_t kind = (uint32_t)component->kind - 1u;
-        if (kind >= FL_KIND_COUNT) {
-            return CAUSE(NOT_FOR_THIS_DEVICE);
-        }
-        if (component->size_bytes == 0 || (offer->named & FL_KIND_BIT(kind)) != 0) {
-            return CAUSE(MALFORMED);
-        }
-        offer->named |= FL_KIND_BIT(kind);
-        offer->artifact[kind].size = component->size_bytes;
-        memcpy(offer->artifact[kind].digest, component->digest, sizeof component->digest);
-    }
-    return offer->named != 0 ? CAUSE(UNSPECIFIED) : CAUSE(MALFORMED);
+    return sequence < context->confirmed_sequence ? CAUSE(ROLLBACK) : manifest->set;
 }
 
 FL_PB(UpdateCause)
-fl_trust_offer(const fl_port_t *port, const FL_PB(RootDocument) * root,
-               const fl_offer_context_t *context, fl_slice_t message, fl_offer_t *offer) {
+fl_trust_offer(const fl_port_t *port, const fl_root_t *root, const fl_offer_context_t *context,
+               fl_slice_t message, fl_offer_t *offer) {
     fl_slice_t signed_manifest;
     fl_slice_t signed_directive;
     fl_document_t document;
-    FL_PB(Directive) directive = FL_PB(Directive_init_zero);
-    FL_PB(ReleaseManifest) manifest = FL_PB(ReleaseManifest_init_zero);
+    fl_field_t directive[FL_PB(Directive_forced_tag)];
+    manifest_t manifest;
     uint8_t manifest_digest[32];
     *offer = (fl_offer_t){0};
 
     if (fl_wire_pair(message, &signed_manifest, &signed_directive) != FL_OK ||
         fl_wire_document(signed_directive, &document) != FL_OK ||
-        fl_wire_decode(document.payload, FL_PB(Directive_fields), &directive) != FL_OK) {
+        fl_wire_read(document.payload, directive, FL_PB(Directive_forced_tag)) != FL_OK ||
+        !fl_wire_copy_text(directive[FL_PB(Directive_rollout_id_tag) - 1].bytes, offer->rollout_id,
+                           sizeof offer->rollout_id - 1u)) {
         return CAUSE(MALFORMED);
     }
-    memcpy(offer->rollout_id, directive.rollout_id, sizeof offer->rollout_id);
     if (root->expires_s != 0 && expired(root->expires_s, context->now_ms)) {
         return CAUSE(EXPIRED);
     }
@@ -175,21 +274,16 @@ fl_trust_offer(const fl_port_t *port, const FL_PB(RootDocument) * root,
         return CAUSE(BAD_SIGNATURE);
     }
     if (fl_wire_document(signed_manifest, &document) != FL_OK ||
-        fl_wire_decode(document.payload, FL_PB(ReleaseManifest_fields), &manifest) != FL_OK) {
+        read_manifest(document.payload, context->hardware_id, &manifest, offer) != FL_OK) {
         return CAUSE(MALFORMED);
     }
-    offer->release_sequence = manifest.sequence;
     if (fl_trust_verify(port, root, &root->release, FL_CONTEXT_MANIFEST, &document) != FL_OK) {
         return CAUSE(BAD_SIGNATURE);
     }
     hash(port, document.payload, manifest_digest);
-    FL_PB(UpdateCause) cause = check_directive(&directive, context, manifest_digest);
-    if (cause == CAUSE(UNSPECIFIED)) {
-        cause = check_manifest(&manifest, context);
-    }
-    if (cause == CAUSE(UNSPECIFIED)) {
-        cause = read_set(&manifest, offer);
-        offer->forced = directive.forced;
-    }
-    return cause;
+    offer->forced = directive[FL_PB(Directive_forced_tag) - 1].value != 0;
+    const FL_PB(UpdateCause) cause = check_directive(directive, context, manifest_digest);
+    return cause != CAUSE(UNSPECIFIED)
+               ? cause
+               : check_manifest(&manifest, context, offer->release_sequence);
 }

@@ -18,19 +18,39 @@ extern "C" {
 #define FL_CONTEXT_MANIFEST "fieldloop.manifest.v1"
 #define FL_CONTEXT_DIRECTIVE "fieldloop.directive.v1"
 
+enum { FL_ROOT_KEYS = 8, FL_KEY_BYTES = 65 };
+
+/* A TrustedRole. */
+typedef struct fl_role {
+    uint8_t keys[4]; /* Indices into fl_root_t.keys. */
+    uint8_t key_count;
+    uint8_t threshold;
+} fl_role_t;
+
+/* A RootDocument, whose keys lie in the document that it was read from. */
+typedef struct fl_root {
+    uint64_t expires_s;
+    uint32_t version;
+    uint32_t key_count;
+    const uint8_t *keys[FL_ROOT_KEYS];
+    fl_role_t root;
+    fl_role_t release;
+    fl_role_t directive;
+} fl_root_t;
+
 /* Verifies that at least role->threshold different keys of the role signed the document in the
  * context. FL_OK; FL_ERR_TRUST, also for a role whose indices or threshold make no sense. */
-fl_status_t fl_trust_verify(const fl_port_t *port, const FL_PB(RootDocument) * root,
-                            const FL_PB(TrustedRole) * role, const char *context,
-                            const fl_document_t *document);
+fl_status_t fl_trust_verify(const fl_port_t *port, const fl_root_t *root, const fl_role_t *role,
+                            const char *context, const fl_document_t *document);
 
-/* Decodes a SignedDocument of a RootDocument that is trusted because of where it comes from. */
-fl_status_t fl_trust_open_root(fl_slice_t signed_root, FL_PB(RootDocument) * root);
+/* Reads a SignedDocument of a RootDocument that is trusted because of where it comes from. The
+ * bytes must stay while the root is used. */
+fl_status_t fl_trust_open_root(fl_slice_t signed_root, fl_root_t *root);
 
 /* Decides whether next may take the place of current: version exactly one more, signed by the root
  * role of both. FL_OK with *version; FL_ERR_CORRUPT, FL_ERR_TRUST. */
-fl_status_t fl_trust_next_root(const fl_port_t *port, const FL_PB(RootDocument) * current,
-                               fl_slice_t next, uint32_t *version);
+fl_status_t fl_trust_next_root(const fl_port_t *port, const fl_root_t *current, fl_slice_t next,
+                               uint32_t *version);
 
 /* What an offer is checked against. */
 typedef struct fl_offer_context {
@@ -55,8 +75,8 @@ typedef struct fl_offer {
  * cause. offer->rollout_id and release_sequence are set as far as they could be read, for the
  * report; the rest only when it may be installed. */
 FL_PB(UpdateCause)
-fl_trust_offer(const fl_port_t *port, const FL_PB(RootDocument) * root,
-               const fl_offer_context_t *context, fl_slice_t message, fl_offer_t *offer);
+fl_trust_offer(const fl_port_t *port, const fl_root_t *root, const fl_offer_context_t *context,
+               fl_slice_t message, fl_offer_t *offer);
 
 #ifdef __cplusplus
 }

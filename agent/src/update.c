@@ -33,10 +33,6 @@ static const uint32_t DEFERRAL_SAVE_MS = 60000;
 static const uint32_t DEFAULT_TRIAL_WINDOWS = 10;
 static const uint32_t DEFAULT_TRIAL_TIMEOUT_MS = 600000;
 
-static void log_text(const fl_agent_t *agent, const char *text) {
-    fl_agent_log(agent, FL_LOG_INFO, text);
-}
-
 /* --- Components --- */
 
 static bool has_configuration(const fl_agent_t *agent) {
@@ -53,7 +49,7 @@ static bool has_kind(const fl_agent_t *agent, unsigned kind) {
 }
 
 static bool installs(const fl_state_t *state, unsigned kind) {
-    return (state->target.install & FL_KIND_BIT(kind)) != 0;
+    return (state->target.install & fl_kind_bit(kind)) != 0;
 }
 
 static const fl_flash_t *area(const fl_agent_t *agent, unsigned kind, uint8_t slot) {
@@ -81,7 +77,7 @@ static fl_component_t component_of_target(const fl_state_t *state, unsigned kind
         component.size = state->target.artifact[kind].size;
         memcpy(component.digest, state->target.artifact[kind].digest, sizeof component.digest);
     }
-    if ((state->target.named & FL_KIND_BIT(kind)) != 0) {
+    if ((state->target.named & fl_kind_bit(kind)) != 0) {
         component.release_sequence = state->target.release_sequence;
     }
     return component;
@@ -101,7 +97,7 @@ static void name_set(const fl_agent_t *agent, uint8_t kinds, const fl_artifact_t
         const fl_component_t *active = &agent->state.active[kind];
         const uint8_t *own = active->slot == FL_SLOT_NONE ? NOTHING : active->digest;
         port->sha256_update(port->context, &hash,
-                            (kinds & FL_KIND_BIT(kind)) != 0 ? artifact[kind].digest : own,
+                            (kinds & fl_kind_bit(kind)) != 0 ? artifact[kind].digest : own,
                             sizeof digest);
     }
     port->sha256_finish(port->context, &hash, digest);
@@ -125,34 +121,27 @@ static void decide_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB(Upd
 static void publish_report(fl_agent_t *agent) {
     const fl_state_t *state = &agent->state;
     const fl_pending_report_t *report = &state->report;
-    FL_PB(UpdateReport)
-    message = {
-        .sequence = report->sequence,
-        .phase = (FL_PB(UpdatePhase))report->phase,
-        .cause = (FL_PB(UpdateCause))report->cause,
-        .release_sequence = report->release_sequence,
-    };
-    uint8_t encoded[FL_PB(UpdateReport_size) + 8];
-    size_t size = 0;
+    uint8_t buffer[FL_MESSAGE_HEAD + FL_PB(UpdateReport_size)];
+    fl_writer_t writer;
     /* A set is reverted when the firmware before it runs again. */
     if (report->sequence == 0 || state->phase == FL_PHASE_REVERTING) {
         return;
     }
-    memcpy(message.rollout_id, report->rollout_id, sizeof message.rollout_id);
     /* Decided with the report, so that a repetition after a reset has the same bytes. */
     const fl_component_t model = report->phase == FL_PHASE(TRIAL)
                                      ? component_of_target(state, FL_KIND_MODEL)
                                      : state->active[FL_KIND_MODEL];
-    if (model.slot != FL_SLOT_NONE) {
-        message.active_digest.size = sizeof model.digest;
-        memcpy(message.active_digest.bytes, model.digest, sizeof model.digest);
-    }
-    if (fl_wire_encode(FL_PB(DeviceMessage_update_report_tag), FL_PB(UpdateReport_fields), &message,
-                       encoded, sizeof encoded, &size) != FL_OK) {
-        return;
-    }
-    const fl_part_t part = {.data = encoded, .size = size};
-    if (fl_agent_enqueue(agent, FL_ENTRY_REPORT, report->sequence, &part, 1) == FL_OK) {
+    fl_frame_begin(&writer, buffer, sizeof buffer);
+    fl_put_number(&writer, FL_PB(UpdateReport_sequence_tag), report->sequence);
+    fl_put_text(&writer, FL_PB(UpdateReport_rollout_id_tag), report->rollout_id);
+    fl_put_number(&writer, FL_PB(UpdateReport_phase_tag), report->phase);
+    fl_put_number(&writer, FL_PB(UpdateReport_cause_tag), report->cause);
+    fl_put_bytes(&writer, FL_PB(UpdateReport_active_digest_tag), model.digest,
+                 model.slot == FL_SLOT_NONE ? 0 : sizeof model.digest);
+    fl_put_number(&writer, FL_PB(UpdateReport_release_sequence_tag), report->release_sequence);
+    if (fl_agent_enqueue_frame(agent, FL_ENTRY_REPORT, report->sequence,
+                               fl_frame_end(&writer, FL_PB(DeviceMessage_update_report_tag))) ==
+        FL_OK) {
         (void)fl_outbox_sync(&agent->outbox);
     }
 }
@@ -340,6 +329,13 @@ static void decide_revert(fl_agent_t *agent, FL_PB(UpdateCause) cause, bool runs
     fl_agent_log(agent, FL_LOG_WARNING, "the set on trial was reverted");
 }
 
+/* Starts that a set on trial has. With firmware each of them takes two: the bootloader undoes a
+ * swap that is not confirmed, and the start after that only asks for it again. */
+static uint8_t boots_allowed(const fl_state_t *state) {
+    return installs(state, FL_KIND_FIRMWARE) ? 2 * FIELDLOOP_AGENT_TRIAL_BOOTS
+                                             : FIELDLOOP_AGENT_TRIAL_BOOTS;
+}
+
 /* What a start does before anything of a set is started: with a restart it is not finished, and is
  * bounded by the count of starts. */
 static void count_start(fl_agent_t *agent, bool runs_firmware) {
@@ -352,7 +348,7 @@ static void count_start(fl_agent_t *agent, bool runs_firmware) {
     if (state->phase == FL_PHASE_TRIAL) {
         state->ask_again_ms = 0;
         state->target.boots++;
-        if (state->target.boots > FIELDLOOP_AGENT_TRIAL_BOOTS) {
+        if (state->target.boots > boots_allowed(state)) {
             decide_revert(agent, FL_CAUSE(RESTARTS), runs_firmware);
         }
     } else if (state->phase == FL_PHASE_REVERTING) {
@@ -405,7 +401,7 @@ fl_status_t fl_update_boot(fl_agent_t *agent) {
         }
         if (cause == FL_CAUSE(UNSPECIFIED)) {
             agent->running.on_trial = true;
-            agent->update.trial_since_ms = fl_agent_now(agent);
+            agent->update.of.trial.since_ms = fl_agent_now(agent);
             if (!is_reported(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED),
                              state->target.rollout_id, state->target.release_sequence)) {
                 FL_RETURN_IF_ERROR(report_target(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED)));
@@ -454,7 +450,7 @@ static uint32_t ask(fl_agent_t *agent, fl_step_t step, bool forced, const char *
     state->ask_again_ms = declined ? UINT64_MAX : now_ms + answer;
     const FL_PB(UpdateCause) cause = declined ? FL_CAUSE(DECLINED) : FL_CAUSE(UNSPECIFIED);
     if (!is_reported(agent, FL_PHASE(DEFERRED), cause, rollout_id, release_sequence)) {
-        log_text(agent, "the application asked to wait");
+        fl_agent_log(agent, FL_LOG_INFO, "the application asked to wait");
         (void)save_and_report(agent, FL_PHASE(DEFERRED), cause, rollout_id, release_sequence);
     } else if (answer >= DEFERRAL_SAVE_MS) {
         (void)fl_agent_save(agent);
@@ -496,9 +492,9 @@ static bool runs_artifact(const fl_agent_t *agent, unsigned kind, const fl_artif
 static uint8_t kinds_to_install(const fl_agent_t *agent, const fl_offer_t *offer) {
     uint8_t kinds = 0;
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        if ((offer->named & FL_KIND_BIT(kind)) != 0 &&
+        if ((offer->named & fl_kind_bit(kind)) != 0 &&
             !runs_artifact(agent, kind, &offer->artifact[kind])) {
-            kinds |= FL_KIND_BIT(kind);
+            kinds |= fl_kind_bit(kind);
         }
     }
     return kinds;
@@ -508,7 +504,7 @@ static uint8_t kinds_to_install(const fl_agent_t *agent, const fl_offer_t *offer
 static void note_release(fl_agent_t *agent, uint8_t named, uint64_t release_sequence) {
     fl_state_t *state = &agent->state;
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        if ((named & FL_KIND_BIT(kind)) != 0) {
+        if ((named & fl_kind_bit(kind)) != 0) {
             state->active[kind].release_sequence = release_sequence;
         }
     }
@@ -540,7 +536,7 @@ static bool is_target(const fl_state_t *state, const fl_offer_t *offer) {
         return false;
     }
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        if ((offer->named & FL_KIND_BIT(kind)) != 0 &&
+        if ((offer->named & fl_kind_bit(kind)) != 0 &&
             (target->artifact[kind].size != offer->artifact[kind].size ||
              memcmp(target->artifact[kind].digest, offer->artifact[kind].digest, 32) != 0)) {
             return false;
@@ -556,7 +552,7 @@ static uint32_t target_size(const fl_agent_t *agent) {
 /* Bytes of the component at hand that are in its slot for certain. */
 static uint32_t written(const fl_agent_t *agent) {
     const fl_target_t *target = &agent->state.target;
-    return (target->done & FL_KIND_BIT(agent->update.kind)) != 0 ? target_size(agent)
+    return (target->done & fl_kind_bit(agent->update.kind)) != 0 ? target_size(agent)
                                                                  : target->written;
 }
 
@@ -564,7 +560,7 @@ static uint32_t written(const fl_agent_t *agent) {
 static bool begin_component(fl_agent_t *agent) {
     fl_update_t *update = &agent->update;
     update->kind = 0;
-    while ((agent->state.target.install & ~update->checked & FL_KIND_BIT(update->kind)) == 0) {
+    while ((agent->state.target.install & ~update->checked & fl_kind_bit(update->kind)) == 0) {
         if (++update->kind == FL_KIND_COUNT) {
             return false;
         }
@@ -596,7 +592,7 @@ static void accept(fl_agent_t *agent, const fl_offer_t *offer, uint8_t install) 
         }
         target->release_sequence = offer->release_sequence;
         memcpy(target->rollout_id, offer->rollout_id, sizeof target->rollout_id);
-        log_text(agent, "an offer was accepted");
+        fl_agent_log(agent, FL_LOG_INFO, "an offer was accepted");
         update->allowed = report_target(agent, FL_PHASE(ACCEPTED), FL_CAUSE(UNSPECIFIED)) == FL_OK;
     }
     if (update->allowed && update->step == STEP_IDLE) {
@@ -609,7 +605,7 @@ static void accept(fl_agent_t *agent, const fl_offer_t *offer, uint8_t install) 
 static FL_PB(UpdateCause) check_set(const fl_agent_t *agent, const fl_offer_t *offer) {
     uint8_t name[FL_REFUSED_BYTES];
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        if ((offer->named & FL_KIND_BIT(kind)) == 0) {
+        if ((offer->named & fl_kind_bit(kind)) == 0) {
             continue;
         }
         if (!has_kind(agent, kind)) {
@@ -626,14 +622,17 @@ static FL_PB(UpdateCause) check_set(const fl_agent_t *agent, const fl_offer_t *o
 
 void fl_update_offer(fl_agent_t *agent, fl_slice_t message) {
     fl_state_t *state = &agent->state;
-    FL_PB(RootDocument) root;
+    uint8_t buffer[FL_ROOT_BYTES];
+    fl_root_t root;
     fl_offer_t offer;
-    if (state->phase >= FL_PHASE_TRIAL || fl_agent_root(agent, &root) != FL_OK) {
+    fl_identity_t identity;
+    if (state->phase >= FL_PHASE_TRIAL || fl_agent_root(agent, buffer, &root) != FL_OK ||
+        agent->port->identity(agent->port->context, &identity) != FL_OK) {
         return; /* One trial at a time; the state report says that it is on. */
     }
     const fl_offer_context_t context = {.project = agent->config->project,
                                         .hardware_id = agent->config->hardware_id,
-                                        .device_id = agent->identity.device_id,
+                                        .device_id = identity.device_id,
                                         .nonce = agent->session.nonce,
                                         .now_ms = fl_agent_unix_ms(agent),
                                         .confirmed_sequence = state->confirmed_sequence};
@@ -682,18 +681,15 @@ static void fail(fl_agent_t *agent, FL_PB(UpdateCause) cause) {
     (void)report_target(agent, FL_PHASE(FAILED), cause);
 }
 
-bool fl_update_wants(const fl_agent_t *agent, FL_PB(ArtifactRequest) * request) {
+const uint8_t *fl_update_wants(const fl_agent_t *agent, uint32_t *offset, uint32_t *size) {
     const fl_update_t *update = &agent->update;
     if (!update->allowed || update->step != STEP_FETCH) {
-        return false;
+        return NULL;
     }
     const uint32_t left = target_size(agent) - update->received;
-    request->offset = update->received;
-    request->length =
-        left < FIELDLOOP_AGENT_DOWNLOAD_WINDOW ? left : FIELDLOOP_AGENT_DOWNLOAD_WINDOW;
-    memcpy(request->digest, agent->state.target.artifact[update->kind].digest,
-           sizeof request->digest);
-    return left > 0;
+    *offset = update->received;
+    *size = left < FIELDLOOP_AGENT_DOWNLOAD_WINDOW ? left : FIELDLOOP_AGENT_DOWNLOAD_WINDOW;
+    return agent->state.target.artifact[update->kind].digest;
 }
 
 /* At a sector's end: writes down how far the download is, now and then. */
@@ -722,14 +718,14 @@ static fl_status_t store(fl_agent_t *agent, const uint8_t *data, uint32_t size) 
         fl_flash_writer_t writer;
         fl_flash_writer_init(&writer, flash, update->received - update->stage_size);
         writer.staged = update->stage_size;
-        memcpy(writer.stage, update->stage, update->stage_size);
+        memcpy(writer.stage, update->of.stage, update->stage_size);
         FL_RETURN_IF_ERROR(fl_flash_write(&writer, data, part));
         update->received += part;
         if (update->received == target_size(agent)) {
             FL_RETURN_IF_ERROR(fl_flash_write_end(&writer));
         }
         update->stage_size = writer.staged;
-        memcpy(update->stage, writer.stage, writer.staged);
+        memcpy(update->of.stage, writer.stage, writer.staged);
         data += part;
         size -= part;
     }
@@ -800,7 +796,7 @@ static fl_status_t end_download(fl_agent_t *agent) {
     if (agent->state.phase == FL_PHASE_DOWNLOADING) {
         agent->state.phase = FL_PHASE_DOWNLOADED;
         FL_RETURN_IF_ERROR(report_target(agent, FL_PHASE(DOWNLOADED), FL_CAUSE(UNSPECIFIED)));
-        log_text(agent, "the set was downloaded");
+        fl_agent_log(agent, FL_LOG_INFO, "the set was downloaded");
     }
     agent->update.step = STEP_READY;
     return FL_OK;
@@ -810,7 +806,7 @@ static void end_verify(fl_agent_t *agent) {
     const fl_port_t *port = agent->port;
     fl_update_t *update = &agent->update;
     fl_target_t *target = &agent->state.target;
-    const uint8_t bit = FL_KIND_BIT(update->kind);
+    const uint8_t bit = fl_kind_bit(update->kind);
     const bool news = (target->done & bit) == 0;
     uint8_t digest[32];
     port->sha256_finish(port->context, &update->hash, digest);
@@ -849,14 +845,14 @@ static void install(fl_agent_t *agent) {
                agent->port->firmware.request_swap(agent->port->context) != FL_OK) {
         fail(agent, FL_CAUSE(STORAGE));
     } else {
-        log_text(agent, "the set is installed and starts with the next restart");
+        fl_agent_log(agent, FL_LOG_INFO, "the set is installed and starts with the next restart");
         agent->update.step = STEP_INSTALLED;
     }
 }
 
 static void restart(fl_agent_t *agent) {
     if (ask_about_target(agent, FL_STEP_REBOOT) == FL_CONSENT_NOW) {
-        log_text(agent, "restarting into the new set");
+        fl_agent_log(agent, FL_LOG_INFO, "restarting into the new set");
         fl_agent_reboot(agent);
     }
 }
@@ -883,7 +879,7 @@ static void confirm(fl_agent_t *agent) {
     }
     agent->running.on_trial = false;
     agent->session.state_needed = true;
-    log_text(agent, "the set was confirmed");
+    fl_agent_log(agent, FL_LOG_INFO, "the set was confirmed");
 }
 
 static void revert(fl_agent_t *agent) {
@@ -912,7 +908,8 @@ uint64_t fl_update_deadline(const fl_agent_t *agent) {
     const uint64_t now = fl_agent_now(agent);
     if (agent->running.on_trial) {
         const uint32_t timeout = agent->state.settings.trial_timeout_ms;
-        return agent->update.trial_since_ms + (timeout == 0 ? DEFAULT_TRIAL_TIMEOUT_MS : timeout);
+        return agent->update.of.trial.since_ms +
+               (timeout == 0 ? DEFAULT_TRIAL_TIMEOUT_MS : timeout);
     }
     if ((step != STEP_READY || !agent->update.allowed) && step != STEP_INSTALLED) {
         return UINT64_MAX;
@@ -927,7 +924,7 @@ uint64_t fl_update_deadline(const fl_agent_t *agent) {
 bool fl_update_step(fl_agent_t *agent) {
     fl_update_t *update = &agent->update;
     if (agent->running.on_trial) {
-        if (agent->session.contacted && update->healthy >= trial_windows(agent)) {
+        if (agent->session.contacted && update->of.trial.healthy >= trial_windows(agent)) {
             confirm(agent);
         } else if (fl_agent_now(agent) >= fl_update_deadline(agent)) {
             revert(agent);
@@ -957,23 +954,28 @@ bool fl_update_step(fl_agent_t *agent) {
 
 void fl_update_observe(fl_agent_t *agent, bool classified) {
     if (agent->running.on_trial) {
-        agent->update.healthy = classified ? agent->update.healthy + 1u : 0;
+        agent->update.of.trial.healthy = classified ? agent->update.of.trial.healthy + 1u : 0;
     }
 }
 
-bool fl_update_describe(const fl_agent_t *agent, fl_kind_t kind, FL_PB(ComponentState) * state) {
+void fl_update_describe(const fl_agent_t *agent, fl_writer_t *writer) {
     const bool on_trial = agent->running.on_trial;
-    if (!has_kind(agent, kind)) {
-        return false;
+    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
+        if (!has_kind(agent, kind)) {
+            continue;
+        }
+        const fl_component_t component =
+            on_trial ? component_of_target(&agent->state, kind) : agent->state.active[kind];
+        uint8_t *message = fl_put_begin(writer, FL_PB(StateReport_components_tag));
+        fl_put_number(writer, FL_PB(ComponentState_kind_tag), kind + 1u);
+        if (is_running(agent, kind, &component)) {
+            fl_put_bytes(writer, FL_PB(ComponentState_active_digest_tag), component.digest,
+                         sizeof component.digest);
+            fl_put_number(writer, FL_PB(ComponentState_confirmed_tag),
+                          on_trial && installs(&agent->state, kind) ? 0 : 1);
+            fl_put_number(writer, FL_PB(ComponentState_release_sequence_tag),
+                          component.release_sequence);
+        }
+        fl_put_end(writer, message);
     }
-    const fl_component_t component =
-        on_trial ? component_of_target(&agent->state, kind) : agent->state.active[kind];
-    *state = (FL_PB(ComponentState)){.kind = (FL_PB(ComponentKind))(kind + 1)};
-    if (is_running(agent, kind, &component)) {
-        state->active_digest.size = sizeof component.digest;
-        memcpy(state->active_digest.bytes, component.digest, sizeof component.digest);
-        state->confirmed = !(on_trial && installs(&agent->state, kind));
-        state->release_sequence = component.release_sequence;
-    }
-    return true;
 }

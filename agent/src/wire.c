@@ -4,12 +4,15 @@
  */
 #include "wire.h"
 
-#include <pb_decode.h>
-#include <pb_encode.h>
+#include <string.h>
 
 #include "bytes.h"
 
-static fl_status_t varint(fl_slice_t *message, uint64_t *value) {
+enum { VARINT = 0, FIXED64 = 1, DELIMITED = 2, FIXED32 = 5, ONE_BYTE_MAX = 127 };
+
+/* --- Reading --- */
+
+fl_status_t fl_wire_varint(fl_slice_t *message, uint64_t *value) {
     *value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
         if (message->size == 0) {
@@ -25,22 +28,13 @@ static fl_status_t varint(fl_slice_t *message, uint64_t *value) {
     return FL_ERR_CORRUPT;
 }
 
-static fl_status_t take(fl_slice_t *message, uint64_t size, fl_slice_t *bytes) {
-    if (size > message->size) {
-        return FL_ERR_CORRUPT;
-    }
-    *bytes = (fl_slice_t){.data = message->data, .size = (size_t)size};
-    message->data += size;
-    message->size -= (size_t)size;
-    return FL_OK;
-}
-
 fl_status_t fl_wire_next(fl_slice_t *message, fl_field_t *field) {
     uint64_t key;
+    uint64_t size = 0;
     if (message->size == 0) {
         return FL_ERR_NOT_FOUND;
     }
-    FL_RETURN_IF_ERROR(varint(message, &key));
+    FL_RETURN_IF_ERROR(fl_wire_varint(message, &key));
     if (key > UINT32_MAX || key >> 3 == 0) {
         return FL_ERR_CORRUPT;
     }
@@ -49,105 +43,215 @@ fl_status_t fl_wire_next(fl_slice_t *message, fl_field_t *field) {
     field->value = 0;
     field->bytes = (fl_slice_t){0};
     switch (field->wire_type) {
-        case 0: return varint(message, &field->value);
-        case 1: return take(message, 8, &field->bytes);
-        case 2: {
-            uint64_t size;
-            FL_RETURN_IF_ERROR(varint(message, &size));
-            return take(message, size, &field->bytes);
-        }
-        case 5: return take(message, 4, &field->bytes);
+        case VARINT: return fl_wire_varint(message, &field->value);
+        case FIXED64: size = 8; break;
+        case DELIMITED: FL_RETURN_IF_ERROR(fl_wire_varint(message, &size)); break;
+        case FIXED32: size = 4; break;
         default: return FL_ERR_CORRUPT;
     }
-}
-
-static fl_status_t signature(fl_slice_t message, fl_document_t *document) {
-    fl_slice_t key_id;
-    fl_slice_t value;
-    FL_RETURN_IF_ERROR(fl_wire_pair(message, &key_id, &value));
-    if (key_id.size != 8 || value.size != 64 ||
-        document->signature_count == sizeof document->signatures / sizeof document->signatures[0]) {
+    if (size > message->size) {
         return FL_ERR_CORRUPT;
     }
-    document->signatures[document->signature_count].key_id = key_id.data;
-    document->signatures[document->signature_count].value = value.data;
-    document->signature_count++;
+    field->bytes = (fl_slice_t){.data = message->data, .size = (size_t)size};
+    if (field->wire_type == FIXED32) {
+        field->value = fl_get_u32(message->data);
+    }
+    message->data += size;
+    message->size -= (size_t)size;
     return FL_OK;
 }
 
-fl_status_t fl_wire_document(fl_slice_t message, fl_document_t *document) {
-    fl_field_t field;
-    *document = (fl_document_t){0};
+fl_status_t fl_wire_read(fl_slice_t message, fl_field_t *fields, unsigned count) {
+    memset(fields, 0, count * sizeof *fields);
     for (;;) {
+        fl_field_t field;
         const fl_status_t status = fl_wire_next(&message, &field);
-        if (status == FL_ERR_NOT_FOUND) {
-            break;
+        if (status != FL_OK) {
+            return status == FL_ERR_NOT_FOUND ? FL_OK : status;
         }
-        FL_RETURN_IF_ERROR(status);
-        if (field.wire_type == 2 && field.number == FL_PB(SignedDocument_payload_tag)) {
-            document->payload = field.bytes;
-        } else if (field.wire_type == 2 && field.number == FL_PB(SignedDocument_signatures_tag)) {
-            FL_RETURN_IF_ERROR(signature(field.bytes, document));
+        if (field.number <= count) {
+            fields[field.number - 1u] = field;
         }
     }
+}
+
+float fl_wire_float(const fl_field_t *field) {
+    const uint32_t bits = (uint32_t)field->value;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+bool fl_wire_is_text(fl_slice_t bytes, const char *text) {
+    return bytes.size == strlen(text) &&
+           (bytes.size == 0 || memcmp(bytes.data, text, bytes.size) == 0);
+}
+
+bool fl_wire_copy_text(fl_slice_t bytes, char *text, size_t max) {
+    if (bytes.size > max) {
+        return false;
+    }
+    if (bytes.size > 0) {
+        memcpy(text, bytes.data, bytes.size);
+    }
+    text[bytes.size] = '\0';
+    return true;
+}
+
+fl_status_t fl_wire_document(fl_slice_t message, fl_document_t *document) {
     const FL_PB(SignedDocument) *limits = NULL;
-    return document->payload.size > 0 && document->payload.size <= sizeof limits->payload.bytes
+    fl_field_t field;
+    fl_status_t status;
+    *document = (fl_document_t){0};
+    while ((status = fl_wire_next(&message, &field)) == FL_OK) {
+        fl_slice_t key_id;
+        fl_slice_t value;
+        if (field.number == FL_PB(SignedDocument_payload_tag)) {
+            document->payload = field.bytes;
+        } else if (field.number == FL_PB(SignedDocument_signatures_tag)) {
+            const uint32_t i = document->signature_count++;
+            FL_RETURN_IF_ERROR(fl_wire_pair(field.bytes, &key_id, &value));
+            if (key_id.size != 8 || value.size != 64 ||
+                i == sizeof document->signatures / sizeof document->signatures[0]) {
+                return FL_ERR_CORRUPT;
+            }
+            document->signatures[i].key_id = key_id.data;
+            document->signatures[i].value = value.data;
+        }
+    }
+    return status == FL_ERR_NOT_FOUND && document->payload.size > 0 &&
+                   document->payload.size <= sizeof limits->payload.bytes
                ? FL_OK
                : FL_ERR_CORRUPT;
 }
 
 fl_status_t fl_wire_pair(fl_slice_t message, fl_slice_t *first, fl_slice_t *second) {
-    fl_field_t field;
-    *first = (fl_slice_t){0};
-    *second = (fl_slice_t){0};
-    for (;;) {
-        const fl_status_t status = fl_wire_next(&message, &field);
-        if (status == FL_ERR_NOT_FOUND) {
-            return FL_OK;
-        }
-        FL_RETURN_IF_ERROR(status);
-        if (field.wire_type == 2 && field.number == 1) {
-            *first = field.bytes;
-        } else if (field.wire_type == 2 && field.number == 2) {
-            *second = field.bytes;
-        }
-    }
+    fl_field_t fields[2];
+    FL_RETURN_IF_ERROR(fl_wire_read(message, fields, 2));
+    *first = fields[0].bytes;
+    *second = fields[1].bytes;
+    return FL_OK;
 }
 
 fl_status_t fl_wire_chunk(fl_slice_t message, fl_chunk_t *chunk) {
-    fl_field_t field;
-    *chunk = (fl_chunk_t){0};
-    for (;;) {
-        const fl_status_t status = fl_wire_next(&message, &field);
-        if (status == FL_ERR_NOT_FOUND) {
-            break;
-        }
-        FL_RETURN_IF_ERROR(status);
-        if (field.wire_type == 0 && field.number == FL_PB(ArtifactChunk_offset_tag)) {
-            if (field.value > UINT32_MAX) {
-                return FL_ERR_CORRUPT;
-            }
-            chunk->offset = (uint32_t)field.value;
-        } else if (field.wire_type == 5 && field.number == FL_PB(ArtifactChunk_artifact_tag)) {
-            chunk->artifact = fl_get_u32(field.bytes.data);
-        } else if (field.wire_type == 2 && field.number == FL_PB(ArtifactChunk_data_tag)) {
-            chunk->data = field.bytes;
-        }
-    }
-    return chunk->data.size >= 1 && chunk->data.size <= 1024 ? FL_OK : FL_ERR_CORRUPT;
+    fl_field_t fields[FL_PB(ArtifactChunk_artifact_tag)];
+    FL_RETURN_IF_ERROR(fl_wire_read(message, fields, FL_PB(ArtifactChunk_artifact_tag)));
+    const uint64_t offset = fields[FL_PB(ArtifactChunk_offset_tag) - 1].value;
+    chunk->offset = (uint32_t)offset;
+    chunk->artifact = (uint32_t)fields[FL_PB(ArtifactChunk_artifact_tag) - 1].value;
+    chunk->data = fields[FL_PB(ArtifactChunk_data_tag) - 1].bytes;
+    return chunk->data.size >= 1 && chunk->data.size <= 1024 && offset <= UINT32_MAX
+               ? FL_OK
+               : FL_ERR_CORRUPT;
 }
 
-fl_status_t fl_wire_decode(fl_slice_t message, const pb_msgdesc_t *fields, void *dst) {
-    pb_istream_t stream = pb_istream_from_buffer(message.data, message.size);
-    return pb_decode(&stream, fields, dst) ? FL_OK : FL_ERR_CORRUPT;
+/* --- Writing --- */
+
+void fl_put_element(fl_writer_t *writer, uint64_t value) {
+    do {
+        if (writer->at == writer->end) {
+            writer->failed = true;
+            return;
+        }
+        *writer->at++ = (uint8_t)((value & 0x7fu) | (value > 0x7fu ? 0x80u : 0));
+        value >>= 7;
+    } while (value > 0);
 }
 
-fl_status_t fl_wire_encode(uint32_t tag, const pb_msgdesc_t *fields, const void *src, uint8_t *dst,
-                           size_t capacity, size_t *size) {
-    pb_ostream_t stream = pb_ostream_from_buffer(dst, capacity);
-    if (!pb_encode_tag(&stream, PB_WT_STRING, tag) || !pb_encode_submessage(&stream, fields, src)) {
-        return FL_ERR_NO_SPACE;
+static void put_key(fl_writer_t *writer, uint32_t number, uint32_t wire_type) {
+    fl_put_element(writer, number << 3 | wire_type);
+}
+
+static uint8_t *put_raw(fl_writer_t *writer, size_t size) {
+    uint8_t *at = writer->at;
+    if (writer->failed || (size_t)(writer->end - at) < size) {
+        writer->failed = true;
+        return NULL;
     }
-    *size = stream.bytes_written;
-    return FL_OK;
+    writer->at += size;
+    return at;
+}
+
+void fl_put_number(fl_writer_t *writer, uint32_t number, uint64_t value) {
+    if (value != 0) {
+        put_key(writer, number, VARINT);
+        fl_put_element(writer, value);
+    }
+}
+
+void fl_put_fixed32(fl_writer_t *writer, uint32_t number, uint32_t value) {
+    if (value == 0) {
+        return;
+    }
+    put_key(writer, number, FIXED32);
+    uint8_t *at = put_raw(writer, 4);
+    if (at != NULL) {
+        fl_put_u32(at, value);
+    }
+}
+
+void fl_put_float(fl_writer_t *writer, uint32_t number, float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    fl_put_fixed32(writer, number, bits);
+}
+
+uint8_t *fl_put_room(fl_writer_t *writer, uint32_t number, size_t size) {
+    put_key(writer, number, DELIMITED);
+    fl_put_element(writer, size);
+    return put_raw(writer, size);
+}
+
+void fl_put_bytes(fl_writer_t *writer, uint32_t number, const void *data, size_t size) {
+    if (size == 0) {
+        return;
+    }
+    uint8_t *room = fl_put_room(writer, number, size);
+    if (room != NULL) {
+        memcpy(room, data, size);
+    }
+}
+
+void fl_put_text(fl_writer_t *writer, uint32_t number, const char *text) {
+    fl_put_bytes(writer, number, text, strlen(text));
+}
+
+uint8_t *fl_put_begin(fl_writer_t *writer, uint32_t number) {
+    put_key(writer, number, DELIMITED);
+    return put_raw(writer, 1);
+}
+
+void fl_put_end(fl_writer_t *writer, uint8_t *begun) {
+    const size_t size = begun == NULL ? 0 : (size_t)(writer->at - begun) - 1u;
+    if (begun == NULL || size > ONE_BYTE_MAX) {
+        writer->failed = true;
+        return;
+    }
+    *begun = (uint8_t)size;
+}
+
+void fl_frame_begin(fl_writer_t *writer, uint8_t *buffer, size_t capacity) {
+    writer->start = buffer;
+    writer->at = buffer + FL_MESSAGE_HEAD;
+    writer->end = buffer + capacity;
+    writer->failed = false;
+}
+
+fl_slice_t fl_frame_end(fl_writer_t *writer, uint32_t number) {
+    uint8_t *first = writer->start + FL_MESSAGE_HEAD;
+    const size_t size = (size_t)(writer->at - first);
+    if (writer->failed || size > FL_MESSAGE_MAX) {
+        return (fl_slice_t){0};
+    }
+    if (size > ONE_BYTE_MAX) {
+        *--first = (uint8_t)(size >> 7);
+        *--first = (uint8_t)(size | 0x80u);
+    } else {
+        *--first = (uint8_t)size;
+    }
+    *--first = (uint8_t)(number << 3 | DELIMITED);
+    const size_t frame = (size_t)(writer->at - first);
+    *--first = (uint8_t)frame;
+    *--first = (uint8_t)(frame >> 8);
+    return (fl_slice_t){.data = first, .size = frame + FL_FRAME_LENGTH};
 }

@@ -2,13 +2,13 @@
  * Copyright the Fieldloop authors.
  * SPDX-License-Identifier: Apache-2.0
  */
-/* Protobuf in place: documents and payloads are read where they lie in the frame, so that none of
- * them needs a second buffer. Small messages go through nanopb's structs. */
+/* Protobuf in place: what arrives is read where it lies in the frame, and what leaves is written
+ * where it leaves from, so that no message needs a second buffer or a struct of its own. Field
+ * numbers and limits are those of the generated header. */
 #ifndef FIELDLOOP_AGENT_SRC_WIRE_H
 #define FIELDLOOP_AGENT_SRC_WIRE_H
 
 #include <fieldloop/agent/v1/agent.nanopb.h>
-#include <pb.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-/* nanopb's name of a message, an enumerator or a constant of the protocol. */
+/* The generated name of a message, an enumerator or a constant of the protocol. */
 #define FL_PB(name) fieldloop_agent_v1_##name
 
 typedef struct fl_slice {
@@ -29,14 +29,30 @@ typedef struct fl_slice {
 
 /* One field of a message. */
 typedef struct fl_field {
-    uint32_t number;
+    uint32_t number;    /* 0 if the message has no such field. */
     uint32_t wire_type; /* 0 varint, 1 fixed64, 2 length delimited, 5 fixed32 */
-    uint64_t value;     /* Of a varint. */
-    fl_slice_t bytes;   /* Of a length-delimited field. */
+    uint64_t value;     /* Of a varint or a fixed32. */
+    fl_slice_t bytes;   /* Of any but a varint. */
 } fl_field_t;
+
+/* --- Reading --- */
+
+/* Takes a varint off the front. FL_OK or FL_ERR_CORRUPT. */
+fl_status_t fl_wire_varint(fl_slice_t *message, uint64_t *value);
 
 /* Takes the next field off the message. FL_ERR_NOT_FOUND at the end, FL_ERR_CORRUPT. */
 fl_status_t fl_wire_next(fl_slice_t *message, fl_field_t *field);
+
+/* Reads a message whose fields are numbered 1 to count: field N goes to fields[N - 1], the last one
+ * of a number counts, others are skipped. FL_OK or FL_ERR_CORRUPT. */
+fl_status_t fl_wire_read(fl_slice_t message, fl_field_t *fields, unsigned count);
+
+/* A float that a fixed32 carries. */
+float fl_wire_float(const fl_field_t *field);
+
+/* Whether the bytes are just this text, or may be copied to one of at most `max` bytes. */
+bool fl_wire_is_text(fl_slice_t bytes, const char *text);
+bool fl_wire_copy_text(fl_slice_t bytes, char *text, size_t max);
 
 /* A SignedDocument. */
 typedef struct fl_document {
@@ -64,13 +80,41 @@ typedef struct fl_chunk {
 
 fl_status_t fl_wire_chunk(fl_slice_t message, fl_chunk_t *chunk);
 
-/* Decodes with nanopb. FL_OK or FL_ERR_CORRUPT. */
-fl_status_t fl_wire_decode(fl_slice_t message, const pb_msgdesc_t *fields, void *dst);
+/* --- Writing --- */
 
-/* Encodes a DeviceMessage that holds one message: the bytes of nanopb's own DeviceMessage, without
- * needing room for its largest member. FL_OK or FL_ERR_NO_SPACE. */
-fl_status_t fl_wire_encode(uint32_t tag, const pb_msgdesc_t *fields, const void *src, uint8_t *dst,
-                           size_t capacity, size_t *size);
+/* Bytes of a frame's length and of the largest header of the message in a DeviceMessage. */
+enum { FL_FRAME_LENGTH = 2, FL_MESSAGE_HEAD = FL_FRAME_LENGTH + 3, FL_MESSAGE_MAX = 16383 };
+
+/* Writes fields one behind the other. What does not fit sets `failed`, and nothing more is written.
+ * As in proto3, a number that is 0 and bytes that are empty are left out. */
+typedef struct fl_writer {
+    uint8_t *start;
+    uint8_t *at;
+    const uint8_t *end;
+    bool failed;
+} fl_writer_t;
+
+void fl_put_number(fl_writer_t *writer, uint32_t number, uint64_t value);
+void fl_put_fixed32(fl_writer_t *writer, uint32_t number, uint32_t value);
+void fl_put_float(fl_writer_t *writer, uint32_t number, float value);
+void fl_put_bytes(fl_writer_t *writer, uint32_t number, const void *data, size_t size);
+void fl_put_text(fl_writer_t *writer, uint32_t number, const char *text);
+
+/* Room for the bytes of a field, to be filled by the caller; NULL if it does not fit. */
+uint8_t *fl_put_room(fl_writer_t *writer, uint32_t number, size_t size);
+
+/* An element of a packed field, between begin and end. */
+void fl_put_element(fl_writer_t *writer, uint64_t value);
+
+/* A message or a packed field within the message, of at most 127 bytes: what is put in between.
+ * Give the result of begin to end. */
+uint8_t *fl_put_begin(fl_writer_t *writer, uint32_t number);
+void fl_put_end(fl_writer_t *writer, uint8_t *begun);
+
+/* A frame with a DeviceMessage: begin, put the fields of its message, end with its field number.
+ * The frame begins within the first bytes of the buffer. Empty if it did not fit. */
+void fl_frame_begin(fl_writer_t *writer, uint8_t *buffer, size_t capacity);
+fl_slice_t fl_frame_end(fl_writer_t *writer, uint32_t number);
 
 #ifdef __cplusplus
 }

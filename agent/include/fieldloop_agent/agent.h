@@ -14,7 +14,6 @@
 #ifndef FIELDLOOP_AGENT_AGENT_H
 #define FIELDLOOP_AGENT_AGENT_H
 
-#include <fieldloop/agent/v1/agent.nanopb.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -69,28 +68,41 @@ typedef struct fl_running {
 
 /* Chooses about the windows with the lowest values of a period, without keeping any back. */
 typedef struct fl_lowest {
-    uint32_t quota;  /* Windows wanted of this period, at most FIELDLOOP_AGENT_CHOSEN_MAX. */
-    uint32_t left;   /* Of them. */
-    float threshold; /* Value at or below which a window is taken. */
-    uint32_t count;
+    uint8_t quota; /* Windows wanted of this period, at most FIELDLOOP_AGENT_CHOSEN_MAX. */
+    uint8_t left;  /* Of them. */
+    uint8_t count;
+    float threshold;                          /* Value at or below which a window is taken. */
     float values[FIELDLOOP_AGENT_CHOSEN_MAX]; /* The lowest of this period, ascending. */
 } fl_lowest_t;
 
+/* Counts of a reference channel. */
+typedef struct fl_channel {
+    float mean;
+    float m2; /* Sum of the squared distances from the mean. */
+    float min;
+    float max;
+    uint16_t bins[FL_BINS_MAX];
+} fl_channel_t;
+
 /* Counts of the period and the choice of recordings. */
 typedef struct fl_monitor {
+    uint64_t start_ms;
+    uint64_t end_ms;    /* Of the last window's stride. */
+    uint32_t period_ms; /* As planned: of at most UINT16_MAX windows. */
+    uint32_t reserved;  /* Counted in state.plan_used and not granted to a period. */
+    uint16_t granted;   /* Recordings that the plan allows in this period. */
+    uint16_t chosen;    /* Of them. */
+    uint16_t random_quota;
+    uint16_t random_left;
+    uint16_t windows_expected; /* In a whole period. */
+    uint16_t windows_seen;
+    uint16_t windows; /* Classified. */
+    uint16_t failures;
     bool open;
-    fieldloop_agent_v1_SketchReport sketch;
-    uint64_t end_ms;           /* Of the last window's stride. */
-    uint32_t period_ms;        /* As planned. */
-    uint32_t windows_expected; /* In a whole period. */
-    uint32_t windows_seen;
-    uint32_t granted;  /* Recordings that the plan allows in this period. */
-    uint32_t chosen;   /* Of them. */
-    uint32_t reserved; /* Counted in state.plan_used and not granted to a period. */
-    uint32_t random_quota;
-    uint32_t random_left;
     fl_lowest_t uncertain; /* By confidence. */
     fl_lowest_t novel;     /* By the anomaly score, negated. */
+    uint16_t class_counts[FL_CLASSES_MAX];
+    fl_channel_t channels[FL_CHANNELS_MAX];
 } fl_monitor_t;
 
 /* The download and what follows it. */
@@ -103,10 +115,14 @@ typedef struct fl_update {
     uint32_t received; /* Bytes of the component taken from chunks. */
     uint32_t hashed;   /* Bytes of the component read back. */
     uint32_t stage_size;
-    uint8_t stage[FL_PROGRAM_SIZE_MAX];
+    union { /* Nothing is downloaded on trial. */
+        uint8_t stage[FL_PROGRAM_SIZE_MAX];
+        struct {
+            uint64_t since_ms;
+            uint32_t healthy; /* Windows in a row without failure. */
+        } trial;
+    } of;
     fl_sha256_t hash;
-    uint32_t healthy; /* Windows in a row without failure, on trial. */
-    uint64_t trial_since_ms;
 } fl_update_t;
 
 /* The connection. */
@@ -114,31 +130,32 @@ typedef struct fl_session {
     uint8_t state;
     uint8_t attempts; /* Failures in a row. */
     bool contacted;   /* A server that knows the device answered since the start. */
+    bool reconnect;   /* Close, and open again at once. */
+    bool state_needed;
+    bool check_in_waiting;
+    bool enroll_waiting; /* For a certificate, be it the first or a newer one. */
+    bool uplink_complete;
     uint64_t next_attempt_ms;
     uint64_t next_check_in_ms;
     uint64_t paused_until_ms;
-    uint64_t renew_after_ms;
-    uint64_t activity_ms; /* When bytes moved last. */
+    uint64_t renew_at_ms;    /* Unix time from which the certificate is renewed. */
+    uint64_t renew_after_ms; /* Time before which a renewal is not tried again. */
+    uint64_t activity_ms;    /* When a frame was begun or ended last. */
     uint64_t chunk_deadline_ms;
     uint8_t nonce[16];
     uint32_t peer_max_frame;
-    bool reconnect; /* Close, and open again at once. */
-    bool state_needed;
-    bool check_in_waiting;
-    bool enroll_waiting;     /* For a certificate, be it the first or a newer one. */
     uint64_t state_sequence; /* StateReport that waits for its Ack, 0 for none. */
     fl_entry_t uplink;       /* Entry that is sent or waits for its Ack; sequence 0 for none. */
     uint32_t uplink_sent;    /* Bytes of its payload that were sent. */
-    bool uplink_complete;
-    uint32_t requested_end; /* Of the last ArtifactRequest. */
-    uint32_t rx_size;
-    uint32_t tx_size;
-    uint32_t tx_sent;
-    uint8_t rx[FIELDLOOP_AGENT_RX_BYTES + 2];
-    uint8_t tx[FIELDLOOP_AGENT_TX_BYTES + 2];
+    uint32_t requested_end;  /* Of the last ArtifactRequest. */
+    /* One frame, in one of two directions: none is built while part of one is held that came. */
+    uint32_t rx_size; /* Bytes of it that came. */
+    uint32_t tx_end;  /* Where the one that is sent ends; tx_at is what is left of it. */
+    uint32_t tx_at;
+    uint8_t frame[FIELDLOOP_AGENT_RX_BYTES + 2];
 } fl_session_t;
 
-/** An agent. Treat the members as private, except running, state and identity, which may be read.
+/** An agent. Treat the members as private, except running and state, which may be read.
  */
 typedef struct fl_agent {
     const fl_port_t *port;
@@ -146,7 +163,6 @@ typedef struct fl_agent {
     const fl_agent_config_t *config;
     fl_running_t running;
     fl_state_t state;
-    fl_identity_t identity;
     bool enrolled;
     bool halted; /* The port was told to reboot. */
     bool root_in_flash;

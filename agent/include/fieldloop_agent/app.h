@@ -22,16 +22,19 @@
 extern "C" {
 #endif
 
+/** Limits of the protocol for a model. */
+enum { FL_CLASSES_MAX = 32, FL_CHANNELS_MAX = 6, FL_BINS_MAX = 16 };
+
 /** What the agent must know of a started model to count and choose windows. */
 typedef struct fl_model_info {
-    uint32_t reference_id;  /**< Reference.id of the model. */
-    uint32_t class_count;   /**< 1 to 32. */
-    uint32_t channel_count; /**< Reference channels, up to 6. */
-    uint32_t bin_count[6];  /**< Bins of each channel, 2 to 16. */
-    float uncertain_below;  /**< Confidence below which a window counts as uncertain. */
-    bool has_anomaly;       /**< Its observations carry anomaly scores. */
-    float frequency_hz;     /**< Readings a second. */
-    uint32_t axes;          /**< Values in a reading. */
+    uint32_t reference_id;               /**< Reference.id of the model. */
+    uint32_t class_count;                /**< 1 to 32. */
+    uint32_t channel_count;              /**< Reference channels, up to 6. */
+    uint32_t bin_count[FL_CHANNELS_MAX]; /**< Bins of each channel, 2 to 16. */
+    float uncertain_below; /**< Confidence below which a window counts as uncertain. */
+    bool has_anomaly;      /**< Its observations carry anomaly scores. */
+    float frequency_hz;    /**< Readings a second. */
+    uint32_t axes;         /**< Values in a reading. */
 } fl_model_info_t;
 
 /** Steps for which a rollout that is not forced needs the application's consent. */

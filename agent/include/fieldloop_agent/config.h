@@ -22,19 +22,20 @@
 #define FIELDLOOP_AGENT_STATUS_TEXT 1
 #endif
 
+/** 1 keeps the texts that fl_port_t.log gets, about 1.5 KB of ROM; with 0 it is not called. */
+#ifndef FIELDLOOP_AGENT_LOG_TEXT
+#define FIELDLOOP_AGENT_LOG_TEXT 1
+#endif
+
 /** Version that Hello reports; at most 15 bytes. */
 #ifndef FIELDLOOP_AGENT_VERSION
 #define FIELDLOOP_AGENT_VERSION "0.1.0"
 #endif
 
-/** Largest frame the agent takes, without its length; the protocol wants 2560 to 65535. */
+/** Largest frame the agent takes or sends, without its length; the protocol wants 2560 to 65535.
+ */
 #ifndef FIELDLOOP_AGENT_RX_BYTES
 #define FIELDLOOP_AGENT_RX_BYTES 2560
-#endif
-
-/** Largest frame the agent sends, without its length; at least 1184. */
-#ifndef FIELDLOOP_AGENT_TX_BYTES
-#define FIELDLOOP_AGENT_TX_BYTES 1184
 #endif
 
 /** Bytes asked for with one ArtifactRequest. */
@@ -89,7 +90,7 @@
 
 /** Bytes of the port's SHA-256 state; see fl_sha256_t. */
 #ifndef FIELDLOOP_AGENT_SHA256_BYTES
-#define FIELDLOOP_AGENT_SHA256_BYTES 128
+#define FIELDLOOP_AGENT_SHA256_BYTES 112
 #endif
 
 #endif

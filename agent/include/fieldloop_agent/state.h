@@ -37,7 +37,9 @@ typedef enum fl_kind {
 } fl_kind_t;
 
 /** Bit of a kind in a set of kinds. */
-#define FL_KIND_BIT(kind) ((uint8_t)(1u << (kind)))
+static inline uint8_t fl_kind_bit(unsigned kind) {
+    return (1u << kind) & 0xffu;
+}
 
 /** A component that is in place. */
 typedef struct fl_component {

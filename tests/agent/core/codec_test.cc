@@ -4,6 +4,7 @@
 // What nanopb writes protobuf reads, and the other way round, byte for byte.
 
 #include <cstring>
+#include <functional>
 #include <pb_decode.h>
 #include <pb_encode.h>
 #include <string>
@@ -220,21 +221,84 @@ TEST(CodecTest, AMessageOneByteTooLongIsRefusedByTheDevice) {
       DecodeNanopb(message.SerializeAsString(), fieldloop_agent_v1_ServerMessage_fields, &decoded));
 }
 
-TEST(CodecTest, TheShortWayToADeviceMessageGivesNanopbsBytes) {
-  for (const v1::DeviceMessage& message : FullDeviceMessages()) {
-    if (!message.has_sketch_report()) continue;
-    fieldloop_agent_v1_DeviceMessage decoded = {};
-    ASSERT_TRUE(DecodeNanopb(message.SerializeAsString(), fieldloop_agent_v1_DeviceMessage_fields,
-                             &decoded));
-    uint8_t bytes[2048];
-    size_t size = 0;
-    ASSERT_EQ(fl_wire_encode(fieldloop_agent_v1_DeviceMessage_sketch_report_tag,
-                             fieldloop_agent_v1_SketchReport_fields, &decoded.message.sketch_report,
-                             bytes, sizeof bytes, &size),
-              FL_OK);
-    EXPECT_EQ(std::string(reinterpret_cast<const char*>(bytes), size),
-              EncodeNanopb(fieldloop_agent_v1_DeviceMessage_fields, decoded));
+// A frame that the agent writes field by field.
+std::string Frame(uint32_t number, size_t capacity, const std::function<void(fl_writer_t*)>& put) {
+  std::vector<uint8_t> buffer(capacity);
+  fl_writer_t writer;
+  fl_frame_begin(&writer, buffer.data(), buffer.size());
+  put(&writer);
+  const fl_slice_t frame = fl_frame_end(&writer, number);
+  return std::string(frame.data, frame.data + frame.size);
+}
+
+TEST(CodecTest, AFrameThatIsWrittenInPlaceHasProtobufsBytes) {
+  for (const size_t size : {0u, 1u, 60u, 61u, 62u, 300u, 512u}) {
+    v1::DeviceMessage message;
+    message.mutable_enroll_request()->set_token(std::string(63, 't'));
+    message.mutable_enroll_request()->set_csr(std::string(size, 'c'));
+    const std::string expected = message.SerializeAsString();
+    const std::string frame =
+        Frame(fieldloop_agent_v1_DeviceMessage_enroll_request_tag, 600, [&](fl_writer_t* writer) {
+          fl_put_text(writer, 1, message.enroll_request().token().c_str());
+          fl_put_bytes(writer, 2, message.enroll_request().csr().data(), size);
+        });
+    EXPECT_EQ(frame.substr(2), expected);
+    EXPECT_EQ(static_cast<uint8_t>(frame[0]) * 256u + static_cast<uint8_t>(frame[1]),
+              expected.size());
   }
+}
+
+TEST(CodecTest, EveryKindOfFieldIsWrittenAsProtobufWritesIt) {
+  v1::DeviceMessage message;
+  v1::SketchReport* sketch = message.mutable_sketch_report();
+  sketch->set_sequence(~0ull);
+  sketch->set_windows(127);
+  sketch->set_failures(128);
+  for (const uint32_t count : {0u, 1u, 127u, 128u, 65535u}) sketch->add_class_counts(count);
+  sketch->add_channels()->set_mean(0.5F);
+  sketch->mutable_channels(0)->set_max(-1.25F);
+  const std::string frame =
+      Frame(fieldloop_agent_v1_DeviceMessage_sketch_report_tag, 200, [](fl_writer_t* writer) {
+        fl_put_number(writer, fieldloop_agent_v1_SketchReport_sequence_tag, ~0ull);
+        fl_put_number(writer, fieldloop_agent_v1_SketchReport_reference_id_tag, 0);
+        fl_put_number(writer, fieldloop_agent_v1_SketchReport_windows_tag, 127);
+        fl_put_number(writer, fieldloop_agent_v1_SketchReport_failures_tag, 128);
+        uint8_t* packed = fl_put_begin(writer, fieldloop_agent_v1_SketchReport_class_counts_tag);
+        for (const uint32_t count : {0u, 1u, 127u, 128u, 65535u}) fl_put_element(writer, count);
+        fl_put_end(writer, packed);
+        uint8_t* channel = fl_put_begin(writer, fieldloop_agent_v1_SketchReport_channels_tag);
+        fl_put_float(writer, fieldloop_agent_v1_ChannelSketch_mean_tag, 0.5F);
+        fl_put_float(writer, fieldloop_agent_v1_ChannelSketch_m2_tag, 0.0F);
+        fl_put_float(writer, fieldloop_agent_v1_ChannelSketch_max_tag, -1.25F);
+        fl_put_end(writer, channel);
+      });
+  EXPECT_EQ(frame.substr(2), message.SerializeAsString());
+}
+
+TEST(CodecTest, WhatDoesNotFitTheFrameLeavesNone) {
+  const auto put = [](fl_writer_t* writer) {
+    fl_put_number(writer, 1, 300);
+    fl_put_float(writer, 2, 1.0F);
+    fl_put_text(writer, 3, "text");
+    uint8_t* packed = fl_put_begin(writer, 4);
+    fl_put_element(writer, 1);
+    fl_put_end(writer, packed);
+  };
+  const size_t whole = Frame(1, 100, put).size();
+  ASSERT_GT(whole, 0u);
+  for (size_t capacity = FL_MESSAGE_HEAD; capacity < whole + 1; ++capacity) {
+    EXPECT_EQ(Frame(1, capacity, put), "") << capacity;
+  }
+  EXPECT_EQ(Frame(1, 400,
+                  [](fl_writer_t* writer) {
+                    uint8_t* message = fl_put_begin(writer, 1);
+                    fl_put_text(writer, 1, std::string(200, 'x').c_str());
+                    fl_put_end(writer, message);
+                  }),
+            "")
+      << "a message within the message has a length of one byte";
+  EXPECT_EQ(Frame(1, 20'000, [](fl_writer_t* writer) { (void)fl_put_room(writer, 1, 16'384); }),
+            "");
 }
 
 fl_slice_t Slice(const std::string& bytes) {

@@ -662,6 +662,31 @@ class AgentTest : public ::testing::Test {
     server_.settings = settings;
   }
 
+  // Whether the device runs the set, confirmed, and has nothing left to say.
+  bool RunsConfirmed(const ComponentSet& set) const {
+    for (const auto& [kind, artifact] : set) {
+      const std::string runs = kind == v1::COMPONENT_KIND_MODEL ? device_.RunningDigest()
+                               : kind == v1::COMPONENT_KIND_FIRMWARE
+                                   ? Sha256(device_.bootloader.running)
+                                   : Sha256(device_.configuration);
+      if (runs != Sha256(artifact)) return false;
+    }
+    return !device_.rebooting && !device_.agent->running.on_trial &&
+           device_.agent->state.phase == FL_PHASE_IDLE && device_.agent->outbox.live == 0;
+  }
+  void Offer(const ComponentSet& set, uint64_t sequence) {
+    const auto firmware = set.find(v1::COMPONENT_KIND_FIRMWARE);
+    if (firmware != set.end()) device_.bootloader.set_download_size(firmware->second.size());
+    server_.OfferSet(set, sequence);
+  }
+  void InstallSet(const ComponentSet& set, uint64_t sequence) {
+    if (device_.agent == nullptr) {
+      ASSERT_EQ(device_.Boot(), FL_OK);
+    }
+    Offer(set, sequence);
+    ASSERT_TRUE(device_.Live([&] { return RunsConfirmed(set); }));
+  }
+
   // A device that runs and has confirmed a model.
   void InstallModel(const std::string& bytes, uint64_t sequence) {
     if (device_.agent == nullptr) {

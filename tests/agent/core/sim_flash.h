@@ -81,6 +81,7 @@ class SimFlash {
 
   std::vector<uint8_t>& bytes() { return bytes_; }
   int erases() const { return erases_; }
+  uint64_t programmed_bytes() const { return programmed_bytes_; }
   // The next reads fail.
   void FailReads(int count) { failing_reads_ = count; }
   // Programs report success and do nothing.
@@ -103,6 +104,7 @@ class SimFlash {
       ADD_FAILURE() << "program of " << size << " at " << offset << " breaks the geometry";
       return FL_ERR_IO;
     }
+    programmed_bytes_ += size;
     for (size_t i = 0; i < size; ++i) {
       uint8_t& byte = bytes_[offset + i];
       if (!power_.Step()) {
@@ -139,6 +141,7 @@ class SimFlash {
   const Geometry geometry_;
   std::vector<uint8_t> bytes_;
   int erases_ = 0;
+  uint64_t programmed_bytes_ = 0;
   int failing_reads_ = 0;
   bool ignore_programs_ = false;
   bool torn_ = false;
