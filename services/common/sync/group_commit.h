@@ -4,14 +4,15 @@
 #ifndef FIELDLOOP_SERVICES_COMMON_SYNC_GROUP_COMMIT_H_
 #define FIELDLOOP_SERVICES_COMMON_SYNC_GROUP_COMMIT_H_
 
-#include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <functional>
-#include <memory>
-#include <mutex>
+#include <semaphore.h>
 #include <utility>
 #include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "services/common/sync/mutex.h"
 
 namespace fieldloop {
 
@@ -31,52 +32,88 @@ class GroupCommit {
 
   // Returns when `item` has been through `commit`, which began after this call did.
   void Run(Item& item) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    if (waiting_.empty() || waiting_.back()->items.size() >= max_items_) {
-      waiting_.push_back(std::make_shared<Group>());
+    Caller self(item);
+    {
+      const MutexLock lock(mutex_);
+      if (busy_) {
+        waiting_.push_back(&self);
+      } else {
+        busy_ = true;
+        self.leads = true;
+      }
     }
-    const std::shared_ptr<Group> group = waiting_.back();
-    group->items.push_back(&item);
-    group->changed.wait(lock, [&] { return group->done || (!busy_ && waiting_.front() == group); });
-    if (group->done) {
-      return;
+    if (!self.leads) {
+      self.Wait();
+      if (!self.leads) {
+        return;
+      }
     }
-    busy_ = true;
-    waiting_.pop_front();
-    lock.unlock();
-    commit_(group->items);
-    lock.lock();
-    busy_ = false;
-    group->done = true;
-    group->changed.notify_all();
-    if (!waiting_.empty()) {
-      waiting_.front()->changed.notify_one();
-    }
+    Lead(self);
   }
 
   // Callers that no step has taken yet.
   std::size_t waiting() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    std::size_t count = 0;
-    for (const auto& group : waiting_) {
-      count += group->items.size();
-    }
-    return count;
+    const MutexLock lock(mutex_);
+    return waiting_.size();
   }
 
  private:
-  struct Group {
-    std::vector<Item*> items;
-    std::condition_variable changed;
-    bool done = false;
+  // Each has a semaphore of its own, so that who is woken has nothing to wait for. Not one of the
+  // standard library, which spins before it sleeps: a step takes longer than that.
+  struct Caller {
+    explicit Caller(Item& in_item) : item(&in_item) { ::sem_init(&woken, 0, 0); }
+    ~Caller() { ::sem_destroy(&woken); }
+    Caller(const Caller&) = delete;
+    Caller& operator=(const Caller&) = delete;
+
+    void Wait() {
+      while (::sem_wait(&woken) != 0) {  // A signal came.
+      }
+    }
+    void Wake() { ::sem_post(&woken); }
+
+    Item* item;
+    bool leads = false;  // Written before Wake.
+    sem_t woken;
   };
+
+  // Takes the group that gathered through `commit`, wakes it, and hands over to the next one.
+  void Lead(Caller& self) {
+    std::vector<Item*> items = {self.item};
+    std::vector<Caller*> others;
+    {
+      const MutexLock lock(mutex_);
+      while (!waiting_.empty() && items.size() < max_items_) {
+        others.push_back(waiting_.front());
+        items.push_back(waiting_.front()->item);
+        waiting_.pop_front();
+      }
+    }
+    commit_(items);
+    Caller* next = nullptr;
+    {
+      const MutexLock lock(mutex_);
+      if (waiting_.empty()) {
+        busy_ = false;
+      } else {
+        next = waiting_.front();
+        waiting_.pop_front();
+      }
+    }
+    if (next != nullptr) {
+      next->leads = true;
+      next->Wake();
+    }
+    for (Caller* other : others) {
+      other->Wake();
+    }
+  }
 
   const std::size_t max_items_;
   const std::function<void(const std::vector<Item*>&)> commit_;
-  // Not Mutex: a condition variable needs the standard one.
-  std::mutex mutex_;
-  std::deque<std::shared_ptr<Group>> waiting_;  // Only the last one gathers.
-  bool busy_ = false;
+  Mutex mutex_;
+  std::deque<Caller*> waiting_ ABSL_GUARDED_BY(mutex_);
+  bool busy_ ABSL_GUARDED_BY(mutex_) = false;  // Somebody leads.
 };
 
 }  // namespace fieldloop

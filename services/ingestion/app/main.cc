@@ -30,6 +30,7 @@
 #include "services/common/sql/lease.h"
 #include "services/common/status/status_macros.h"
 #include "services/ingestion/app/housekeeping.h"
+#include "services/ingestion/domain/cached_settings_store.h"
 #include "services/ingestion/domain/dataset_service.h"
 #include "services/ingestion/domain/labelling_service.h"
 #include "services/ingestion/domain/retention_service.h"
@@ -98,14 +99,15 @@ absl::Status Run(const Options& options) {
 
   ingestion::SqlSampleStore sample_store(*database);
   ingestion::SqlDatasetStore dataset_store(*database);
-  ingestion::SqlSettingsStore settings_store(*database);
+  ingestion::SqlSettingsStore stored_settings(*database);
+  ingestion::CachedSettingsStore settings_store(stored_settings, clock);
   ingestion::SqlLabellingStore labelling_store(*database);
   ingestion::SqlRetentionStore retention_store(*database);
   const ingestion::RecordingFormats formats;
   ingestion::UploadMetrics metrics(server.registry());
   ingestion::SampleService samples(sample_store, settings_store, *blobs, *spool, formats, clock,
                                    metrics);
-  ingestion::DatasetService datasets(dataset_store, *blobs, clock);
+  ingestion::DatasetService datasets(dataset_store, *blobs, formats, clock);
   ingestion::SettingsService settings(settings_store);
   ingestion::LabellingService labelling(labelling_store, clock, RandomBits);
   ingestion::RetentionService retention(retention_store, settings_store, *blobs, clock);

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
+#include "services/ingestion/domain/canonical_form.h"
 
 namespace fieldloop::ingestion {
 namespace {
@@ -21,8 +22,9 @@ constexpr std::size_t kMostDiffKeys = 8;
 
 }  // namespace
 
-DatasetService::DatasetService(DatasetStore& store, BlobStore& blobs, const Clock& clock)
-    : store_(store), blobs_(blobs), clock_(clock) {}
+DatasetService::DatasetService(DatasetStore& store, BlobStore& blobs, const RecordingParser& parser,
+                               const Clock& clock)
+    : store_(store), blobs_(blobs), parser_(parser), clock_(clock) {}
 
 absl::StatusOr<Dataset> DatasetService::Create(Dataset dataset) {
   FIELDLOOP_RETURN_IF_ERROR(ValidateNewDataset(dataset));
@@ -116,8 +118,8 @@ absl::Status DatasetService::Export(
         continue;
       }
       const Sample* announce = &sample;
-      FIELDLOOP_RETURN_IF_ERROR(blobs_.Read(
-          sample.canonical_digest, options.piece_bytes,
+      FIELDLOOP_RETURN_IF_ERROR(ReadCanonicalForm(
+          sample, blobs_, parser_, options.piece_bytes,
           [&](absl::string_view piece) { return sink(std::exchange(announce, nullptr), piece); }));
     }
     if (samples.size() < static_cast<std::size_t>(kExportPage)) {

@@ -16,6 +16,7 @@
 #include "services/common/clock/clock.h"
 #include "services/ingestion/domain/dataset.h"
 #include "services/ingestion/domain/dataset_store.h"
+#include "services/ingestion/domain/recording_parser.h"
 
 namespace fieldloop::ingestion {
 
@@ -23,7 +24,8 @@ namespace fieldloop::ingestion {
 class DatasetService {
  public:
   // Everything given must outlive this object.
-  DatasetService(DatasetStore& store, BlobStore& blobs, const Clock& clock);
+  DatasetService(DatasetStore& store, BlobStore& blobs, const RecordingParser& parser,
+                 const Clock& clock);
 
   absl::StatusOr<Dataset> Create(Dataset dataset);
   absl::StatusOr<Dataset> Get(absl::string_view project, absl::string_view id);
@@ -63,6 +65,7 @@ class DatasetService {
  private:
   DatasetStore& store_;
   BlobStore& blobs_;
+  const RecordingParser& parser_;
   const Clock& clock_;
 };
 

@@ -69,7 +69,7 @@ struct Sample {
   SampleFormat format = SampleFormat::kUnspecified;
   std::string digest;            // Of the bytes as they came, hex.
   std::int64_t size_bytes = 0;   // Of the bytes as they came.
-  std::string canonical_digest;  // Of the canonical form, hex.
+  std::string canonical_digest;  // Of the canonical form, hex; empty: see canonical_form.h.
   std::vector<std::string> axes;
   std::vector<std::string> units;  // One for each axis, or empty when the file gives none.
   std::int64_t readings = 0;

@@ -4,7 +4,6 @@
 #include "services/ingestion/domain/sample_service.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstring>
 #include <optional>
@@ -17,15 +16,13 @@
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
+#include "services/ingestion/domain/canonical_form.h"
 #include "services/ingestion/domain/quality.h"
 #include "services/ingestion/domain/retention_store.h"
 #include "services/ingestion/domain/text_rules.h"
 
 namespace fieldloop::ingestion {
 namespace {
-
-static_assert(std::endian::native == std::endian::little,
-              "the canonical form is little endian and is written from memory");
 
 constexpr std::size_t kMaxFileNameBytes = 200;
 constexpr std::size_t kMaxSplitKeyBytes = 39;
@@ -36,10 +33,6 @@ constexpr std::size_t kMaxUploadIdBytes = 63;
 constexpr int kMemoryPerFileByte = 5;
 constexpr std::size_t kMaxLabelsInOneCall = 1000;
 constexpr char kDeviceSplitKey[] = "device";
-
-absl::string_view CanonicalBytes(const std::vector<float>& values) {
-  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
-}
 
 // Adds what a project's settings say of a sample to its flags, and sorts them.
 void FinishFlags(const Settings& settings, Sample& sample) {
@@ -420,11 +413,16 @@ absl::StatusOr<StoredSample> SampleService::Upload::Store() {
   // Blobs first: a row never names bytes that are not there. Blobs without a row are found again by
   // their digest when the upload is repeated.
   const absl::Time begun = service_.clock_.Now();
-  FIELDLOOP_ASSIGN_OR_RETURN(
-      const std::vector<BlobInfo> blobs,
-      service_.blobs_.PutAll({{.data = bytes_, .digest = digest},
-                              {.data = CanonicalBytes(recording.values), .digest = ""}}));
-  sample.canonical_digest = blobs[1].digest;
+  std::vector<BlobContent> contents = {{.data = bytes_, .digest = digest}};
+  if (CanonicalBytes(recording.values) == bytes_) {
+    sample.canonical_digest = digest;
+  } else if (!IsCanonicalFormDerived(sample.format, sample.size_bytes)) {
+    contents.push_back({.data = CanonicalBytes(recording.values), .digest = ""});
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<BlobInfo> blobs, service_.blobs_.PutAll(contents));
+  if (blobs.size() > 1) {
+    sample.canonical_digest = blobs[1].digest;
+  }
   sample.create_time = service_.clock_.Now();
   FIELDLOOP_ASSIGN_OR_RETURN(StoredSample stored, service_.Insert(fresh, begun));
   if (stored.existed) {
@@ -527,7 +525,8 @@ absl::Status SampleService::Download(absl::string_view project, absl::string_vie
                                      bool canonical, std::int64_t piece_bytes,
                                      absl::FunctionRef<absl::Status(absl::string_view)> sink) {
   FIELDLOOP_ASSIGN_OR_RETURN(const Sample sample, store_.Get(project, id));
-  return blobs_.Read(canonical ? sample.canonical_digest : sample.digest, piece_bytes, sink);
+  return canonical ? ReadCanonicalForm(sample, blobs_, parser_, piece_bytes, sink)
+                   : blobs_.Read(sample.digest, piece_bytes, sink);
 }
 
 absl::StatusOr<LabelsResult> SampleService::AddLabels(std::vector<Label> labels,

@@ -44,35 +44,46 @@ absl::Status NoSample(absl::string_view project, absl::string_view id) {
   return absl::NotFoundError(absl::StrCat("no sample projects/", project, "/samples/", id));
 }
 
-void InsertLabel(soci::session& session, const Label& label) {
-  const long long number = label.number;
-  const long long create_micros = absl::ToUnixMicros(label.create_time);
-  const long long undoes = label.undoes;
-  const int reason = static_cast<int>(label.reason);
-  session << "INSERT INTO labels (project, sample_id, number, author, source, create_micros,"
-             " undoes, suggested_by, reason, probability)"
-             " VALUES (:project, :sample, :number, :author, :source, :created,"
-             " :undoes, :suggested_by, :reason, :probability)",
-      soci::use(label.project, "project"), soci::use(label.sample_id, "sample"),
-      soci::use(number, "number"), soci::use(label.author, "author"),
-      soci::use(label.source, "source"), soci::use(create_micros, "created"),
-      soci::use(undoes, "undoes"), soci::use(label.suggested_by, "suggested_by"),
-      soci::use(reason, "reason"), soci::use(label.probability, "probability");
-  long long start = 0;
-  long long end = 0;
-  std::string text;
-  soci::statement insert =
-      (session.prepare << "INSERT INTO label_ranges"
-                          " (project, sample_id, number, start_reading, end_reading, label)"
-                          " VALUES (:project, :sample, :number, :start, :end, :label)",
-       soci::use(label.project, "project"), soci::use(label.sample_id, "sample"),
-       soci::use(number, "number"), soci::use(start, "start"), soci::use(end, "end"),
-       soci::use(text, "label"));
+void LabelColumns::Add(const Label& label) {
+  project.push_back(label.project);
+  sample_id.push_back(label.sample_id);
+  number.push_back(label.number);
+  author.push_back(label.author);
+  source.push_back(label.source);
+  create_micros.push_back(absl::ToUnixMicros(label.create_time));
+  undoes.push_back(label.undoes);
+  suggested_by.push_back(label.suggested_by);
+  reason.push_back(static_cast<int>(label.reason));
+  probability.push_back(label.probability);
   for (const LabelRange& range : label.ranges) {
-    start = range.start;
-    end = range.end;
-    text = range.label;
-    insert.execute(true);
+    range_project.push_back(label.project);
+    range_sample_id.push_back(label.sample_id);
+    range_number.push_back(label.number);
+    range_start.push_back(range.start);
+    range_end.push_back(range.end);
+    range_label.push_back(range.label);
+  }
+}
+
+void LabelColumns::InsertInto(soci::session& session) const {
+  if (!project.empty()) {
+    session << "INSERT INTO labels (project, sample_id, number, author, source, create_micros,"
+               " undoes, suggested_by, reason, probability)"
+               " VALUES (:project, :sample, :number, :author, :source, :created,"
+               " :undoes, :suggested_by, :reason, :probability)",
+        soci::use(project, "project"), soci::use(sample_id, "sample"), soci::use(number, "number"),
+        soci::use(author, "author"), soci::use(source, "source"),
+        soci::use(create_micros, "created"), soci::use(undoes, "undoes"),
+        soci::use(suggested_by, "suggested_by"), soci::use(reason, "reason"),
+        soci::use(probability, "probability");
+  }
+  if (!range_project.empty()) {
+    session << "INSERT INTO label_ranges"
+               " (project, sample_id, number, start_reading, end_reading, label)"
+               " VALUES (:project, :sample, :number, :start, :end, :label)",
+        soci::use(range_project, "project"), soci::use(range_sample_id, "sample"),
+        soci::use(range_number, "number"), soci::use(range_start, "start"),
+        soci::use(range_end, "end"), soci::use(range_label, "label");
   }
 }
 
@@ -90,7 +101,9 @@ absl::StatusOr<Label> AddLabel(soci::session& session, Label label) {
                              ResolveRanges("ranges", std::move(label.ranges), readings));
   EndLease(session, label);
   label.number = newest + 1;  // The newest stands, so its number is the highest.
-  InsertLabel(session, label);
+  LabelColumns columns;
+  columns.Add(label);
+  columns.InsertInto(session);
   const long long number = label.number;
   const int labelled = label.ranges.empty() ? 0 : 1;
   session << "UPDATE samples SET label_number = :number, labelled = :labelled"

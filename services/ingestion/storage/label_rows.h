@@ -24,8 +24,20 @@ namespace fieldloop::ingestion {
 
 absl::Status NoSample(absl::string_view project, absl::string_view id);
 
-// Inserts a label with its number as it is.
-void InsertLabel(soci::session& session, const Label& label);
+// Labels to insert with their numbers as they are, column by column: each statement is prepared
+// once for all of them. SOCI binds long long, not std::int64_t. NOLINTBEGIN(google-runtime-int)
+struct LabelColumns {
+  std::vector<std::string> project, sample_id, author, source, suggested_by;
+  std::vector<long long> number, create_micros, undoes;
+  std::vector<int> reason;
+  std::vector<double> probability;
+  std::vector<std::string> range_project, range_sample_id, range_label;
+  std::vector<long long> range_number, range_start, range_end;
+
+  void Add(const Label& label);
+  void InsertInto(soci::session& session) const;
+};
+// NOLINTEND(google-runtime-int)
 
 // Stores a label as the newest of its sample: chooses its number, makes it stand, ends a lease of
 // the sample (and says in the label how its author came by it), and keeps the sample's place in the

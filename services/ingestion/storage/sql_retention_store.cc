@@ -61,7 +61,8 @@ std::optional<StoredRow> FindRow(soci::session& session, const std::string& proj
 bool IsUsed(soci::session& session, const std::string& digest) {
   int used = 0;
   session << "SELECT CASE WHEN EXISTS (SELECT 1 FROM samples WHERE digest = :digest)"
-             " OR EXISTS (SELECT 1 FROM samples WHERE canonical_digest = :digest)"
+             " OR EXISTS (SELECT 1 FROM samples"
+             " WHERE canonical_digest <> '' AND canonical_digest = :digest)"
              " THEN 1 ELSE 0 END",
       soci::use(digest, "digest"), soci::into(used);
   return used != 0;
@@ -87,7 +88,7 @@ void DeleteRows(soci::session& session, const std::string& project, const std::s
   session << "DELETE FROM samples WHERE project = :project AND sample_id = :sample",
       soci::use(project, "project"), soci::use(id, "sample");
   NoteIfUnused(session, row.digest, now_micros);
-  if (row.canonical_digest != row.digest) {
+  if (!row.canonical_digest.empty() && row.canonical_digest != row.digest) {
     NoteIfUnused(session, row.canonical_digest, now_micros);
   }
 }

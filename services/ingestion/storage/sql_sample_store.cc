@@ -5,8 +5,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <soci/soci.h>
 
@@ -105,111 +108,209 @@ Split SplitOfKey(soci::session& session, const std::string& project, const Split
   return chosen;
 }
 
-void InsertSampleRow(soci::session& session, const Sample& sample) {
-  const DeviceProvenance device = sample.device.value_or(DeviceProvenance{});
-  const std::string axes = absl::StrJoin(sample.axes, "\n");
-  const std::string units = absl::StrJoin(sample.units, "\n");
-  const std::string flags = absl::StrJoin(sample.flags, "\n");
-  const int format = static_cast<int>(sample.format);
-  const int split = static_cast<int>(sample.split);
-  const int source = static_cast<int>(sample.source);
-  const long long size_bytes = sample.size_bytes;
-  const long long readings = sample.readings;
-  const long long start_micros = absl::ToUnixMicros(device.start_time);
-  const long long create_micros = absl::ToUnixMicros(sample.create_time);
-  const long long label_number = sample.labels.empty() ? 0 : 1;
-  const int labelled = sample.labels.empty() ? 0 : 1;
-  const QueueScores scores = ScoresOf(sample.device);
-  session << "INSERT INTO samples (project, sample_id, file_name, format, digest, size_bytes,"
-             " canonical_digest, axes, units, readings, frequency_hz, resampling, split,"
-             " split_group, source, device,"
-             " model_digest, reason, probability, predicted_label, confidence, start_micros, flags,"
-             " create_micros, label_number, labelled, uncertainty, novelty)"
-             " VALUES (:project, :id, :file_name, :format, :digest, :size_bytes,"
-             " :canonical_digest, :axes, :units, :readings, :frequency_hz, :resampling, :split,"
-             " :split_group, :source,"
-             " :device, :model_digest, :reason, :probability, :predicted_label, :confidence,"
-             " :start_micros, :flags, :create_micros, :label_number, :labelled, :uncertainty,"
-             " :novelty)",
-      soci::use(sample.project, "project"), soci::use(sample.id, "id"),
-      soci::use(sample.file_name, "file_name"), soci::use(format, "format"),
-      soci::use(sample.digest, "digest"), soci::use(size_bytes, "size_bytes"),
-      soci::use(sample.canonical_digest, "canonical_digest"), soci::use(axes, "axes"),
-      soci::use(units, "units"), soci::use(readings, "readings"),
-      soci::use(sample.frequency_hz, "frequency_hz"), soci::use(sample.resampling, "resampling"),
-      soci::use(split, "split"), soci::use(sample.split_group, "split_group"),
-      soci::use(source, "source"), soci::use(device.device, "device"),
-      soci::use(device.model_digest, "model_digest"), soci::use(device.reason, "reason"),
-      soci::use(device.probability, "probability"),
-      soci::use(device.predicted_label, "predicted_label"),
-      soci::use(device.confidence, "confidence"), soci::use(start_micros, "start_micros"),
-      soci::use(flags, "flags"), soci::use(create_micros, "create_micros"),
-      soci::use(label_number, "label_number"), soci::use(labelled, "labelled"),
-      soci::use(scores.uncertainty, "uncertainty"), soci::use(scores.novelty, "novelty");
-  for (const auto& [key, value] : sample.metadata) {
+// Rows of "samples" to insert, column by column.
+struct SampleColumns {
+  std::vector<std::string> project, id, file_name, digest, canonical_digest, axes, units,
+      resampling, split_group, device, model_digest, reason, predicted_label, flags;
+  std::vector<int> format, split, source, labelled;
+  std::vector<long long> size_bytes, readings, start_micros, create_micros, label_number;
+  std::vector<double> frequency_hz, probability, confidence, uncertainty, novelty;
+
+  void Add(const Sample& sample) {
+    const DeviceProvenance provenance = sample.device.value_or(DeviceProvenance{});
+    const QueueScores scores = ScoresOf(sample.device);
+    const bool has_label = !sample.labels.empty();
+    project.push_back(sample.project);
+    id.push_back(sample.id);
+    file_name.push_back(sample.file_name);
+    format.push_back(static_cast<int>(sample.format));
+    digest.push_back(sample.digest);
+    size_bytes.push_back(sample.size_bytes);
+    canonical_digest.push_back(sample.canonical_digest);
+    axes.push_back(absl::StrJoin(sample.axes, "\n"));
+    units.push_back(absl::StrJoin(sample.units, "\n"));
+    readings.push_back(sample.readings);
+    frequency_hz.push_back(sample.frequency_hz);
+    resampling.push_back(sample.resampling);
+    split.push_back(static_cast<int>(sample.split));
+    split_group.push_back(sample.split_group);
+    source.push_back(static_cast<int>(sample.source));
+    device.push_back(provenance.device);
+    model_digest.push_back(provenance.model_digest);
+    reason.push_back(provenance.reason);
+    probability.push_back(provenance.probability);
+    predicted_label.push_back(provenance.predicted_label);
+    confidence.push_back(provenance.confidence);
+    start_micros.push_back(absl::ToUnixMicros(provenance.start_time));
+    flags.push_back(absl::StrJoin(sample.flags, "\n"));
+    create_micros.push_back(absl::ToUnixMicros(sample.create_time));
+    label_number.push_back(has_label ? 1 : 0);
+    labelled.push_back(has_label ? 1 : 0);
+    uncertainty.push_back(scores.uncertainty);
+    novelty.push_back(scores.novelty);
+  }
+
+  void InsertInto(soci::session& session) const {
+    session << "INSERT INTO samples (project, sample_id, file_name, format, digest, size_bytes,"
+               " canonical_digest, axes, units, readings, frequency_hz, resampling, split,"
+               " split_group, source, device,"
+               " model_digest, reason, probability, predicted_label, confidence, start_micros,"
+               " flags, create_micros, label_number, labelled, uncertainty, novelty)"
+               " VALUES (:project, :id, :file_name, :format, :digest, :size_bytes,"
+               " :canonical_digest, :axes, :units, :readings, :frequency_hz, :resampling, :split,"
+               " :split_group, :source,"
+               " :device, :model_digest, :reason, :probability, :predicted_label, :confidence,"
+               " :start_micros, :flags, :create_micros, :label_number, :labelled, :uncertainty,"
+               " :novelty)",
+        soci::use(project, "project"), soci::use(id, "id"), soci::use(file_name, "file_name"),
+        soci::use(format, "format"), soci::use(digest, "digest"),
+        soci::use(size_bytes, "size_bytes"), soci::use(canonical_digest, "canonical_digest"),
+        soci::use(axes, "axes"), soci::use(units, "units"), soci::use(readings, "readings"),
+        soci::use(frequency_hz, "frequency_hz"), soci::use(resampling, "resampling"),
+        soci::use(split, "split"), soci::use(split_group, "split_group"),
+        soci::use(source, "source"), soci::use(device, "device"),
+        soci::use(model_digest, "model_digest"), soci::use(reason, "reason"),
+        soci::use(probability, "probability"), soci::use(predicted_label, "predicted_label"),
+        soci::use(confidence, "confidence"), soci::use(start_micros, "start_micros"),
+        soci::use(flags, "flags"), soci::use(create_micros, "create_micros"),
+        soci::use(label_number, "label_number"), soci::use(labelled, "labelled"),
+        soci::use(uncertainty, "uncertainty"), soci::use(novelty, "novelty");
+  }
+};
+
+// Rows of "sample_metadata" to insert, column by column.
+struct MetadataColumns {
+  std::vector<std::string> project, id, key, value;
+
+  void Add(const Sample& sample) {
+    for (const auto& [name, text] : sample.metadata) {
+      project.push_back(sample.project);
+      id.push_back(sample.id);
+      key.push_back(name);
+      value.push_back(text);
+    }
+  }
+
+  void InsertInto(soci::session& session) const {
+    if (project.empty()) {
+      return;
+    }
     session << "INSERT INTO sample_metadata (project, sample_id, meta_key, meta_value)"
                " VALUES (:project, :id, :key, :value)",
-        soci::use(sample.project, "project"), soci::use(sample.id, "id"), soci::use(key, "key"),
+        soci::use(project, "project"), soci::use(id, "id"), soci::use(key, "key"),
         soci::use(value, "value");
   }
-}
+};
 
-// Makes sure that a sample's blobs are there and stay: one that is noted as unused is used from now
-// on; one that is being deleted is not there any more. See RetentionStore.
-absl::Status KeepBlobs(soci::session& session, const Sample& sample) {
-  int noted = 0;
-  long long claim_micros = 0;
-  session << "SELECT COUNT(*), COALESCE(MAX(claim_micros), 0) FROM blob_garbage"
-             " WHERE digest IN (:digest, :canonical)",
-      soci::use(sample.digest, "digest"), soci::use(sample.canonical_digest, "canonical"),
-      soci::into(noted), soci::into(claim_micros);
-  if (noted == 0) {
+// Many new samples in one transaction: each statement is prepared once for all of them.
+class SampleInserts {
+ public:
+  explicit SampleInserts(soci::session& session)
+      : session_(session),
+        find_((session.prepare << "SELECT 1 FROM samples"
+                                  " WHERE project = :project AND sample_id = :id",
+               soci::use(project_, "project"), soci::use(id_, "id"), soci::into(found_))),
+        find_garbage_((session.prepare
+                           << "SELECT COUNT(*), COALESCE(MAX(claim_micros), 0)"
+                              " FROM blob_garbage WHERE digest IN (:digest, :canonical)",
+                       soci::use(digest_, "digest"), soci::use(canonical_digest_, "canonical"),
+                       soci::into(noted_), soci::into(claim_micros_))) {}
+  SampleInserts(const SampleInserts&) = delete;
+  SampleInserts& operator=(const SampleInserts&) = delete;
+
+  // Takes a sample, its first label, its side and its uplink; returns what is there if one is
+  // known. `stored` must stay where it is until Execute.
+  absl::Status Add(const NewSample& fresh, StoredSample& stored) {
+    const std::string& project = fresh.sample.project;
+    std::optional<std::string> known_uplink;
+    if (fresh.uplink.has_value()) {
+      known_uplink = FindUplink(session_, project, *fresh.uplink);
+      if (!known_uplink.has_value()) {
+        InsertUplink(session_, project, *fresh.uplink, fresh.sample.id);
+      }
+    }
+    if (std::optional<Sample> known = Find(project, known_uplink.value_or(fresh.sample.id));
+        known.has_value()) {
+      stored = {.sample = *std::move(known), .existed = true};
+      return absl::OkStatus();
+    }
+    FIELDLOOP_RETURN_IF_ERROR(KeepBlobs(fresh.sample));
+    stored = {.sample = fresh.sample, .existed = false};
+    if (stored.sample.split == Split::kUnspecified && fresh.split_key.has_value()) {
+      stored.sample.split = SplitOfKey(session_, project, *fresh.split_key);
+      stored.sample.split_group = absl::StrCat(fresh.split_key->name, "=", fresh.split_key->value);
+    } else if (stored.sample.split == Split::kUnspecified) {
+      stored.sample.split = SplitOfDigest(fresh.sample.digest);
+    }
+    samples_.Add(stored.sample);
+    metadata_.Add(stored.sample);
+    if (!fresh.sample.labels.empty()) {
+      labels_.Add({.project = project,
+                   .sample_id = fresh.sample.id,
+                   .number = 1,
+                   .ranges = fresh.sample.labels,
+                   .author = fresh.label_author,
+                   .source = fresh.label_source,
+                   .create_time = fresh.sample.create_time});
+    }
+    added_[{project, fresh.sample.id}] = &stored.sample;
     return absl::OkStatus();
   }
-  if (claim_micros > 0) {
-    return absl::UnavailableError(
-        "the same bytes were stored before and are being deleted; repeat in ten minutes");
-  }
-  session << "DELETE FROM blob_garbage WHERE digest IN (:digest, :canonical)",
-      soci::use(sample.digest, "digest"), soci::use(sample.canonical_digest, "canonical");
-  return absl::OkStatus();
-}
 
-// Stores a sample, its first label, its side and its uplink; returns what is there if one is known.
-absl::StatusOr<StoredSample> InsertOne(soci::session& session, const NewSample& fresh) {
-  const std::string& project = fresh.sample.project;
-  std::optional<std::string> known_uplink;
-  if (fresh.uplink.has_value()) {
-    known_uplink = FindUplink(session, project, *fresh.uplink);
+  // Inserts what was taken.
+  void Execute() {
+    if (added_.empty()) {
+      return;
+    }
+    samples_.InsertInto(session_);
+    metadata_.InsertInto(session_);
+    labels_.InsertInto(session_);
   }
-  std::optional<SampleWithLabelNumber> known =
-      FindSample(session, project, known_uplink.value_or(fresh.sample.id));
-  if (fresh.uplink.has_value() && !known_uplink.has_value()) {
-    InsertUplink(session, project, *fresh.uplink, fresh.sample.id);
+
+ private:
+  std::optional<Sample> Find(const std::string& project, const std::string& id) {
+    if (const auto added = added_.find({project, id}); added != added_.end()) {
+      return *added->second;
+    }
+    project_ = project;
+    id_ = id;
+    if (!find_.execute(true)) {
+      return std::nullopt;
+    }
+    return FindSample(session_, project, id)->sample;
   }
-  if (known.has_value()) {
-    return StoredSample{.sample = std::move(known->sample), .existed = true};
+
+  // Makes sure that a sample's blobs are there and stay: one that is noted as unused is used from
+  // now on; one that is being deleted is not there any more. See RetentionStore.
+  absl::Status KeepBlobs(const Sample& sample) {
+    digest_ = sample.digest;
+    canonical_digest_ = sample.canonical_digest;
+    find_garbage_.execute(true);
+    if (noted_ == 0) {
+      return absl::OkStatus();
+    }
+    if (claim_micros_ > 0) {
+      return absl::UnavailableError(
+          "the same bytes were stored before and are being deleted; repeat in ten minutes");
+    }
+    session_ << "DELETE FROM blob_garbage WHERE digest IN (:digest, :canonical)",
+        soci::use(digest_, "digest"), soci::use(canonical_digest_, "canonical");
+    return absl::OkStatus();
   }
-  FIELDLOOP_RETURN_IF_ERROR(KeepBlobs(session, fresh.sample));
-  StoredSample stored{.sample = fresh.sample, .existed = false};
-  if (stored.sample.split == Split::kUnspecified && fresh.split_key.has_value()) {
-    stored.sample.split = SplitOfKey(session, project, *fresh.split_key);
-    stored.sample.split_group = absl::StrCat(fresh.split_key->name, "=", fresh.split_key->value);
-  } else if (stored.sample.split == Split::kUnspecified) {
-    stored.sample.split = SplitOfDigest(fresh.sample.digest);
-  }
-  InsertSampleRow(session, stored.sample);
-  if (!fresh.sample.labels.empty()) {
-    InsertLabel(session, {.project = project,
-                          .sample_id = fresh.sample.id,
-                          .number = 1,
-                          .ranges = fresh.sample.labels,
-                          .author = fresh.label_author,
-                          .source = fresh.label_source,
-                          .create_time = fresh.sample.create_time});
-  }
-  return stored;
-}
+
+  soci::session& session_;
+  // What the statements are bound to.
+  std::string project_, id_, digest_, canonical_digest_;
+  int found_ = 0;
+  int noted_ = 0;
+  long long claim_micros_ = 0;
+  soci::statement find_;
+  soci::statement find_garbage_;
+  std::map<std::pair<std::string, std::string>, const Sample*> added_;
+  SampleColumns samples_;
+  MetadataColumns metadata_;
+  LabelColumns labels_;
+};
 
 }  // namespace
 
@@ -227,9 +328,12 @@ absl::StatusOr<StoredSample> SqlSampleStore::Insert(const NewSample& fresh) {
 void SqlSampleStore::InsertAll(const std::vector<PendingInsert*>& inserts) {
   const auto insert_in_one_transaction = [&](const std::vector<PendingInsert*>& some) {
     return database_.Write([&](soci::session& session) -> absl::Status {
+      SampleInserts samples(session);
       for (PendingInsert* insert : some) {
-        FIELDLOOP_ASSIGN_OR_RETURN(insert->stored, InsertOne(session, insert->fresh));
+        FIELDLOOP_RETURN_IF_ERROR(
+            samples.Add(insert->fresh, insert->stored.emplace(StoredSample{})));
       }
+      samples.Execute();
       return absl::OkStatus();
     });
   };

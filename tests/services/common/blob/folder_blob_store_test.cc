@@ -34,22 +34,32 @@ INSTANTIATE_TEST_SUITE_P(Stores, BlobStoreContract,
 
 TEST(FolderBlobStoreTest, ABlobWhoseBytesChangedIsDataLoss) {
   const FolderStore made;
-  const std::string digest = made.store->Put("payload")->digest;
+  std::string digest;
+  {
+    const auto writer = *made.store->Create();
+    ASSERT_THAT(writer->Append("payload"), IsOk());
+    digest = writer->Commit()->digest;
+  }
   const std::string path = made.folder / ("blobs/" + digest.substr(0, 2) + "/" + digest.substr(2));
-  std::ofstream(path, std::ios::binary) << "Payload";
-  EXPECT_THAT(made.store->Get(digest), StatusIs(absl::StatusCode::kDataLoss));
+  for (const char* changed : {"Payload", "pay"}) {
+    std::ofstream(path, std::ios::binary) << changed;
+    EXPECT_THAT(made.store->Get(digest), StatusIs(absl::StatusCode::kDataLoss)) << changed;
+  }
 }
 
 TEST(FolderBlobStoreTest, ARestartKeepsBlobsAndSweepsHalfWrittenOnes) {
   const TemporaryFolder folder;
   std::string digest;
+  std::string large;
   {
     const std::unique_ptr<BlobStore> store = *OpenFolderBlobStore(folder.path());
     digest = store->Put("kept")->digest;
+    large = store->Put(std::string(3 << 20, 'k'))->digest;
     std::ofstream(folder / "tmp/half") << "ha";
   }
   const std::unique_ptr<BlobStore> store = *OpenFolderBlobStore(folder.path());
   EXPECT_EQ(*store->Get(digest), "kept");
+  EXPECT_EQ(store->Get(large)->size(), 3U << 20);
   EXPECT_TRUE(std::filesystem::is_empty(folder / "tmp"));
 }
 

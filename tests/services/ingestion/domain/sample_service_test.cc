@@ -10,6 +10,7 @@
 
 #include "services/common/crypto/digest.h"
 #include "services/common/status/error_reason.h"
+#include "services/ingestion/domain/canonical_form.h"
 #include "services/ingestion/domain/dataset_service.h"
 #include "services/ingestion/domain/settings_service.h"
 #include "services/ingestion/formats/recording_formats.h"
@@ -17,6 +18,7 @@
 #include "services/ingestion/storage/sql_dataset_store.h"
 #include "services/ingestion/storage/sql_sample_store.h"
 #include "services/ingestion/storage/sql_settings_store.h"
+#include "tests/services/ingestion/formats/wav_file.h"
 #include "tests/services/ingestion/support/ingestion_fakes.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
@@ -93,7 +95,7 @@ class SampleServiceTest : public ::testing::Test {
       blobs_,    *spool_,
       formats_,  clock_,
       observer_, {.max_file_bytes = 10'000, .buffer_bytes = 5'000, .memory_bytes = 10'000}};
-  DatasetService datasets_{dataset_store_, blobs_, clock_};
+  DatasetService datasets_{dataset_store_, blobs_, formats_, clock_};
 };
 
 TEST_F(SampleServiceTest, AnUploadKeepsItsBytesAndItsCanonicalForm) {
@@ -116,6 +118,31 @@ TEST_F(SampleServiceTest, AnUploadKeepsItsBytesAndItsCanonicalForm) {
   EXPECT_THAT(FloatsOf(Download(sample.id, true)), ElementsAre(0, 0, 1, -1, 2, -2));
   EXPECT_EQ(observer_.stored(), 1);
   EXPECT_EQ(observer_.bytes(), static_cast<std::int64_t>(csv.size()));
+}
+
+TEST_F(SampleServiceTest, TheCanonicalFormOfAWavFileIsMadeFromItAndNotStored) {
+  const std::string wav = WavFile(1, 16000, {1, -2, 3});
+  const auto stored = Upload(Spec("a.wav"), wav);
+  ASSERT_THAT(stored, IsOk());
+  EXPECT_EQ(stored->sample.canonical_digest, "");
+  EXPECT_THAT(FloatsOf(Download(stored->sample.id, true)), ElementsAre(1, -2, 3));
+  EXPECT_EQ(Download(stored->sample.id, false), wav);
+  blobs_.Damage(stored->sample.digest);
+  EXPECT_THAT(samples_.Download("motor", stored->sample.id, true, 1024,
+                                [](absl::string_view) { return absl::OkStatus(); }),
+              StatusIs(absl::StatusCode::kDataLoss));
+}
+
+TEST_F(SampleServiceTest, AFileThatIsItsCanonicalFormIsStoredOnce) {
+  UploadSpec spec = Spec("a.f32");
+  spec.format = SampleFormat::kF32;
+  spec.axes = {"x"};
+  spec.frequency_hz = 100;
+  const std::vector<float> values = {1, 2, 4};
+  const auto stored = Upload(spec, std::string(CanonicalBytes(values)));
+  ASSERT_THAT(stored, IsOk());
+  EXPECT_EQ(stored->sample.canonical_digest, stored->sample.digest);
+  EXPECT_THAT(FloatsOf(Download(stored->sample.id, true)), ElementsAre(1, 2, 4));
 }
 
 TEST_F(SampleServiceTest, ARepeatReturnsTheSampleThatIsThere) {

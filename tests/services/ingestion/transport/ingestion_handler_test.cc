@@ -108,7 +108,7 @@ class IngestionHandlerTest : public ::testing::Test {
   SqlSettingsStore settings_store_{database_.get()};
   SampleService samples_{store_, settings_store_, blobs_, *spool_, formats_, clock_, observer_};
   SettingsService settings_{settings_store_};
-  DatasetService datasets_{dataset_store_, blobs_, clock_};
+  DatasetService datasets_{dataset_store_, blobs_, formats_, clock_};
   SqlLabellingStore labelling_store_{database_.get()};
   LabellingService labelling_{labelling_store_, clock_, [] { return std::uint64_t{0}; }};
   SqlRetentionStore retention_store_{database_.get()};

@@ -1,0 +1,653 @@
+// Copyright the Fieldloop authors.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "services/common/blob/blob_packs.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <set>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "services/common/crypto/digest.h"
+#include "services/common/status/status_macros.h"
+
+namespace fieldloop {
+namespace {
+
+constexpr std::size_t kDigestBytes = 32;
+constexpr std::size_t kMaxItems = 256;
+constexpr std::size_t kMaxPieces = 1024;                 // Of one call of pwritev.
+constexpr std::int64_t kMovedBytes = 8 << 20;            // Read at a time when a pack is emptied.
+constexpr std::uint64_t kMark = 0x31424f4c42'4c46;       // "FLBLOB1"
+constexpr std::uint64_t kIndexMark = 0x315844'4e494c46;  // "FLINDX1"
+constexpr char kPackEnding[] = ".pack";
+constexpr char kIndexEnding[] = ".index";
+
+struct RecordHeader {
+  std::uint64_t mark = kMark;
+  std::uint64_t size = 0;
+  char digest[kDigestBytes] = {};
+};
+static_assert(sizeof(RecordHeader) == 48);
+
+struct IndexHeader {
+  std::uint64_t mark = kIndexMark;
+  std::uint64_t entries = 0;
+  std::int64_t written_micros = 0;
+};
+static_assert(sizeof(IndexHeader) == 24);
+
+struct IndexEntry {
+  char digest[kDigestBytes] = {};
+  std::uint64_t offset = 0;
+  std::uint32_t size = 0;
+  std::uint32_t deleted = 0;
+
+  absl::string_view Digest() const { return {digest, kDigestBytes}; }
+};
+static_assert(sizeof(IndexEntry) == 48);
+
+// Writes all pieces one behind the other.
+absl::Status WriteAt(int descriptor, const std::string& path, std::vector<iovec> pieces,
+                     std::int64_t offset) {
+  std::size_t first = 0;
+  while (first < pieces.size()) {
+    const std::size_t count = std::min(pieces.size() - first, kMaxPieces);
+    const ssize_t written = ::pwritev(descriptor, &pieces[first], static_cast<int>(count), offset);
+    if (written < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      return FileError("write", path, errno);
+    }
+    offset += written;
+    auto rest = static_cast<std::size_t>(written);
+    while (first < pieces.size() && rest >= pieces[first].iov_len) {
+      rest -= pieces[first++].iov_len;
+    }
+    if (rest > 0) {
+      pieces[first].iov_base = static_cast<char*>(pieces[first].iov_base) + rest;
+      pieces[first].iov_len -= rest;
+    }
+  }
+  return absl::OkStatus();
+}
+
+iovec Piece(const void* data, std::size_t size) {
+  return {.iov_base = const_cast<void*>(data), .iov_len = size};  // NOLINT: only read.
+}
+
+// Reads up to `size` bytes; fewer only at the end of the file.
+absl::StatusOr<std::string> ReadAt(int descriptor, const std::string& path, std::int64_t offset,
+                                   std::size_t size) {
+  std::string data(size, '\0');
+  std::size_t filled = 0;
+  while (filled < size) {
+    const ssize_t got = ::pread(descriptor, data.data() + filled, size - filled,
+                                offset + static_cast<std::int64_t>(filled));
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0) {
+      return FileError("read", path, errno);
+    }
+    if (got == 0) {
+      break;
+    }
+    filled += static_cast<std::size_t>(got);
+  }
+  data.resize(filled);
+  return data;
+}
+
+absl::Status SyncFolder(const std::string& path) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<File> folder, OpenFolder(path));
+  return ::fsync(folder->get()) == 0 ? absl::OkStatus() : FileError("sync", path, errno);
+}
+
+}  // namespace
+
+// The index of a pack, mapped into memory. Not thread-safe, but for ForEach.
+class BlobPacks::SealedPack {
+ public:
+  // Nothing if the file is not a whole index.
+  static absl::StatusOr<std::shared_ptr<SealedPack>> Open(std::string name,
+                                                          const std::string& index_path) {
+    const File file(::open(index_path.c_str(), O_RDWR | O_CLOEXEC));
+    struct stat info {};
+    if (file.get() < 0 || ::fstat(file.get(), &info) != 0) {
+      return FileError("open", index_path, errno);
+    }
+    const auto size = static_cast<std::size_t>(info.st_size);
+    IndexHeader header;
+    if (size < sizeof header) {
+      return nullptr;
+    }
+    void* const start = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+    if (start == MAP_FAILED) {
+      return FileError("read", index_path, errno);
+    }
+    std::memcpy(&header, start, sizeof header);
+    auto pack = std::shared_ptr<SealedPack>(new SealedPack(std::move(name), start, size));
+    if (header.mark != kIndexMark ||
+        header.entries != (size - sizeof header) / sizeof(IndexEntry)) {
+      return nullptr;
+    }
+    pack->written_ = absl::FromUnixMicros(header.written_micros);
+    for (const IndexEntry& entry : pack->entries()) {
+      pack->all_bytes_ += entry.size;
+      pack->left_bytes_ += entry.deleted == 0 ? entry.size : 0;
+      pack->left_ += entry.deleted == 0 ? 1 : 0;
+    }
+    return pack;
+  }
+
+  ~SealedPack() { ::munmap(start_, size_); }
+  SealedPack(const SealedPack&) = delete;
+  SealedPack& operator=(const SealedPack&) = delete;
+
+  struct Entries {
+    IndexEntry* first;
+    IndexEntry* last;
+    IndexEntry* begin() const { return first; }
+    IndexEntry* end() const { return last; }
+  };
+  Entries entries() const {
+    auto* const first =
+        reinterpret_cast<IndexEntry*>(static_cast<char*>(start_) + sizeof(IndexHeader));
+    return {first, first + (size_ - sizeof(IndexHeader)) / sizeof(IndexEntry)};
+  }
+
+  IndexEntry* Find(absl::string_view digest) const {
+    const Entries all = entries();
+    IndexEntry* const found = std::lower_bound(
+        all.first, all.last, digest,
+        [](const IndexEntry& entry, absl::string_view wanted) { return entry.Digest() < wanted; });
+    const bool there = found != all.last && found->Digest() == digest && found->deleted == 0;
+    return there ? found : nullptr;
+  }
+
+  void Delete(IndexEntry& entry) {
+    entry.deleted = 1;
+    left_bytes_ -= entry.size;
+    --left_;
+  }
+
+  const std::string& name() const { return name_; }
+  absl::Time written() const { return written_; }
+  bool is_worth_emptying() const { return left_ == 0 || left_bytes_ * 2 < all_bytes_; }
+
+ private:
+  SealedPack(std::string name, void* start, std::size_t size)
+      : name_(std::move(name)), start_(start), size_(size) {}
+
+  const std::string name_;
+  void* const start_;
+  const std::size_t size_;
+  absl::Time written_;
+  std::int64_t all_bytes_ = 0;
+  std::int64_t left_bytes_ = 0;
+  std::int64_t left_ = 0;
+};
+
+BlobPacks::BlobPacks(std::string folder, BlobPackLimits limits)
+    : folder_(std::move(folder)),
+      limits_(limits),
+      appends_(kMaxItems, [this](const std::vector<Item*>& items) { AppendItems(items); }) {}
+
+BlobPacks::~BlobPacks() {
+  // What cannot be sealed now is sealed by the next process.
+  Seal().IgnoreError();
+}
+
+std::string BlobPacks::PathOf(absl::string_view name) const {
+  return absl::StrCat(folder_, "/", name, kPackEnding);
+}
+std::string BlobPacks::IndexPathOf(absl::string_view name) const {
+  return absl::StrCat(folder_, "/", name, kIndexEnding);
+}
+
+absl::StatusOr<std::unique_ptr<BlobPacks>> BlobPacks::Open(const std::string& folder,
+                                                           BlobPackLimits limits) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) {
+    return absl::UnavailableError(absl::StrCat("cannot make ", folder, ": ", error.message()));
+  }
+  std::unique_ptr<BlobPacks> packs(new BlobPacks(folder, limits));
+  const MutexLock lock(packs->mutex_);
+  FIELDLOOP_RETURN_IF_ERROR(packs->Refresh());
+  std::vector<std::string> left_behind;
+  for (auto& [name, pack] : packs->foreign_) {
+    if (::flock(pack.file->get(), LOCK_EX | LOCK_NB) == 0) {  // Otherwise its process lives.
+      left_behind.push_back(name);
+    }
+  }
+  for (const std::string& name : left_behind) {
+    FIELDLOOP_RETURN_IF_ERROR(packs->WriteIndex(packs->foreign_.at(name)));
+  }
+  FIELDLOOP_RETURN_IF_ERROR(packs->Refresh());
+  return packs;
+}
+
+absl::Status BlobPacks::Refresh() {
+  std::set<std::string> there;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder_, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (entry->path().extension() == kPackEnding) {
+      there.insert(entry->path().stem().string());
+    }
+  }
+  if (error) {
+    return absl::UnavailableError(absl::StrCat("cannot list ", folder_, ": ", error.message()));
+  }
+  for (const std::string& name : there) {
+    if (sealed_.count(name) > 0 || (growing_ != nullptr && growing_->name == name)) {
+      continue;
+    }
+    if (::access(IndexPathOf(name).c_str(), F_OK) == 0) {
+      FIELDLOOP_ASSIGN_OR_RETURN(std::shared_ptr<SealedPack> pack,
+                                 SealedPack::Open(name, IndexPathOf(name)));
+      if (pack != nullptr) {
+        sealed_[name] = std::move(pack);
+        foreign_.erase(name);
+        continue;
+      }
+    }
+    OpenPack& pack = foreign_[name];
+    if (pack.file == nullptr) {
+      pack.name = name;
+      pack.file = std::make_unique<File>(::open(PathOf(name).c_str(), O_RDWR | O_CLOEXEC));
+    }
+    if (pack.file->get() < 0) {
+      foreign_.erase(name);  // It was emptied at this moment.
+      continue;
+    }
+    FIELDLOOP_RETURN_IF_ERROR(ReadRecords(pack));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BlobPacks::ReadRecords(OpenPack& pack) const {
+  const std::string path = PathOf(pack.name);
+  struct stat info {};
+  if (::fstat(pack.file->get(), &info) != 0) {
+    return FileError("read", path, errno);
+  }
+  pack.written = absl::TimeFromTimespec(info.st_mtim);
+  while (pack.end + static_cast<std::int64_t>(sizeof(RecordHeader)) <= info.st_size) {
+    RecordHeader header;
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string bytes,
+                               ReadAt(pack.file->get(), path, pack.end, sizeof header));
+    if (bytes.size() < sizeof header) {
+      break;
+    }
+    std::memcpy(&header, bytes.data(), sizeof header);
+    const std::int64_t offset = pack.end + static_cast<std::int64_t>(sizeof header);
+    if (header.mark != kMark || header.size > static_cast<std::uint64_t>(info.st_size - offset)) {
+      break;
+    }
+    FIELDLOOP_ASSIGN_OR_RETURN(const std::string data,
+                               ReadAt(pack.file->get(), path, offset, header.size));
+    const std::string digest(header.digest, kDigestBytes);
+    if (Sha256Of(data) != digest) {
+      break;
+    }
+    const auto size = static_cast<std::int64_t>(header.size);
+    pack.extents[digest] = {.offset = offset, .size = size};
+    pack.end = offset + size;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BlobPacks::Put(const std::vector<Blob>& blobs) {
+  std::vector<Blob> fresh;
+  for (const Blob& blob : blobs) {
+    if (!Has(blob)) {
+      fresh.push_back(blob);
+    }
+  }
+  if (fresh.empty()) {
+    return absl::OkStatus();
+  }
+  Item item{.blobs = &fresh, .status = absl::OkStatus()};
+  appends_.Run(item);
+  return item.status;
+}
+
+bool BlobPacks::Has(const Blob& blob) {
+  std::optional<Place> place;
+  {
+    const MutexLock lock(mutex_);
+    absl::StatusOr<std::optional<Place>> found = FindKnown(blob.digest);
+    if (!found.ok() || !found->has_value()) {
+      return false;
+    }
+    place = *std::move(found);
+  }
+  const absl::StatusOr<std::string> there =
+      ReadAt(place->file->get(), folder_, place->offset, static_cast<std::size_t>(place->size));
+  return there.ok() && *there == blob.data;
+}
+
+void BlobPacks::AppendItems(const std::vector<Item*>& items) {
+  std::vector<const Blob*> blobs;
+  for (const Item* item : items) {
+    for (const Blob& blob : *item->blobs) {
+      blobs.push_back(&blob);
+    }
+  }
+  const absl::Status status = Append(blobs);
+  for (Item* item : items) {
+    item->status = status;
+  }
+}
+
+absl::Status BlobPacks::Append(const std::vector<const Blob*>& blobs) {
+  OpenPack* pack = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    pack = growing_.get();
+  }
+  if (pack == nullptr) {
+    FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<OpenPack> begun, Begin());
+    pack = begun.get();
+    const MutexLock lock(mutex_);
+    growing_ = std::move(begun);
+  }
+  std::vector<RecordHeader> headers(blobs.size());
+  std::vector<iovec> pieces;
+  pieces.reserve(2 * blobs.size());
+  for (std::size_t i = 0; i < blobs.size(); ++i) {
+    headers[i].size = blobs[i]->data.size();
+    std::memcpy(headers[i].digest, blobs[i]->digest.data(), kDigestBytes);
+    pieces.push_back(Piece(&headers[i], sizeof headers[i]));
+    pieces.push_back(Piece(blobs[i]->data.data(), blobs[i]->data.size()));
+  }
+  const std::string path = PathOf(pack->name);
+  absl::Status status = WriteAt(pack->file->get(), path, std::move(pieces), pack->end);
+  if (status.ok() && ::fdatasync(pack->file->get()) != 0) {
+    status = FileError("sync", path, errno);
+  }
+  if (!status.ok()) {
+    // Nobody will read it, and the next blobs are written over it; this gives its space back.
+    (void)!::ftruncate(pack->file->get(), pack->end);
+    return status;
+  }
+  bool is_full = false;
+  {
+    const MutexLock lock(mutex_);
+    for (const Blob* blob : blobs) {
+      const auto size = static_cast<std::int64_t>(blob->data.size());
+      const std::int64_t offset = pack->end + static_cast<std::int64_t>(sizeof(RecordHeader));
+      pack->extents[blob->digest] = {.offset = offset, .size = size};
+      pack->end = offset + size;
+    }
+    pack->written = absl::Now();
+    is_full = pack->end >= limits_.bytes || pack->extents.size() >= limits_.blobs;
+  }
+  if (is_full) {
+    Seal().IgnoreError();  // The blobs are safe.
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<BlobPacks::OpenPack>> BlobPacks::Begin() const {
+  auto pack = std::make_unique<OpenPack>();
+  pack->name = ToHex(RandomBytes(16));
+  const std::string path = PathOf(pack->name);
+  pack->file =
+      std::make_unique<File>(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (pack->file->get() < 0) {
+    return FileError("create", path, errno);
+  }
+  if (::flock(pack->file->get(), LOCK_EX | LOCK_NB) != 0) {
+    return FileError("lock", path, errno);
+  }
+  FIELDLOOP_RETURN_IF_ERROR(SyncFolder(folder_));
+  return pack;
+}
+
+absl::Status BlobPacks::WriteIndex(const OpenPack& pack) const {
+  std::vector<IndexEntry> entries;
+  entries.reserve(pack.extents.size());
+  for (const auto& [digest, extent] : pack.extents) {
+    IndexEntry entry{.offset = static_cast<std::uint64_t>(extent.offset),
+                     .size = static_cast<std::uint32_t>(extent.size)};
+    std::memcpy(entry.digest, digest.data(), kDigestBytes);
+    entries.push_back(entry);
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const IndexEntry& a, const IndexEntry& b) { return a.Digest() < b.Digest(); });
+  const IndexHeader header{.entries = entries.size(),
+                           .written_micros = absl::ToUnixMicros(pack.written)};
+  const std::string path = IndexPathOf(pack.name);
+  const std::string temporary = path + ".new";
+  {
+    const File file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (file.get() < 0) {
+      return FileError("create", temporary, errno);
+    }
+    absl::Status status = WriteAt(
+        file.get(), temporary,
+        {Piece(&header, sizeof header), Piece(entries.data(), entries.size() * sizeof(IndexEntry))},
+        0);
+    if (status.ok() && ::fsync(file.get()) != 0) {
+      status = FileError("sync", temporary, errno);
+    }
+    if (!status.ok()) {
+      ::unlink(temporary.c_str());
+      return status;
+    }
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    return FileError("rename", temporary, errno);
+  }
+  return SyncFolder(folder_);
+}
+
+absl::Status BlobPacks::Seal() {
+  const MutexLock lock(mutex_);
+  if (growing_ == nullptr) {
+    return absl::OkStatus();
+  }
+  FIELDLOOP_RETURN_IF_ERROR(WriteIndex(*growing_));
+  FIELDLOOP_ASSIGN_OR_RETURN(std::shared_ptr<SealedPack> pack,
+                             SealedPack::Open(growing_->name, IndexPathOf(growing_->name)));
+  if (pack == nullptr) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot read ", IndexPathOf(growing_->name), " back"));
+  }
+  sealed_[growing_->name] = std::move(pack);
+  growing_.reset();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<BlobPacks::Place>> BlobPacks::FindKnown(absl::string_view digest) {
+  const auto open = [this](absl::string_view name, std::int64_t offset,
+                           std::int64_t size) -> absl::StatusOr<std::optional<Place>> {
+    const std::string path = PathOf(name);
+    auto file = std::make_unique<File>(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file->get() < 0 && errno == ENOENT) {
+      return std::nullopt;  // Another process emptied it.
+    }
+    if (file->get() < 0) {
+      return FileError("open", path, errno);
+    }
+    return Place{.file = std::move(file), .offset = offset, .size = size};
+  };
+  const auto find_in = [&](const OpenPack& pack) -> absl::StatusOr<std::optional<Place>> {
+    const auto found = pack.extents.find(digest);
+    if (found == pack.extents.end()) {
+      return std::nullopt;
+    }
+    return open(pack.name, found->second.offset, found->second.size);
+  };
+  if (growing_ != nullptr) {
+    absl::StatusOr<std::optional<Place>> place = find_in(*growing_);
+    if (!place.ok() || place->has_value()) {
+      return place;
+    }
+  }
+  for (const auto& [name, pack] : sealed_) {
+    const IndexEntry* const entry = pack->Find(digest);
+    if (entry == nullptr) {
+      continue;
+    }
+    absl::StatusOr<std::optional<Place>> place =
+        open(name, static_cast<std::int64_t>(entry->offset), entry->size);
+    if (!place.ok() || place->has_value()) {
+      return place;
+    }
+  }
+  for (const auto& [name, pack] : foreign_) {
+    absl::StatusOr<std::optional<Place>> place = find_in(pack);
+    if (!place.ok() || place->has_value()) {
+      return place;
+    }
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<std::optional<BlobPacks::Place>> BlobPacks::Find(absl::string_view digest) {
+  const MutexLock lock(mutex_);
+  absl::StatusOr<std::optional<Place>> place = FindKnown(digest);
+  if (!place.ok() || place->has_value()) {
+    return place;
+  }
+  // Another process may have stored it.
+  FIELDLOOP_RETURN_IF_ERROR(Refresh());
+  return FindKnown(digest);
+}
+
+absl::Status BlobPacks::Delete(absl::string_view digest) {
+  const MutexLock deleting(deleting_);
+  std::vector<std::shared_ptr<SealedPack>> emptied;
+  {
+    const MutexLock lock(mutex_);
+    FIELDLOOP_RETURN_IF_ERROR(Refresh());
+    for (const auto& [name, pack] : foreign_) {
+      if (pack.extents.contains(digest)) {
+        return absl::UnavailableError(absl::StrCat("another process appends to ", PathOf(name),
+                                                   ", which holds the blob; repeat later"));
+      }
+    }
+    if (growing_ != nullptr) {
+      growing_->extents.erase(digest);
+    }
+    for (const auto& [name, pack] : sealed_) {
+      if (IndexEntry* const entry = pack->Find(digest); entry != nullptr) {
+        pack->Delete(*entry);
+        if (pack->is_worth_emptying()) {
+          emptied.push_back(pack);
+        }
+      }
+    }
+  }
+  for (const std::shared_ptr<SealedPack>& pack : emptied) {
+    // The blob is deleted; a pack that cannot be emptied now is with the next deletion from it.
+    Empty(*pack).IgnoreError();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BlobPacks::Empty(SealedPack& pack) {
+  const std::string path = PathOf(pack.name());
+  {
+    const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file.get() < 0) {
+      return FileError("open", path, errno);
+    }
+    std::vector<std::string> contents;
+    std::vector<Blob> blobs;
+    std::int64_t bytes = 0;
+    const auto move = [&]() -> absl::Status {
+      if (blobs.empty()) {
+        return absl::OkStatus();
+      }
+      for (std::size_t i = 0; i < blobs.size(); ++i) {
+        blobs[i].data = contents[i];
+      }
+      Item item{.blobs = &blobs, .status = absl::OkStatus()};
+      appends_.Run(item);
+      contents.clear();
+      blobs.clear();
+      bytes = 0;
+      return item.status;
+    };
+    for (const IndexEntry& entry : pack.entries()) {
+      if (entry.deleted != 0) {
+        continue;
+      }
+      FIELDLOOP_ASSIGN_OR_RETURN(
+          std::string data,
+          ReadAt(file.get(), path, static_cast<std::int64_t>(entry.offset), entry.size));
+      // What is damaged stays to be told from what never was.
+      if (Sha256Of(data) != entry.Digest()) {
+        return absl::DataLossError(absl::StrCat("a blob of ", path, " does not have its digest"));
+      }
+      bytes += entry.size;
+      contents.push_back(std::move(data));
+      blobs.push_back({.digest = std::string(entry.Digest()), .data = ""});
+      if (bytes >= kMovedBytes) {
+        FIELDLOOP_RETURN_IF_ERROR(move());
+      }
+    }
+    FIELDLOOP_RETURN_IF_ERROR(move());
+  }
+  const MutexLock lock(mutex_);
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+    return FileError("delete", path, errno);
+  }
+  ::unlink(IndexPathOf(pack.name()).c_str());
+  sealed_.erase(pack.name());
+  return absl::OkStatus();
+}
+
+absl::Status BlobPacks::ForEach(
+    absl::FunctionRef<absl::Status(absl::string_view digest, absl::Time written)> sink) {
+  std::vector<std::pair<std::string, absl::Time>> unsealed;
+  std::map<std::string, std::shared_ptr<SealedPack>> sealed;
+  {
+    const MutexLock lock(mutex_);
+    FIELDLOOP_RETURN_IF_ERROR(Refresh());
+    const auto add = [&unsealed](const OpenPack& pack) {
+      for (const auto& [digest, extent] : pack.extents) {
+        unsealed.emplace_back(digest, pack.written);
+      }
+    };
+    if (growing_ != nullptr) {
+      add(*growing_);
+    }
+    for (const auto& [name, pack] : foreign_) {
+      add(pack);
+    }
+    sealed = sealed_;
+  }
+  for (const auto& [digest, written] : unsealed) {
+    FIELDLOOP_RETURN_IF_ERROR(sink(digest, written));
+  }
+  for (const auto& [name, pack] : sealed) {
+    for (const IndexEntry& entry : pack->entries()) {
+      if (entry.deleted == 0) {
+        FIELDLOOP_RETURN_IF_ERROR(sink(entry.Digest(), pack->written()));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace fieldloop
