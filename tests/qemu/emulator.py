@@ -93,6 +93,13 @@ class Emulator:
             raise AssertionError(f"{self.name} should have said '{pattern}' and {why}; it said {self.lines}")
         return found
 
+    def wait_for_end(self, timeout_s=120):
+        """Waits until the firmware ends the emulator; returns its exit code."""
+        code = self.process.wait(timeout_s)
+        self.follower.join()
+        self.process.stdout.close()
+        return code
+
     def cut_power(self):
         """SIGKILL: what has not reached the file of the flash is lost."""
         self.process.kill()

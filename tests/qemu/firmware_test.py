@@ -81,10 +81,10 @@ class FirmwareTest(unittest.TestCase):
         cls.work = pathlib.Path(folder.name)
         cls.up = Installation(OPTIONS.bin, cls.work / "home", PROJECT)
         cls.addClassCleanup(cls.up.stop)
-        client = cls.up.start("--trainers", ROOT / "docs/examples/trainers/trainers.json")
+        cls.client = cls.up.start("--trainers", ROOT / "docs/examples/trainers/trainers.json")
         try:
             cls.prepare()
-            cls.switch_on(client)
+            cls.switch_on()
         except (DemoError, AssertionError):
             cls.print_logs()
             raise
@@ -135,16 +135,13 @@ class FirmwareTest(unittest.TestCase):
         return cls.up.one("models", "get", build["model"].rsplit("/", 1)[1])
 
     @classmethod
-    def switch_on(cls, client):
+    def switch_on(cls):
         firmware = cross_build.build("cortex_m4_firmware")
         cls.devices = []
         for i in range(DEVICES):
             values = [value for row in readings(("WALK", "SIT")[i % 2], 99, 5) for value in row]
-            device = Emulator(
-                f"board-{i}", cls.work / f"board-{i}", firmware, client, cls.up.home, PROJECT, values
-            )
+            device = cls.board(f"board-{i}", firmware, values)
             cls.up.run("tokens", "create", "--device", device.name, "--out", device.token_path)
-            cls.addClassCleanup(device.stop)
             device.start()
             cls.devices.append(device)
         for device in cls.devices:
@@ -155,6 +152,12 @@ class FirmwareTest(unittest.TestCase):
         cls.update_s = time.monotonic() - begin
         cls.running, cls.other = cls.sets
         cls.running_sequence = cls.sequence
+
+    @classmethod
+    def board(cls, name, firmware, values):
+        device = Emulator(name, cls.work / name, firmware, cls.client, cls.up.home, PROJECT, values)
+        cls.addClassCleanup(device.stop)
+        return device
 
     @classmethod
     def begin_rollout(cls, wanted):
@@ -189,6 +192,13 @@ class FirmwareTest(unittest.TestCase):
         for device in self.devices:
             runs = f"site {self.running.site}, firmware {self.running.version}"
             device.wait_for(f"info: start [0-9]+: release {self.running_sequence} confirmed, {re.escape(runs)}$")
+
+    def test_the_port_keeps_its_contract(self):
+        board = self.board("conformance", cross_build.build("cortex_m4_conformance"), [])
+        board.start()
+        self.assertEqual(board.wait_for_end(), 0, board.lines)
+        self.assertEqual([line for line in board.lines if line.startswith("BROKEN")], [])
+        print(board.lines[-1], *(line for line in board.lines if line.startswith("untried")), sep="\n")
 
     def test_sets_come_through_power_cuts(self):
         rng = random.Random(OPTIONS.seed)

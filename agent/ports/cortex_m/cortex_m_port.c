@@ -38,20 +38,37 @@ static int seed(void *context, unsigned char *dst, size_t size) {
     return board->entropy(board->context, dst, size) == FL_OK ? 0 : -1;
 }
 
-static void close_line(fl_cortex_m_t *self) {
+static void do_close(void *context) {
+    fl_cortex_m_t *self = context;
+    fl_tls_client_close(&self->tls);
     self->board->line_close(self->board->context);
     self->line_is_open = false;
+    self->connecting = false;
 }
 
-static fl_status_t do_connect(void *context, bool use_identity) {
-    fl_cortex_m_t *self = context;
+static fl_status_t connect_step(fl_cortex_m_t *self, bool use_identity) {
     if (!self->line_is_open) {
         FL_RETURN_IF_ERROR(self->board->line_open(self->board->context));
         self->line_is_open = true;
     }
-    const fl_status_t status = fl_tls_client_connect(&self->tls, use_identity);
-    if (status != FL_OK && status != FL_ERR_AGAIN) {
-        close_line(self);
+    return fl_tls_client_connect(&self->tls, use_identity);
+}
+
+static fl_status_t do_connect(void *context, bool use_identity) {
+    fl_cortex_m_t *self = context;
+    if (!self->connecting) {
+        self->connecting = true;
+        self->connecting_since_ms = fl_cortex_m_now_ms();
+    }
+    fl_status_t status = connect_step(self, use_identity);
+    if (status == FL_ERR_AGAIN &&
+        fl_cortex_m_now_ms() - self->connecting_since_ms > FL_CORTEX_M_CONNECT_LIMIT_MS) {
+        status = FL_ERR_CLOSED;
+    }
+    if (status == FL_OK) {
+        self->connecting = false;
+    } else if (status != FL_ERR_AGAIN) {
+        do_close(self);
     }
     return status;
 }
@@ -64,12 +81,6 @@ static fl_status_t do_receive(void *context, uint8_t *dst, size_t capacity, size
 static fl_status_t do_send(void *context, const uint8_t *src, size_t size, size_t *sent) {
     fl_cortex_m_t *self = context;
     return fl_tls_client_send(&self->tls, src, size, sent);
-}
-
-static void do_close(void *context) {
-    fl_cortex_m_t *self = context;
-    fl_tls_client_close(&self->tls);
-    close_line(self);
 }
 
 static fl_status_t get_identity(void *context, fl_identity_t *out) {

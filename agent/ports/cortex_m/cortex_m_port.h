@@ -24,6 +24,11 @@
 extern "C" {
 #endif
 
+/** Longest time for the line and the handshake; a slow line needs more. */
+#ifndef FL_CORTEX_M_CONNECT_LIMIT_MS
+#define FL_CORTEX_M_CONNECT_LIMIT_MS 20000
+#endif
+
 /** What the board gives. */
 typedef struct fl_cortex_m_board {
     /** Passed back as the first argument of every function below. May be NULL. */
@@ -91,6 +96,8 @@ typedef struct fl_cortex_m {
     fl_cortex_m_identity_t identity;
     fl_tls_client_config_t tls_config;
     fl_tls_client_t tls;
+    bool connecting;
+    uint64_t connecting_since_ms;
     bool line_is_open;
     fl_port_t port;
     const char *failure; /**< What fl_cortex_m_open() could not do. */

@@ -192,6 +192,10 @@ fl_status_t fl_tls_client_send(fl_tls_client_t *client, const uint8_t *src, size
 void fl_tls_client_close(fl_tls_client_t *client) {
     if (client->state == ESTABLISHED) {
         (void)mbedtls_ssl_close_notify(&client->ssl);
+    } else if (client->state == HANDSHAKING) {
+        /* The server ends the connection, also when the stream below cannot. */
+        (void)mbedtls_ssl_send_alert_message(&client->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+                                             MBEDTLS_SSL_ALERT_MSG_USER_CANCELED);
     }
     if (client->state != IDLE) {
         mbedtls_ssl_free(&client->ssl);

@@ -72,7 +72,7 @@ fl_status_t fl_tls_client_receive(fl_tls_client_t *client, uint8_t *dst, size_t 
 fl_status_t fl_tls_client_send(fl_tls_client_t *client, const uint8_t *src, size_t size,
                                size_t *sent);
 
-/** Says goodbye if the handshake was done. The stream is the caller's to close, after this. */
+/** Tells the server, in any state. The stream is the caller's to close, after this. */
 void fl_tls_client_close(fl_tls_client_t *client);
 
 #ifdef __cplusplus
