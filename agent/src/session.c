@@ -29,6 +29,7 @@ enum {
     SAMPLE_CHUNK_OVERHEAD = FL_PB(SampleChunk_size) - SAMPLE_CHUNK_MAX + 8,
     CSR_MAX = 512,
     TOKEN_MAX = 63,
+    PEER_FRAME_MIN = 640, /* The largest frame that cannot be made smaller fits. */
     BACKOFF_MIN_MS = 100,
     RENEW_RETRY_MS = 3600 * 1000,
 };
@@ -232,8 +233,7 @@ static bool send_sample_chunk(fl_agent_t *agent) {
     }
     const uint32_t header_size = (uint32_t)prefix[0] | (uint32_t)prefix[1] << 8;
     const uint32_t payload_at = (uint32_t)sizeof prefix + header_size;
-    if (header_size > FL_PB(SampleHeader_size) || payload_at >= entry->size ||
-        session->peer_max_frame < 2u * SAMPLE_CHUNK_OVERHEAD) {
+    if (header_size > FL_PB(SampleHeader_size) || payload_at >= entry->size) {
         return false;
     }
     const uint32_t total = entry->size - payload_at;
@@ -380,7 +380,7 @@ static bool flush_frame(fl_agent_t *agent) {
 static void on_hello_reply(fl_agent_t *agent, const fl_field_t *reply) {
     fl_session_t *session = &agent->session;
     const uint64_t max_frame = reply[FL_PB(HelloReply_max_frame_bytes_tag) - 1].value;
-    if (reply[FL_PB(HelloReply_protocol_tag) - 1].value != 1) {
+    if (reply[FL_PB(HelloReply_protocol_tag) - 1].value != 1 || max_frame < PEER_FRAME_MIN) {
         fail_session(agent, "the server speaks no protocol that this agent knows");
         return;
     }

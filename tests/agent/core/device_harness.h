@@ -409,6 +409,10 @@ class Device {
   uint32_t consent[3] = {0, 0, 0};  // By step.
   std::vector<fl_step_t> asked;     // For consent, in order.
   fl_status_t store_status = FL_OK;
+  fl_status_t request_status = FL_OK;
+  fl_status_t random_status = FL_OK;
+  fl_status_t send_status = FL_OK;
+  size_t receive_max = 1'000'000;  // Bytes that one call of receive gives.
   fl_status_t connect_status = FL_OK;
   std::vector<std::string> started;  // Models that model_start opened, in order.
   std::vector<uint64_t> attempts;    // Times at which a connection was begun.
@@ -513,6 +517,7 @@ class Device {
     port_.firmware.confirm = [](void* context) { return Self(context)->bootloader.Confirm(); };
     port_.now_ms = [](void* context) { return Self(context)->now; };
     port_.random = [](void* context, void* dst, size_t size) {
+      if (Self(context)->random_status != FL_OK) return Self(context)->random_status;
       auto* bytes = static_cast<uint8_t*>(dst);
       for (size_t i = 0; i < size; ++i) {
         uint64_t& state = Self(context)->random_state_;
@@ -531,12 +536,13 @@ class Device {
     };
     port_.receive = [](void* context, uint8_t* dst, size_t capacity, size_t* size) {
       ScriptedServer& server = Self(context)->server_;
-      *size = server.Read(dst, capacity);
+      *size = server.Read(dst, std::min(capacity, Self(context)->receive_max));
       if (*size > 0) return FL_OK;
       return server.connected ? FL_ERR_AGAIN : FL_ERR_CLOSED;
     };
     port_.send = [](void* context, const uint8_t* src, size_t size, size_t* sent) {
       ScriptedServer& server = Self(context)->server_;
+      if (Self(context)->send_status != FL_OK) return Self(context)->send_status;
       if (!server.connected) return FL_ERR_CLOSED;
       // In pieces, as a real socket might.
       *sent = std::min<size_t>(size, 700);
@@ -566,7 +572,8 @@ class Device {
       identity->not_after_ms = self->not_after_ms;
       return FL_OK;
     };
-    port_.identity_request = [](void*, uint8_t* csr, size_t capacity, size_t* size) {
+    port_.identity_request = [](void* context, uint8_t* csr, size_t capacity, size_t* size) {
+      if (Self(context)->request_status != FL_OK) return Self(context)->request_status;
       const std::string text = "request";
       EXPECT_GE(capacity, text.size());
       std::copy(text.begin(), text.end(), csr);

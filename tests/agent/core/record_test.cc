@@ -3,11 +3,14 @@
 
 #include "fieldloop_agent/record.h"
 
+#include <cstring>
+#include <functional>
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agent/src/state_record.h"
 #include "tests/agent/core/sim_flash.h"
 
 namespace fieldloop::agent {
@@ -99,6 +102,102 @@ INSTANTIATE_TEST_SUITE_P(Geometries, RecordTest,
                                            Geometry{"Unit32", 4096, 2048, 32, 0xff},
                                            Geometry{"ErasedZero", 1024, 512, 4, 0x00}),
                          [](const auto& param_info) { return std::string(param_info.param.name); });
+
+class StateRecordTest : public ::testing::Test {
+ protected:
+  std::vector<uint8_t> Body() {
+    std::vector<uint8_t> body(1024);
+    size_t size = 0;
+    EXPECT_EQ(fl_record_load(&area_, 0, body.data(), body.size(), &size), FL_OK);
+    body.resize(size);
+    return body;
+  }
+  fl_status_t LoadBody(const std::vector<uint8_t>& body) {
+    EXPECT_EQ(fl_record_save(&area_, 0, body.data(), body.size()), FL_OK);
+    fl_state_t state;
+    return fl_state_load(&area_, &state);
+  }
+
+  Power power_;
+  SimFlash flash_{power_, Geometry{"State", 4 * 1280, 1280, 8, 0xff}};
+  fl_flash_t area_ = flash_.Area();
+  fl_state_t state_;
+};
+
+TEST_F(StateRecordTest, WhatIsSavedIsLoaded) {
+  ASSERT_EQ(fl_state_load(&area_, &state_), FL_OK) << "a device that has none yet";
+  EXPECT_EQ(state_.sequence_limit, 1u);
+  state_.phase = FL_PHASE_TRIAL;
+  state_.target.named = 7;
+  state_.target.install = 5;
+  state_.target.done = 4;
+  state_.target.boots = 2;
+  state_.ask_again_ms = 1ull << 40;
+  state_.active[FL_KIND_CONFIGURATION].slot = 1;
+  state_.settings.random_share = 0.75F;
+  std::memcpy(state_.target.rollout_id, "rollout", 8);
+  ASSERT_EQ(fl_state_save(&area_, &state_), FL_OK);
+  fl_state_t loaded;
+  ASSERT_EQ(fl_state_load(&area_, &loaded), FL_OK);
+  EXPECT_EQ(loaded.target.install, 5);
+  EXPECT_EQ(loaded.target.boots, 2);
+  EXPECT_EQ(loaded.ask_again_ms, 1ull << 40);
+  EXPECT_EQ(loaded.active[FL_KIND_CONFIGURATION].slot, 1);
+  EXPECT_EQ(loaded.active[FL_KIND_MODEL].slot, FL_SLOT_NONE);
+  EXPECT_EQ(loaded.settings.random_share, 0.75F);
+  EXPECT_STREQ(loaded.target.rollout_id, "rollout");
+}
+
+TEST_F(StateRecordTest, ARecordOfAnotherFormatOrCutShortIsNotTakenForAFreshDevice) {
+  ASSERT_EQ(fl_state_load(&area_, &state_), FL_OK);
+  ASSERT_EQ(fl_state_save(&area_, &state_), FL_OK);
+  const std::vector<uint8_t> body = Body();
+  std::vector<uint8_t> changed = body;
+  changed[0] = 1;
+  EXPECT_EQ(LoadBody(changed), FL_ERR_CORRUPT);
+  for (size_t size = 0; size < body.size(); size += 7) {
+    EXPECT_EQ(LoadBody(std::vector<uint8_t>(body.begin(), body.begin() + static_cast<long>(size))),
+              FL_ERR_CORRUPT);
+  }
+  EXPECT_EQ(LoadBody(body), FL_OK);
+}
+
+TEST_F(StateRecordTest, ARecordThatContradictsItselfIsRefused) {
+  const auto refused = [&](const std::function<void(fl_state_t&)>& change) {
+    fl_state_t state = {};
+    state.target.named = state.target.install = 1;
+    change(state);
+    EXPECT_EQ(fl_state_save(&area_, &state), FL_OK);
+    fl_state_t loaded;
+    return fl_state_load(&area_, &loaded) == FL_ERR_CORRUPT;
+  };
+  EXPECT_FALSE(refused([](fl_state_t& s) { s.phase = FL_PHASE_TRIAL; }));
+  EXPECT_TRUE(refused([](fl_state_t& s) { s.phase = 5; }));
+  EXPECT_TRUE(refused([](fl_state_t& s) { s.active[FL_KIND_MODEL].slot = 2; }));
+  EXPECT_TRUE(refused([](fl_state_t& s) { s.target.named = 9; }));
+  EXPECT_TRUE(refused([](fl_state_t& s) { s.target.install = 2; }));
+  EXPECT_TRUE(refused([](fl_state_t& s) { s.target.done = 2; }));
+  EXPECT_TRUE(refused([](fl_state_t& s) {
+    s.phase = FL_PHASE_DOWNLOADED;
+    s.target.install = 0;
+  }));
+}
+
+TEST_F(StateRecordTest, TheOldestRefusedSetGivesWay) {
+  fl_state_t state = {};
+  uint8_t name[FL_REFUSED_BYTES] = {0};
+  for (uint8_t i = 0; i <= FIELDLOOP_AGENT_REFUSED_MAX; ++i) {
+    name[0] = i;
+    fl_state_refuse(&state, name);
+    fl_state_refuse(&state, name);
+  }
+  EXPECT_EQ(state.refused_count, FIELDLOOP_AGENT_REFUSED_MAX);
+  EXPECT_TRUE(fl_state_is_refused(&state, name));
+  name[0] = 1;
+  EXPECT_TRUE(fl_state_is_refused(&state, name));
+  name[0] = 0;
+  EXPECT_FALSE(fl_state_is_refused(&state, name));
+}
 
 }  // namespace
 }  // namespace fieldloop::agent

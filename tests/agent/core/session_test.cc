@@ -376,5 +376,232 @@ TEST_F(SessionTest, ACheckInWithNothingNewCostsAFewBytes) {
   }
 }
 
+// --- One buffer for both directions ---
+
+TEST_F(SessionTest, NothingIsSentWhilePartOfAFrameIsHeldAndAllOfItAfterwards) {
+  server_.next_check_in_ms = 1000;
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  ASSERT_TRUE(device_.RunUntil([&] { return server_.received.size() == 3; }));
+  server_.SendRaw(std::string("\0\6\xfa\x07\3", 5));  // Field 127, not whole yet.
+  device_.Run(5000);
+  EXPECT_EQ(server_.received.size(), 3u) << "the check-in waits";
+  EXPECT_TRUE(server_.connected);
+  server_.SendRaw("abc");
+  device_.Run(100);
+  EXPECT_EQ(server_.received.size(), 4u);
+  EXPECT_TRUE(server_.received[3].has_check_in());
+}
+
+TEST_F(SessionTest, AFrameThatComesAByteAtATimeIsGivenUpInTheEnd) {
+  server_.next_check_in_ms = 3'600'000;
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  ASSERT_TRUE(device_.RunUntil([&] { return server_.received.size() == 3; }));
+  server_.SendRaw(std::string("\x01\x00", 2));
+  const uint64_t begun = device_.now;
+  for (int second = 0; second < 200 && server_.connected; ++second) {
+    server_.SendRaw("x");
+    device_.Run(1000);
+  }
+  EXPECT_FALSE(server_.connected);
+  EXPECT_LE(device_.now - begun, FIELDLOOP_AGENT_REPLY_TIMEOUT_MS + 1000u);
+}
+
+TEST_F(SessionTest, ASessionWhoseBytesComeOneByOneIsLikeAnyOther) {
+  device_.receive_max = 1;
+  InstallModel(ModelBytes("one"), 3);
+  EXPECT_EQ(device_.RunningDigest(), Sha256(ModelBytes("one")));
+}
+
+TEST_F(SessionTest, AConnectionThatTakesNothingIsGivenUp) {
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  ASSERT_TRUE(device_.RunUntil([&] { return server_.received.size() == 3; }));
+  device_.send_status = FL_ERR_AGAIN;
+  device_.Run(60'000 + FIELDLOOP_AGENT_REPLY_TIMEOUT_MS + 5000);
+  EXPECT_GE(device_.attempts.size(), 2u);
+  device_.send_status = FL_ERR_CLOSED;
+  device_.Run(10'000);
+  device_.send_status = FL_OK;
+  EXPECT_TRUE(device_.RunUntil([&] { return server_.received.size() >= 6; }));
+}
+
+TEST_F(SessionTest, AServerThatTakesSmallFramesGetsSmallPartsOfARecording) {
+  InstallModel(ModelBytes("one"), 3);
+  v1::Settings settings = *server_.settings;
+  settings.set_version(2);
+  settings.mutable_collection()->set_samples_per_period(1);
+  settings.mutable_collection()->set_random_share(7);
+  server_.settings = settings;
+  server_.max_frame_bytes = 640;
+  server_.Disconnect();
+  device_.Run(200'000);
+  EXPECT_EQ(device_.agent->state.settings.random_share, 1.0F);
+  fl_agent_flush(device_.agent.get());
+  std::vector<float> values(500, 1.5F);
+  const uint8_t bin = 0;
+  const float value = 0.9F;
+  fl_observation_t observation = {};
+  observation.start_ms = device_.signal_ms;
+  observation.stride_ms = 10'000;
+  observation.classified = true;
+  observation.confidence = value;
+  observation.channel_bin = &bin;
+  observation.channel_value = &value;
+  observation.values = values.data();
+  observation.value_count = values.size();
+  fl_agent_observe(device_.agent.get(), &observation);
+  ASSERT_TRUE(device_.RunUntil([&] { return !server_.sample_payloads.empty(); }));
+  EXPECT_EQ(server_.sample_payloads.begin()->second.size(), 2000u);
+}
+
+TEST_F(SessionTest, AServerWhoseFramesHoldNoReportIsTriedAgainLater) {
+  server_.max_frame_bytes = 60;
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(100'000);
+  EXPECT_GT(server_.connections, 2);
+  EXPECT_EQ(server_.Count([](const auto& m) { return !m.has_hello(); }), 0);
+}
+
+// --- Servers that do not keep to the protocol ---
+
+TEST_F(SessionTest, AnAnswerBeforeTheHelloReplyEndsTheSession) {
+  v1::ServerMessage reply;
+  reply.mutable_check_in_reply()->set_next_check_in_ms(1);
+  server_.intercept = [&](const v1::DeviceMessage&) {
+    return std::vector<v1::ServerMessage>{reply};
+  };
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  ASSERT_TRUE(device_.RunUntil([&] { return server_.received.size() == 1; }));
+  device_.Run(1);
+  EXPECT_FALSE(server_.connected);
+}
+
+TEST_F(SessionTest, AServerOfAnotherProtocolIsTriedAgainLater) {
+  v1::ServerMessage reply;
+  reply.mutable_hello_reply()->set_protocol(2);
+  server_.intercept = [&](const v1::DeviceMessage&) {
+    return std::vector<v1::ServerMessage>{reply};
+  };
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(60'000);
+  EXPECT_GT(server_.connections, 2);
+  EXPECT_EQ(server_.Count([](const auto& m) { return !m.has_hello(); }), 0);
+}
+
+TEST_F(SessionTest, MessagesThatDoNotParseEndTheSession) {
+  for (const std::string& message : {
+           std::string("\x12\x02\x08\xff", 4),          // CheckInReply with half a varint.
+           std::string("\x22\x02\x08\x01", 4),          // ArtifactChunk without data.
+           std::string("\x3a\x04\x1a\x02\x08\xff", 6),  // Settings whose plan is torn.
+           std::string("\x13", 1),                      // A group.
+           std::string("\x12\x7f", 2),                  // Longer than the frame.
+       }) {
+    ASSERT_EQ(device_.Boot(), FL_OK);
+    server_.received.clear();
+    ASSERT_TRUE(device_.RunUntil([&] { return server_.received.size() == 3; }));
+    server_.SendRaw(std::string(1, '\0') + static_cast<char>(message.size()) + message);
+    device_.Run(1);
+    EXPECT_FALSE(server_.connected) << ::testing::PrintToString(message);
+  }
+}
+
+TEST_F(SessionTest, SettingsThatCannotBeSavedAreNotUsed) {
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  ASSERT_TRUE(device_.RunUntil([&] { return server_.received.size() == 3; }));
+  device_.Run(1000);
+  v1::ServerMessage message;
+  *message.mutable_settings() = *server_.settings;
+  message.mutable_settings()->set_version(5);
+  device_.state_flash.IgnorePrograms(true);
+  server_.Send(message);
+  device_.Run(100);
+  EXPECT_EQ(device_.agent->state.settings.version, 1u) << "it is offered again";
+  device_.state_flash.IgnorePrograms(false);
+  server_.Send(message);
+  device_.Run(100);
+  EXPECT_EQ(device_.agent->state.settings.version, 5u);
+}
+
+// --- Certificates ---
+
+TEST_F(SessionTest, ARenewalThatTheLinkCutsAtAnyFrameIsRepeatedWithTheSameKey) {
+  for (int cut = 1; cut <= 6; ++cut) {
+    ScriptedServer server(trust_);
+    Device device(trust_, server, static_cast<uint64_t>(cut));
+    device.not_before_ms = kNowMs - 300'000;
+    device.not_after_ms = kNowMs + 10'000;
+    server.intercept =
+        [&](const v1::DeviceMessage& message) -> std::optional<std::vector<v1::ServerMessage>> {
+      if (!message.has_renew_request()) return std::nullopt;
+      EXPECT_EQ(message.renew_request().csr(), "request");
+      v1::ServerMessage reply;
+      reply.mutable_certificate_reply()->set_certificate("renewed");
+      return std::vector<v1::ServerMessage>{reply};
+    };
+    server.frames_until_cut = cut;
+    ASSERT_EQ(device.Boot(), FL_OK);
+    EXPECT_TRUE(device.RunUntil([&] { return !device.stored_certificates.empty(); })) << cut;
+    device.Run(20'000);
+    EXPECT_THAT(device.stored_certificates, ElementsAre("renewed")) << cut;
+    EXPECT_GE(server.Count([](const auto& m) { return m.has_check_in(); }), 1);
+  }
+}
+
+TEST_F(SessionTest, ADeviceThatCannotMakeARequestGoesOnWithItsCertificate) {
+  device_.not_before_ms = kNowMs - 300'000;
+  device_.not_after_ms = kNowMs + 10'000;
+  device_.request_status = FL_ERR_IO;
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(10'000);
+  EXPECT_GE(server_.Count([](const auto& m) { return m.has_check_in(); }), 1);
+  EXPECT_EQ(server_.connections, 1);
+}
+
+TEST_F(SessionTest, ADeviceThatCannotMakeItsFirstRequestTriesAgainWithBackoff) {
+  device_.enrolled = false;
+  device_.config().token = "token";
+  device_.request_status = FL_ERR_IO;
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(600'000);
+  EXPECT_THAT(device_.attempts.size(), ::testing::AllOf(Gt(4u), Le(60u)));
+  const std::string token(64, 't');  // One byte too many.
+  device_.config().token = token.c_str();
+  device_.request_status = FL_OK;
+  device_.Run(600'000);
+  EXPECT_EQ(server_.Count([](const auto& m) { return m.has_enroll_request(); }), 0);
+}
+
+TEST_F(SessionTest, ARenewalThatTheServerRefusesIsNotRepeatedAtOnce) {
+  device_.not_before_ms = kNowMs - 300'000;
+  device_.not_after_ms = kNowMs + 10'000;
+  server_.intercept =
+      [&](const v1::DeviceMessage& message) -> std::optional<std::vector<v1::ServerMessage>> {
+    if (!message.has_renew_request()) return std::nullopt;
+    return std::vector<v1::ServerMessage>{ErrorMessage(v1::ERROR_CODE_UNAVAILABLE, 2000)};
+  };
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(600'000);
+  EXPECT_EQ(server_.Count([](const auto& m) { return m.has_renew_request(); }), 1);
+  EXPECT_GE(server_.Count([](const auto& m) { return m.has_check_in(); }), 5);
+}
+
+TEST_F(SessionTest, WithoutRandomBytesNoSessionIsOpened) {
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.random_status = FL_ERR_IO;
+  device_.Run(60'000);
+  EXPECT_THAT(device_.attempts, IsEmpty());
+  device_.random_status = FL_OK;
+  EXPECT_TRUE(device_.RunUntil([&] { return server_.received.size() == 3; }));
+}
+
+TEST_F(SessionTest, TheTimeFloorIsKeptInFlashThoughTheConnectionLasts) {
+  server_.next_check_in_ms = 3'600'000;
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(30ull * 86'400'000);
+  EXPECT_EQ(server_.connections, 1);
+  server_.reachable = false;
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  EXPECT_GE(device_.agent->state.time_floor_ms, kNowMs + 28ull * 86'400'000);
+}
+
 }  // namespace
 }  // namespace fieldloop::agent

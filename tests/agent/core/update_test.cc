@@ -595,6 +595,81 @@ INSTANTIATE_TEST_SUITE_P(Roots, BadRootTest,
                                            BadRoot{"NotSignedByItself", 2, true, false}),
                          [](const auto& param_info) { return std::string(param_info.param.name); });
 
+TEST_F(UpdateTest, ARootThatHasExpiredVouchesForNothing) {
+  v1::RootDocument root = trust_.Root(2);
+  root.set_expires_s(kNowMs / 1000 - 1);
+  server_.roots = {trust_.SignedRoot(root)};
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(10'000);
+  ASSERT_EQ(device_.agent->root_version, 2u);
+  EXPECT_EQ(
+      ReportOn([](const v1::UpdateOffer& offer, const std::string&) { return offer; }).cause(),
+      v1::UPDATE_CAUSE_EXPIRED);
+}
+
+TEST_F(UpdateTest, ARootWhoseRolesMakeNoSenseIsNotTaken) {
+  const auto version_after = [&](const std::function<void(v1::RootDocument&)>& change) {
+    v1::RootDocument root = trust_.Root(2);
+    change(root);
+    server_.roots = {trust_.SignedRoot(root)};
+    device_.agent = nullptr;
+    EXPECT_EQ(device_.Boot(), FL_OK);
+    device_.Run(10'000);
+    return device_.agent->root_version;
+  };
+  EXPECT_EQ(version_after([](v1::RootDocument& r) { r.mutable_root()->set_threshold(0); }), 1u);
+  EXPECT_EQ(version_after([](v1::RootDocument& r) { r.mutable_root()->set_threshold(300); }), 1u);
+  EXPECT_EQ(version_after([](v1::RootDocument& r) { r.mutable_root()->set_key_indices(0, 7); }),
+            1u);
+  EXPECT_EQ(version_after([](v1::RootDocument& r) { r.mutable_root()->set_key_indices(0, 8); }),
+            1u);
+  EXPECT_EQ(version_after([](v1::RootDocument& r) { r.mutable_root()->clear_key_indices(); }), 1u);
+  EXPECT_EQ(version_after([](v1::RootDocument& r) { r.clear_directive(); }), 1u);
+  EXPECT_EQ(version_after([](v1::RootDocument& r) { r.add_keys()->set_public_key("short"); }), 1u);
+  EXPECT_EQ(version_after([](v1::RootDocument& r) {
+              while (r.keys_size() < 9) *r.add_keys() = r.keys(0);
+            }),
+            1u);
+  EXPECT_EQ(version_after([](v1::RootDocument&) {}), 2u);
+}
+
+TEST_F(UpdateTest, ADirectiveWithATextThatIsTooLongIsRefused) {
+  EXPECT_EQ(
+      ReportOnDirective([](v1::Directive& d) { d.set_rollout_id(std::string(40, 'r')); }).cause(),
+      v1::UPDATE_CAUSE_MALFORMED);
+}
+
+TEST_F(UpdateTest, APartLongerThanTheArtifactEndsTheSession) {
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  const std::string model = ModelBytes("one", 500);
+  server_.OfferModel(model, 3);
+  server_.intercept =
+      [&](const v1::DeviceMessage& message) -> std::optional<std::vector<v1::ServerMessage>> {
+    if (!message.has_artifact_request() || server_.connections > 1) return std::nullopt;
+    v1::ServerMessage chunk;
+    chunk.mutable_artifact_chunk()->set_artifact(ArtifactWord(Sha256(model)));
+    chunk.mutable_artifact_chunk()->set_data(model + "x");
+    return std::vector<v1::ServerMessage>{chunk};
+  };
+  ASSERT_TRUE(device_.Live([&] { return device_.RunningDigest() == Sha256(model); }));
+  EXPECT_EQ(server_.connections, 2);
+}
+
+TEST_F(UpdateTest, APartThatDoesNotNameItsArtifactIsLeftOut) {
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  const std::string model = ModelBytes("one", 500);
+  server_.OfferModel(model, 3);
+  server_.intercept =
+      [&](const v1::DeviceMessage& message) -> std::optional<std::vector<v1::ServerMessage>> {
+    if (!message.has_artifact_request()) return std::nullopt;
+    v1::ServerMessage chunk;
+    chunk.mutable_artifact_chunk()->set_data(model);
+    return std::vector<v1::ServerMessage>{chunk};
+  };
+  device_.Run(20'000);
+  EXPECT_EQ(device_.agent->update.received, 0u);
+}
+
 TEST_F(UpdateTest, AThresholdOfTwoTakesTwoDifferentKeys) {
   // Root 2: two release keys, both needed; the second index repeats the first key.
   const SigningKey second;
