@@ -85,6 +85,7 @@ int main(int argc, char** argv) try {
 
   fieldloop::cli::Program program{.app = app, .client = client, .chosen = {}};
   fieldloop::cli::AddUp(program);
+  fieldloop::cli::AddHealth(program);
   fieldloop::cli::AddProjects(program);
   fieldloop::cli::AddTokens(program);
   fieldloop::cli::AddDevices(program);

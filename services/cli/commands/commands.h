@@ -28,6 +28,7 @@ struct Program {
 };
 
 void AddUp(Program& program);
+void AddHealth(Program& program);
 void AddTrust(Program& program);
 void AddProjects(Program& program);
 void AddTokens(Program& program);
