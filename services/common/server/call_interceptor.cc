@@ -4,6 +4,8 @@
 #include "services/common/server/call_interceptor.h"
 
 #include <chrono>
+#include <map>
+#include <string>
 #include <utility>
 
 #include <grpcpp/support/status.h>
@@ -11,11 +13,13 @@
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "services/common/crypto/digest.h"
 #include "services/common/log/log.h"
+#include "services/common/sync/mutex.h"
 
 namespace fieldloop {
 namespace {
@@ -24,9 +28,11 @@ using grpc::experimental::InterceptionHookPoints;
 
 constexpr std::size_t kMaxRequestId = 64;
 
+// Those of one method. To look them up by their labels takes longer than to count.
 struct CallMetrics {
   prometheus::Family<prometheus::Counter>& calls;
-  prometheus::Family<prometheus::Histogram>& seconds;
+  prometheus::Counter& good_calls;
+  prometheus::Histogram& seconds;
   prometheus::Gauge& in_flight;
 };
 
@@ -66,11 +72,12 @@ class CallInterceptor final : public grpc::experimental::Interceptor {
     const std::string code =
         absl::StatusCodeToString(static_cast<absl::StatusCode>(status.error_code()));
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start_;
-    metrics_.calls.Add({{"method", method_}, {"code", code}}).Increment();
-    metrics_.seconds
-        .Add({{"method", method_}},
-             prometheus::Histogram::BucketBoundaries{0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60})
-        .Observe(seconds.count());
+    if (status.ok()) {
+      metrics_.good_calls.Increment();
+    } else {
+      metrics_.calls.Add({{"method", method_}, {"code", code}}).Increment();
+    }
+    metrics_.seconds.Observe(seconds.count());
     const bool probe = absl::StartsWith(method_, "/grpc.");
     if (!status.ok() && !probe) {
       spdlog::info("{} {} {:.1f} ms: {}", method_, code, seconds.count() * 1000,
@@ -89,27 +96,50 @@ class CallInterceptor final : public grpc::experimental::Interceptor {
 class CallInterceptorFactory final : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
   explicit CallInterceptorFactory(prometheus::Registry& registry)
-      : metrics_{prometheus::BuildCounter()
-                     .Name("fieldloop_calls_total")
-                     .Help("gRPC calls by method and code")
-                     .Register(registry),
-                 prometheus::BuildHistogram()
+      : calls_(prometheus::BuildCounter()
+                   .Name("fieldloop_calls_total")
+                   .Help("gRPC calls by method and code")
+                   .Register(registry)),
+        seconds_(prometheus::BuildHistogram()
                      .Name("fieldloop_call_seconds")
                      .Help("Duration of gRPC calls by method, in seconds")
-                     .Register(registry),
-                 prometheus::BuildGauge()
-                     .Name("fieldloop_calls_in_flight")
-                     .Help("gRPC calls that run now, watches included")
-                     .Register(registry)
-                     .Add({})} {}
+                     .Register(registry)),
+        in_flight_(prometheus::BuildGauge()
+                       .Name("fieldloop_calls_in_flight")
+                       .Help("gRPC calls that run now, watches included")
+                       .Register(registry)
+                       .Add({})) {}
 
   grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override {
-    return new CallInterceptor(metrics_, info->method());  // gRPC owns it.
+    return new CallInterceptor(MetricsOf(info->method()), info->method());  // gRPC owns it.
   }
 
  private:
-  CallMetrics metrics_;
+  const CallMetrics& MetricsOf(const std::string& method) {
+    const MutexLock lock(mutex_);
+    const auto known = methods_.find(method);
+    if (known != methods_.end()) {
+      return known->second;
+    }
+    const std::string ok = absl::StatusCodeToString(absl::StatusCode::kOk);
+    return methods_
+        .emplace(method,
+                 CallMetrics{.calls = calls_,
+                             .good_calls = calls_.Add({{"method", method}, {"code", ok}}),
+                             .seconds = seconds_.Add({{"method", method}},
+                                                     prometheus::Histogram::BucketBoundaries{
+                                                         0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60}),
+                             .in_flight = in_flight_})
+        .first->second;
+  }
+
+  prometheus::Family<prometheus::Counter>& calls_;
+  prometheus::Family<prometheus::Histogram>& seconds_;
+  prometheus::Gauge& in_flight_;
+  Mutex mutex_;
+  // Only methods that exist come here; nodes stay where they are.
+  std::map<std::string, CallMetrics> methods_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace

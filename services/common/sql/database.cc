@@ -111,6 +111,8 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const DatabaseOptions& 
         session << "PRAGMA busy_timeout = 10000";
         session << "PRAGMA journal_mode = WAL";
         session << "PRAGMA synchronous = FULL";
+        // 32 MB: pages that change often are written into the database once for many commits.
+        session << "PRAGMA wal_autocheckpoint = 8000";
         session << "PRAGMA foreign_keys = ON";
       }
     }

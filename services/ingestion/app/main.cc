@@ -55,6 +55,8 @@ constexpr char kService[] = "ingestion";
 // Uploads read before they write, and must not wait for one another to do so.
 constexpr int kDatabaseConnections = 16;
 constexpr int kLargeBufferBytes = 1 << 20;
+constexpr int kKeptFreeBytes =
+    4 << 20;  // Of each arena; a buffer that comes back costs page faults.
 
 struct Options {
   fieldloop::ServiceOptions service;
@@ -71,6 +73,7 @@ std::uint64_t RandomBits() {
 absl::Status Run(const Options& options) {
   // Buffers of large recordings go back to the system at once, instead of staying with a thread.
   mallopt(M_MMAP_THRESHOLD, kLargeBufferBytes);
+  mallopt(M_TRIM_THRESHOLD, kKeptFreeBytes);
   fieldloop::BlockStopSignals();
   fieldloop::StartLog(kService, options.service.log_format);
   fieldloop::ServiceServer server(kService, options.service);

@@ -364,12 +364,15 @@ absl::StatusOr<StoredSample> SampleService::Upload::Store() {
     }
     return StoredSample{.sample = sample, .existed = true};
   };
-  const absl::StatusOr<Sample> before = service_.store_.Get(spec_.project, SampleIdOf(digest));
-  if (before.ok()) {
-    return known(*before);
-  }
-  if (!absl::IsNotFound(before.status())) {
-    return before.status();
+  // What is small costs less to read and store once more than to look up before.
+  if (file_ != nullptr) {
+    const absl::StatusOr<Sample> before = service_.store_.Get(spec_.project, SampleIdOf(digest));
+    if (before.ok()) {
+      return known(*before);
+    }
+    if (!absl::IsNotFound(before.status())) {
+      return before.status();
+    }
   }
 
   FIELDLOOP_ASSIGN_OR_RETURN(const Settings settings, service_.settings_.Get(spec_.project));

@@ -44,8 +44,8 @@ std::uint32_t U32(absl::string_view bytes, std::size_t at) {
                                                           << 16U;
 }
 
-// Reads one value of a channel, in units of 16 bit.
-using Decode = float (*)(const char* bytes);
+// Reads all values, in units of 16 bit.
+using Decode = void (*)(const char* bytes, std::vector<float>& values);
 
 template <typename T>
 T Load(const char* bytes) {
@@ -71,6 +71,13 @@ float DecodeI32(const char* bytes) {
 float DecodeF32(const char* bytes) { return Load<float>(bytes) * 32768.0F; }
 float DecodeF64(const char* bytes) { return static_cast<float>(Load<double>(bytes) * 32768.0); }
 
+template <float (*DecodeOne)(const char* bytes), std::size_t kBytes>
+void DecodeAll(const char* bytes, std::vector<float>& values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = DecodeOne(bytes + i * kBytes);
+  }
+}
+
 struct Encoding {
   std::uint16_t code;
   std::uint16_t bits;
@@ -78,9 +85,12 @@ struct Encoding {
   FullScale full_scale;
 };
 constexpr Encoding kEncodings[] = {
-    {kPcm, 8, DecodeU8, {-32768, 32512}},        {kPcm, 16, DecodeI16, {-32768, 32767}},
-    {kPcm, 24, DecodeI24, {-32768, 32767.996F}}, {kPcm, 32, DecodeI32, {-32768, 32767.998F}},
-    {kFloat, 32, DecodeF32, {-32768, 32768}},    {kFloat, 64, DecodeF64, {-32768, 32768}},
+    {kPcm, 8, DecodeAll<DecodeU8, 1>, {-32768, 32512}},
+    {kPcm, 16, DecodeAll<DecodeI16, 2>, {-32768, 32767}},
+    {kPcm, 24, DecodeAll<DecodeI24, 3>, {-32768, 32767.996F}},
+    {kPcm, 32, DecodeAll<DecodeI32, 4>, {-32768, 32767.998F}},
+    {kFloat, 32, DecodeAll<DecodeF32, 4>, {-32768, 32768}},
+    {kFloat, 64, DecodeAll<DecodeF64, 8>, {-32768, 32768}},
 };
 
 struct Format {
@@ -139,13 +149,8 @@ ParsedRecording ToRecording(const Format& format, absl::string_view data) {
       recording.axes.push_back(absl::StrCat("audio", channel));
     }
   }
-  const std::size_t step = format.sample_bytes();
-  recording.values.resize(data.size() / step);
-  const char* at = data.data();
-  for (float& value : recording.values) {
-    value = format.encoding->decode(at);
-    at += step;
-  }
+  recording.values.resize(data.size() / format.sample_bytes());
+  format.encoding->decode(data.data(), recording.values);
   recording.readings = static_cast<std::int64_t>(recording.values.size() / format.channels);
   recording.frequency_hz = format.frequency_hz;
   CheckReadings(recording.axes, format.encoding->full_scale, recording.values, recording.flags);
