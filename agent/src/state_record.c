@@ -4,9 +4,9 @@
  */
 #include "state_record.h"
 
+#include <stddef.h>
 #include <string.h>
 
-#include "bytes.h"
 #include "fieldloop_agent/record.h"
 
 enum {
@@ -15,104 +15,82 @@ enum {
     STATE_SECTOR = 0,
 };
 
-/* One walk over the fields serves both directions, so that they cannot disagree. */
-typedef struct cursor {
-    uint8_t *at;
-    const uint8_t *end;
-    bool reading;
-    bool failed;
-} cursor_t;
+/* Where a field is in fl_state_t. The record has them one behind the other, in this order, as they
+ * lie in memory. */
+typedef struct field {
+    uint16_t offset;
+    uint16_t size;
+} field_t;
 
-static void bytes(cursor_t *cursor, void *field, size_t size) {
-    if ((size_t)(cursor->end - cursor->at) < size) {
-        cursor->failed = true;
-        return;
+/* Numbers are little endian in the record. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a port to big endian must swap");
+
+#define FIELD(member) \
+    { offsetof(fl_state_t, member), sizeof(((fl_state_t *)0)->member), }
+#define COMPONENT(kind)                                                             \
+    FIELD(active[kind].slot), FIELD(active[kind].digest), FIELD(active[kind].size), \
+        FIELD(active[kind].release_sequence)
+#define ARTIFACT(kind) FIELD(target.artifact[kind].digest), FIELD(target.artifact[kind].size)
+
+static const field_t FIELDS[] = {
+    FIELD(boot_count),
+    FIELD(time_floor_ms),
+    FIELD(sequence_limit),
+    FIELD(dropped_uplinks),
+    FIELD(confirmed_sequence),
+    COMPONENT(FL_KIND_MODEL),
+    COMPONENT(FL_KIND_FIRMWARE),
+    COMPONENT(FL_KIND_CONFIGURATION),
+    FIELD(phase),
+    FIELD(target.release_sequence),
+    FIELD(target.rollout_id),
+    FIELD(target.named),
+    FIELD(target.install),
+    FIELD(target.done),
+    FIELD(target.boots),
+    FIELD(target.written),
+    ARTIFACT(FL_KIND_MODEL),
+    ARTIFACT(FL_KIND_FIRMWARE),
+    ARTIFACT(FL_KIND_CONFIGURATION),
+    FIELD(ask_again_ms),
+    FIELD(report.sequence),
+    FIELD(report.phase),
+    FIELD(report.cause),
+    FIELD(report.rollout_id),
+    FIELD(report.release_sequence),
+    FIELD(settings.version),
+    FIELD(settings.sketch_period_ms),
+    FIELD(settings.samples_per_period),
+    FIELD(settings.random_share),
+    FIELD(settings.samples_total),
+    FIELD(settings.plan_id),
+    FIELD(settings.trial_windows),
+    FIELD(settings.trial_timeout_ms),
+    FIELD(plan_id),
+    FIELD(plan_used),
+    FIELD(refused_count),
+};
+
+/* Copies the record to or from a buffer: one walk serves both directions, so that they cannot
+ * disagree. Returns the bytes that it takes; 0 if the buffer is too small. */
+static size_t walk(fl_state_t *state, uint8_t *buffer, size_t capacity, bool reading) {
+    uint8_t *base = (uint8_t *)state;
+    size_t at = 0;
+    for (size_t i = 0; i <= sizeof FIELDS / sizeof FIELDS[0]; i++) {
+        field_t field = {offsetof(fl_state_t, refused), 0};
+        if (i < sizeof FIELDS / sizeof FIELDS[0]) {
+            field = FIELDS[i];
+        } else if (state->refused_count <= FIELDLOOP_AGENT_REFUSED_MAX) {
+            field.size = (uint16_t)(FL_REFUSED_BYTES * state->refused_count);
+        }
+        if (capacity - at < field.size) {
+            return 0;
+        }
+        memcpy(reading ? base + field.offset : buffer + at,
+               reading ? buffer + at : base + field.offset, field.size);
+        at += field.size;
     }
-    if (cursor->reading) {
-        memcpy(field, cursor->at, size);
-    } else {
-        memcpy(cursor->at, field, size);
-    }
-    cursor->at += size;
-}
-
-static void u8(cursor_t *cursor, uint8_t *field) {
-    bytes(cursor, field, 1);
-}
-
-static void u32(cursor_t *cursor, uint32_t *field) {
-    uint8_t raw[4];
-    fl_put_u32(raw, *field);
-    bytes(cursor, raw, sizeof raw);
-    *field = fl_get_u32(raw);
-}
-
-static void u64(cursor_t *cursor, uint64_t *field) {
-    uint8_t raw[8];
-    fl_put_u64(raw, *field);
-    bytes(cursor, raw, sizeof raw);
-    *field = fl_get_u64(raw);
-}
-
-static void f32(cursor_t *cursor, float *field) {
-    uint32_t raw;
-    memcpy(&raw, field, sizeof raw);
-    u32(cursor, &raw);
-    memcpy(field, &raw, sizeof raw);
-}
-
-static void components(cursor_t *cursor, fl_component_t *field) {
-    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        u8(cursor, &field[kind].slot);
-        bytes(cursor, field[kind].digest, sizeof field[kind].digest);
-        u32(cursor, &field[kind].size);
-        u64(cursor, &field[kind].release_sequence);
-    }
-}
-
-static void target(cursor_t *cursor, fl_target_t *field) {
-    u64(cursor, &field->release_sequence);
-    bytes(cursor, field->rollout_id, sizeof field->rollout_id);
-    u8(cursor, &field->named);
-    u8(cursor, &field->install);
-    u8(cursor, &field->done);
-    u8(cursor, &field->boots);
-    u32(cursor, &field->written);
-    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        bytes(cursor, field->artifact[kind].digest, sizeof field->artifact[kind].digest);
-        u32(cursor, &field->artifact[kind].size);
-    }
-}
-
-static void fields(cursor_t *cursor, fl_state_t *state) {
-    u32(cursor, &state->boot_count);
-    u64(cursor, &state->time_floor_ms);
-    u64(cursor, &state->sequence_limit);
-    u32(cursor, &state->dropped_uplinks);
-    u64(cursor, &state->confirmed_sequence);
-    components(cursor, state->active);
-    u8(cursor, &state->phase);
-    target(cursor, &state->target);
-    u64(cursor, &state->ask_again_ms);
-    u64(cursor, &state->report.sequence);
-    u8(cursor, &state->report.phase);
-    u8(cursor, &state->report.cause);
-    bytes(cursor, state->report.rollout_id, sizeof state->report.rollout_id);
-    u64(cursor, &state->report.release_sequence);
-    u32(cursor, &state->settings.version);
-    u32(cursor, &state->settings.sketch_period_ms);
-    u32(cursor, &state->settings.samples_per_period);
-    f32(cursor, &state->settings.random_share);
-    u32(cursor, &state->settings.samples_total);
-    u32(cursor, &state->settings.plan_id);
-    u32(cursor, &state->settings.trial_windows);
-    u32(cursor, &state->settings.trial_timeout_ms);
-    u32(cursor, &state->plan_id);
-    u32(cursor, &state->plan_used);
-    u8(cursor, &state->refused_count);
-    for (uint8_t i = 0; i < state->refused_count && i < FIELDLOOP_AGENT_REFUSED_MAX; i++) {
-        bytes(cursor, state->refused[i], sizeof state->refused[i]);
-    }
+    return at;
 }
 
 /* Whether the rest of the agent may rely on what a record says: whole and of this format, but
@@ -145,28 +123,22 @@ fl_status_t fl_state_load(const fl_flash_t *flash, fl_state_t *state) {
         return FL_OK;
     }
     FL_RETURN_IF_ERROR(status);
-    uint8_t format = 0;
-    cursor_t cursor = {.at = buffer, .end = buffer + size, .reading = true};
-    u8(&cursor, &format);
-    if (format != STATE_FORMAT) {
+    if (size == 0 || buffer[0] != STATE_FORMAT || walk(state, buffer + 1, size - 1u, true) == 0) {
         return FL_ERR_CORRUPT;
     }
-    fields(&cursor, state);
     state->target.rollout_id[sizeof state->target.rollout_id - 1] = '\0';
     state->report.rollout_id[sizeof state->report.rollout_id - 1] = '\0';
-    return !cursor.failed && is_sound(state) ? FL_OK : FL_ERR_CORRUPT;
+    return is_sound(state) ? FL_OK : FL_ERR_CORRUPT;
 }
 
 fl_status_t fl_state_save(const fl_flash_t *flash, fl_state_t *state) {
     uint8_t buffer[STATE_BYTES];
-    uint8_t format = STATE_FORMAT;
-    cursor_t cursor = {.at = buffer, .end = buffer + sizeof buffer, .reading = false};
-    u8(&cursor, &format);
-    fields(&cursor, state);
-    if (cursor.failed) {
+    buffer[0] = STATE_FORMAT;
+    const size_t size = walk(state, buffer + 1, sizeof buffer - 1u, false);
+    if (size == 0) {
         return FL_ERR_NO_SPACE;
     }
-    return fl_record_save(flash, STATE_SECTOR, buffer, (size_t)(cursor.at - buffer));
+    return fl_record_save(flash, STATE_SECTOR, buffer, size + 1u);
 }
 
 bool fl_state_is_refused(const fl_state_t *state, const uint8_t set[FL_REFUSED_BYTES]) {
