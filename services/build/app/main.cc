@@ -169,7 +169,8 @@ absl::Status Run(const Options& options) {
   FIELDLOOP_ASSIGN_OR_RETURN(
       const auto database,
       fieldloop::Database::Open({.connection = DatabaseConnection(options.service, kService),
-                                 .pool_size = 4 + options.workers},
+                                 .pool_size = 4 + options.workers,
+                                 .schema = kService},
                                 Migrations()));
   FIELDLOOP_ASSIGN_OR_RETURN(
       const auto blobs,

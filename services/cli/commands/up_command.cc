@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -44,6 +45,7 @@ struct UpFlags {
   std::string log_format = "text";
   std::vector<std::string> names;
   std::string trainers;
+  std::string database;
 };
 
 // Order of the ports above the base, gRPC first; metrics are 20 above.
@@ -149,6 +151,10 @@ class Installer {
   }
 
   absl::Status StartAll() {
+    if (!flags_.database.empty()) {
+      // Not an argument: those are for all to see, and a URI may hold a password.
+      ::setenv("FIELDLOOP_DATABASE", flags_.database.c_str(), /*overwrite=*/1);
+    }
     installation_.ca_file = home_ + "/pki/services-ca.crt";
     installation_.token_file = home_ + "/pki/admin.token";
     // Every address is known before the first service starts: they call each other in a ring.
@@ -268,6 +274,10 @@ void AddUp(Program& program) {
   up->add_option("--log-format", flags->log_format)
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
+  up->add_option("--database", flags->database,
+                 "URI of a PostgreSQL database, where each service has a schema of its own; "
+                 "without it each has an SQLite file in its folder")
+      ->envname("FIELDLOOP_DATABASE");
   up->add_option("--trainers", flags->trainers,
                  "JSON file of further trainers, see docs/trainers.md")
       ->check(CLI::ExistingFile);

@@ -16,7 +16,8 @@ void AddServiceOptions(CLI::App& app, ServiceOptions& options, bool needs_provis
   add("--data-dir", options.data_dir, "folder of the SQLite file and the blobs",
       "FIELDLOOP_DATA_DIR")
       ->required();
-  add("--database", options.database, "SOCI connection string; default: SQLite in --data-dir",
+  add("--database", options.database,
+      "sqlite3://PATH or postgresql://USER@HOST/DATABASE; default: SQLite in --data-dir",
       "FIELDLOOP_DATABASE");
   CLI::Option* ca =
       add("--tls-ca", options.tls.ca, "PEM of the CA of the services", "FIELDLOOP_TLS_CA");

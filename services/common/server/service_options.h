@@ -17,7 +17,7 @@ struct ServiceOptions {
   std::string listen = "127.0.0.1:0";          // gRPC.
   std::string metrics_listen = "127.0.0.1:0";  // Prometheus.
   std::string data_dir;                        // SQLite file, blobs, what waits.
-  std::string database;                        // Connection string; empty: SQLite in data_dir.
+  std::string database;                        // A URI; empty: SQLite in data_dir.
   std::string blobs;                           // Bucket; empty: folders in data_dir.
   TlsFiles tls;
   std::string provisioning;  // Address of provisioning; not for provisioning itself.

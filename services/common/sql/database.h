@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace soci {
 class session;
@@ -27,17 +28,29 @@ struct Migration {
 };
 
 struct DatabaseOptions {
-  std::string connection;  // SOCI connection string: "sqlite3://path" or "postgresql://...".
+  // "sqlite3://PATH", or a URI of PostgreSQL: "postgresql://USER@HOST/DATABASE?sslmode=...", see
+  // https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-CONNSTRING.
+  std::string connection;
   int pool_size = 4;
+  // The schema of PostgreSQL that holds the tables, made if it is not there, so that services can
+  // share a database. Empty: the default of the connection. SQLite has none.
+  std::string schema = "";
+  absl::Duration connection_wait = absl::Seconds(10);    // For one of the pool to become free.
+  absl::Duration statement_timeout = absl::Seconds(30);  // PostgreSQL's.
+  // For tests: each transaction runs once to be rolled back, as if it had lost against another one,
+  // and then again.
+  bool rehearse = false;
 };
 
-// A pool of connections to one database. SOCI's types appear only by name here: include
-// <soci/soci.h> in storage .cc files. Thread-safe.
+// A pool of connections to one database. One that breaks is made anew at its next use. SOCI's types
+// appear only by name here: include <soci/soci.h> in storage .cc files. Thread-safe.
 class Database {
  public:
-  // Connects and applies the migrations that are missing, under a lock. SQLite gets WAL,
-  // synchronous FULL, foreign keys and a busy timeout. UNAVAILABLE if the database cannot be
-  // reached; FAILED_PRECONDITION if its schema is newer than `migrations`.
+  // Connects and applies the migrations that are missing, under a lock: replicas may start at once.
+  // SQLite gets WAL, synchronous FULL, foreign keys and a busy timeout; PostgreSQL time-outs for
+  // connecting, statements and idle transactions. UNAVAILABLE if the database cannot be reached;
+  // FAILED_PRECONDITION if its schema is newer than `migrations`, or its encoding not UTF-8;
+  // INVALID_ARGUMENT if `options.connection` is of neither kind.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const DatabaseOptions& options,
                                                         const std::vector<Migration>& migrations);
   ~Database();
@@ -46,18 +59,25 @@ class Database {
 
   // Runs `body` in a transaction that may write: commits when it returns OK, rolls back and returns
   // its error otherwise. Begun with the write lock on SQLite, serializable on PostgreSQL, where
-  // `body` may run more than once. What SOCI throws becomes UNAVAILABLE (connection, lock),
-  // RESOURCE_EXHAUSTED (disk full), ALREADY_EXISTS (unique constraint) or INTERNAL.
+  // a transaction that lost against another one begins again after a short wait: `body` may run
+  // more than once, and must set what it returns anew each time. What SOCI throws becomes
+  // UNAVAILABLE (connection, lock, time-out, lost too often), RESOURCE_EXHAUSTED (disk full),
+  // ALREADY_EXISTS (unique constraint), INVALID_ARGUMENT (text is not UTF-8) or INTERNAL. After
+  // UNAVAILABLE the transaction may have been committed: whoever repeats it must recognise it.
   absl::Status Write(absl::FunctionRef<absl::Status(soci::session&)> body);
 
   // The same for a transaction that only reads: one snapshot.
   absl::Status Read(absl::FunctionRef<absl::Status(soci::session&)> body);
 
  private:
-  struct State;
-  explicit Database(std::unique_ptr<State> state);
-  absl::Status Transact(bool write, absl::FunctionRef<absl::Status(soci::session&)> body);
-  std::unique_ptr<State> state_;
+  class Pool;
+  explicit Database(std::unique_ptr<Pool> pool);
+  absl::Status Migrate(const std::vector<Migration>& migrations);
+  absl::Status Transact(const char* begin, absl::FunctionRef<absl::Status(soci::session&)> body);
+  absl::Status Begin(soci::session& session, const char* begin);
+  static absl::Status RunAndEnd(soci::session& session, bool rehearsal,
+                                absl::FunctionRef<absl::Status(soci::session&)> body);
+  std::unique_ptr<Pool> pool_;
 };
 
 // Times are stored as Unix microseconds in a 64 bit integer: bind `long long`.

@@ -91,7 +91,8 @@ absl::Status Run(const Options& options) {
   FIELDLOOP_ASSIGN_OR_RETURN(
       const std::unique_ptr<Database> database,
       Database::Open({.connection = DatabaseConnection(options.service, kService),
-                      .pool_size = kDatabaseConnections},
+                      .pool_size = kDatabaseConnections,
+                      .schema = kService},
                      Migrations()));
   GroupCommit commits(*database);
   const std::unique_ptr<FleetStore> fleet_store = MakeSqlFleetStore(*database, commits);

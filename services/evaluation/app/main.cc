@@ -66,7 +66,7 @@ absl::Status Run(const Options& options) {
   }
   FIELDLOOP_ASSIGN_OR_RETURN(
       const std::unique_ptr<Database> database,
-      Database::Open({.connection = DatabaseConnection(options.service, kName)},
+      Database::Open({.connection = DatabaseConnection(options.service, kName), .schema = kName},
                      EvaluationMigrations()));
   SqlEvaluationStore evaluation_store(*database);
   SqlPolicyStore policy_store(*database);

@@ -87,7 +87,8 @@ absl::Status Run(const Options& options) {
   FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<fieldloop::Database> database,
                              fieldloop::Database::Open({.connection = fieldloop::DatabaseConnection(
                                                             options.service, kService),
-                                                        .pool_size = kDatabaseConnections},
+                                                        .pool_size = kDatabaseConnections,
+                                                        .schema = kService},
                                                        ingestion::Migrations()));
   FIELDLOOP_ASSIGN_OR_RETURN(
       const std::shared_ptr<grpc::Channel> provisioning,

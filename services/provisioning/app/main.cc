@@ -88,7 +88,8 @@ absl::Status Run(Options options) {
   }
   FIELDLOOP_ASSIGN_OR_RETURN(
       const std::unique_ptr<Database> database,
-      Database::Open({.connection = DatabaseConnection(options.service, kName)}, Migrations()));
+      Database::Open({.connection = DatabaseConnection(options.service, kName), .schema = kName},
+                     Migrations()));
   SqlProvisioningStore store(*database);
   OpensslSecretSource secrets;
   AccessControl api_tokens(store, secrets, clock);

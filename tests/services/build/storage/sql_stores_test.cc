@@ -2,34 +2,51 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include <memory>
-#include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
+#include "migrations/build_storage.h"
+#include "services/build/storage/sql_artifact_store.h"
+#include "services/build/storage/sql_build_store.h"
+#include "services/build/storage/sql_impulse_store.h"
+#include "services/build/storage/sql_model_store.h"
+#include "services/build/storage/sql_release_store.h"
 #include "tests/services/build/storage/artifact_store_contract.h"
 #include "tests/services/build/storage/build_store_contract.h"
 #include "tests/services/build/storage/impulse_store_contract.h"
 #include "tests/services/build/storage/model_store_contract.h"
 #include "tests/services/build/storage/release_store_contract.h"
-#include "tests/services/build/support/test_database.h"
+#include "tests/support/postgres/scratch_database.h"
 
 namespace fieldloop::build {
 namespace {
 
-class SqliteStores final : public Stores {
+using ::fieldloop::testing::Engine;
+using ::fieldloop::testing::MakeOn;
+using ::fieldloop::testing::ScratchDatabase;
+
+class SqlStores final : public Stores {
  public:
-  ImpulseStore& impulses() override { return database_.impulses(); }
-  BuildStore& builds() override { return database_.builds(); }
-  ModelStore& models() override { return database_.models(); }
-  ArtifactStore& artifacts() override { return database_.artifacts(); }
-  ReleaseStore& releases() override { return database_.releases(); }
+  explicit SqlStores(std::unique_ptr<ScratchDatabase> database) : database_(std::move(database)) {}
+  ImpulseStore& impulses() override { return impulses_; }
+  BuildStore& builds() override { return builds_; }
+  ModelStore& models() override { return models_; }
+  ArtifactStore& artifacts() override { return artifacts_; }
+  ReleaseStore& releases() override { return releases_; }
 
  private:
-  TestDatabase database_;
+  const std::unique_ptr<ScratchDatabase> database_;
+  SqlImpulseStore impulses_{database_->get()};
+  SqlBuildStore builds_{database_->get()};
+  SqlModelStore models_{database_->get()};
+  SqlArtifactStore artifacts_{database_->get()};
+  SqlReleaseStore releases_{database_->get()};
 };
 
-const auto kBackends =
-    ::testing::Values(StoreUnderTest{"Sqlite", [] { return std::make_unique<SqliteStores>(); }});
+const auto kBackends = ::testing::Values(
+    StoreUnderTest{"Sqlite", MakeOn<Stores, SqlStores>(Engine::kSqlite, Migrations())},
+    StoreUnderTest{"Postgres", MakeOn<Stores, SqlStores>(Engine::kPostgres, Migrations())});
 const auto kName = [](const auto& param_info) { return param_info.param.name; };
 
 INSTANTIATE_TEST_SUITE_P(Stores, ImpulseStoreContract, kBackends, kName);

@@ -3,6 +3,8 @@
 
 #include "services/common/sql/database.h"
 
+#include <atomic>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -11,16 +13,23 @@
 #include <gtest/gtest.h>
 #include <soci/soci.h>
 
+#include "absl/strings/str_cat.h"
 #include "services/common/sql/lease.h"
 #include "tests/services/common/temporary_folder.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/postgres/postgres_database.h"
+#include "tests/support/postgres/scratch_database.h"
 #include "tests/support/status_matchers.h"
 
 namespace fieldloop {
 namespace {
 
+using ::fieldloop::testing::Engine;
 using ::fieldloop::testing::FakeClock;
 using ::fieldloop::testing::IsOk;
+using ::fieldloop::testing::kNoPostgres;
+using ::fieldloop::testing::PostgresServer;
+using ::fieldloop::testing::ScratchDatabase;
 using ::fieldloop::testing::StatusIs;
 using ::fieldloop::testing::TemporaryFolder;
 
@@ -28,11 +37,18 @@ const std::vector<Migration> kFirst = {
     {1, "initial",
      "-- A comment: with 'quotes';\nCREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT "
      "NULL);\n\nINSERT INTO counters (name, value) VALUES ('a', 0);\n"}};
+const std::vector<Migration> kNone;
 
-class DatabaseTest : public ::testing::Test {
+class DatabaseTest : public ::testing::TestWithParam<Engine> {
  protected:
+  // As another process does that uses the same database.
   absl::StatusOr<std::unique_ptr<Database>> Open(const std::vector<Migration>& migrations) {
-    return Database::Open({.connection = "sqlite3://" + (folder_ / "x.db")}, migrations);
+    return Database::Open(Options(), migrations);
+  }
+  DatabaseOptions Options() {
+    DatabaseOptions options = scratch_->options();
+    options.rehearse = false;
+    return options;
   }
   static long long Value(Database& database) {
     long long value = -1;
@@ -53,10 +69,10 @@ class DatabaseTest : public ::testing::Test {
     });
   }
 
-  const TemporaryFolder folder_;
+  const std::unique_ptr<ScratchDatabase> scratch_ = ScratchDatabase::Make(GetParam(), kNone);
 };
 
-TEST_F(DatabaseTest, MigrationsAreAppliedOnceAndInOrder) {
+TEST_P(DatabaseTest, MigrationsAreAppliedOnceAndInOrder) {
   {
     const auto database = Open(kFirst);
     ASSERT_THAT(database, IsOk());
@@ -71,7 +87,7 @@ TEST_F(DatabaseTest, MigrationsAreAppliedOnceAndInOrder) {
   }
 }
 
-TEST_F(DatabaseTest, AMigrationThatFailsLeavesTheSchemaAsItWas) {
+TEST_P(DatabaseTest, AMigrationThatFailsLeavesTheSchemaAsItWas) {
   ASSERT_THAT(Open(kFirst), IsOk());
   std::vector<Migration> bad = kFirst;
   bad.push_back({2, "bad", "UPDATE counters SET value = 5;\nNO SQL AT ALL;\n"});
@@ -81,26 +97,74 @@ TEST_F(DatabaseTest, AMigrationThatFailsLeavesTheSchemaAsItWas) {
   EXPECT_EQ(Value(**database), 0);
 }
 
-TEST_F(DatabaseTest, AnOlderProgramRefusesANewerSchema) {
+TEST_P(DatabaseTest, AnOlderProgramRefusesANewerSchema) {
   std::vector<Migration> more = kFirst;
   more.push_back({2, "more", "UPDATE counters SET value = 1;\n"});
   ASSERT_THAT(Open(more), IsOk());
   EXPECT_THAT(Open(kFirst), StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
-TEST_F(DatabaseTest, ADatabaseThatCannotBeOpenedIsUnavailable) {
+TEST(DatabaseOpen, ADatabaseThatCannotBeReachedIsUnavailable) {
   EXPECT_THAT(Database::Open({.connection = "sqlite3:///no/such/folder/x.db"}, kFirst),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(Database::Open({.connection = "postgresql:///x?host=/no/such/folder"}, kFirst),
               StatusIs(absl::StatusCode::kUnavailable));
 }
 
-TEST_F(DatabaseTest, AnErrorOfTheBodyRollsBackAndIsReturned) {
+TEST(DatabaseOpen, AConnectionOfAnotherKindIsRefused) {
+  EXPECT_THAT(Database::Open({.connection = "mysql://host/x"}, kFirst),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_P(DatabaseTest, ReplicasThatStartAtOnceApplyEachMigrationOnce) {
+  std::vector<Migration> more = kFirst;
+  more.push_back({2, "more", "UPDATE counters SET value = value + 10;\n"});
+  more.push_back({3, "column", "ALTER TABLE counters ADD COLUMN note TEXT NOT NULL DEFAULT '';\n"});
+  std::vector<std::thread> replicas;
+  for (int i = 0; i < 6; ++i) {
+    replicas.emplace_back([&] { EXPECT_THAT(Open(more), IsOk()); });
+  }
+  for (std::thread& replica : replicas) {
+    replica.join();
+  }
+  EXPECT_EQ(Value(**Open(more)), 10);
+}
+
+TEST_P(DatabaseTest, ATransactionThatFindsNoFreeConnectionInTimeIsUnavailable) {
+  DatabaseOptions options = Options();
+  options.pool_size = 1;
+  options.connection_wait = absl::Milliseconds(1);
+  const auto database = Database::Open(options, kFirst);
+  ASSERT_THAT(database, IsOk());
+  EXPECT_THAT((*database)->Read([&](soci::session& /*session*/) { return Add(**database); }),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(Add(**database), IsOk());
+}
+
+TEST_P(DatabaseTest, ARehearsedTransactionRunsTwiceAndIsCommittedOnce) {
+  DatabaseOptions options = Options();
+  options.rehearse = true;
+  const auto database = Database::Open(options, kFirst);
+  ASSERT_THAT(database, IsOk());
+  int runs = 0;
+  EXPECT_THAT((*database)->Write([&](soci::session& session) {
+    ++runs;
+    session << "UPDATE counters SET value = value + 1 WHERE name = 'a'";
+    return absl::OkStatus();
+  }),
+              IsOk());
+  EXPECT_EQ(runs, 2);
+  EXPECT_EQ(Value(**database), 1);
+}
+
+TEST_P(DatabaseTest, AnErrorOfTheBodyRollsBackAndIsReturned) {
   const auto database = Open(kFirst);
   ASSERT_THAT(database, IsOk());
   EXPECT_THAT(Add(**database, absl::NotFoundError("no")), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_EQ(Value(**database), 0);
 }
 
-TEST_F(DatabaseTest, WhatSociThrowsRollsBackAndBecomesAStatus) {
+TEST_P(DatabaseTest, WhatSociThrowsRollsBackAndBecomesAStatus) {
   const auto database = Open(kFirst);
   ASSERT_THAT(database, IsOk());
   EXPECT_THAT((*database)->Write([](soci::session& session) {
@@ -118,16 +182,18 @@ TEST_F(DatabaseTest, WhatSociThrowsRollsBackAndBecomesAStatus) {
   EXPECT_THAT(Add(**database), IsOk());
 }
 
-TEST_F(DatabaseTest, WritersFromManyThreadsLoseNoUpdate) {
+TEST_P(DatabaseTest, WritersOfTwoProcessesLoseNoUpdate) {
   const auto database = Open(kFirst);
+  const auto other = Open(kFirst);
   ASSERT_THAT(database, IsOk());
+  ASSERT_THAT(other, IsOk());
   constexpr int kThreads = 8;
   constexpr int kEach = 10;
   std::vector<std::thread> threads;
   for (int i = 0; i < kThreads; ++i) {
-    threads.emplace_back([&] {
+    threads.emplace_back([&, i] {
       for (int j = 0; j < kEach; ++j) {
-        EXPECT_THAT(Add(**database), IsOk());
+        EXPECT_THAT(Add(i % 2 == 0 ? **database : **other), IsOk());
       }
     });
   }
@@ -139,39 +205,228 @@ TEST_F(DatabaseTest, WritersFromManyThreadsLoseNoUpdate) {
 
 class LeaseTest : public DatabaseTest {
  protected:
-  const std::unique_ptr<Database> database_ = *Open(kFirst);
+  void SetUp() override {
+    database_ = *Open(kFirst);
+    other_ = *Open(kFirst);
+    a_ = std::make_unique<LeaseTable>(*database_, clock_, "a");
+    b_ = std::make_unique<LeaseTable>(*other_, clock_, "b");
+  }
+
   FakeClock clock_;
-  LeaseTable a_{*database_, clock_, "a"};
-  LeaseTable b_{*database_, clock_, "b"};
+  std::unique_ptr<Database> database_;
+  std::unique_ptr<Database> other_;
+  std::unique_ptr<LeaseTable> a_;
+  std::unique_ptr<LeaseTable> b_;
 };
 
-TEST_F(LeaseTest, OneHolderAtATimeAndRenewalKeepsIt) {
-  EXPECT_TRUE(*a_.Acquire("work", absl::Seconds(10)));
-  EXPECT_FALSE(*b_.Acquire("work", absl::Seconds(10)));
+TEST_P(LeaseTest, OneHolderAtATimeAndRenewalKeepsIt) {
+  EXPECT_TRUE(*a_->Acquire("work", absl::Seconds(10)));
+  EXPECT_FALSE(*b_->Acquire("work", absl::Seconds(10)));
   clock_.Advance(absl::Seconds(9));
-  EXPECT_TRUE(*a_.Acquire("work", absl::Seconds(10)));
+  EXPECT_TRUE(*a_->Acquire("work", absl::Seconds(10)));
   clock_.Advance(absl::Seconds(9));
-  EXPECT_FALSE(*b_.Acquire("work", absl::Seconds(10)));
+  EXPECT_FALSE(*b_->Acquire("work", absl::Seconds(10)));
 }
 
-TEST_F(LeaseTest, AHolderThatFallsSilentLosesItAfterItsTime) {
-  EXPECT_TRUE(*a_.Acquire("work", absl::Seconds(10)));
+TEST_P(LeaseTest, AHolderThatFallsSilentLosesItAfterItsTime) {
+  EXPECT_TRUE(*a_->Acquire("work", absl::Seconds(10)));
   clock_.Advance(absl::Seconds(10) + absl::Microseconds(1));
-  EXPECT_TRUE(*b_.Acquire("work", absl::Seconds(10)));
-  EXPECT_FALSE(*a_.Acquire("work", absl::Seconds(10)));
+  EXPECT_TRUE(*b_->Acquire("work", absl::Seconds(10)));
+  EXPECT_FALSE(*a_->Acquire("work", absl::Seconds(10)));
 }
 
-TEST_F(LeaseTest, AReleasedLeaseIsFreeAtOnceAndOnlyItsHolderReleasesIt) {
-  EXPECT_TRUE(*a_.Acquire("work", absl::Seconds(10)));
-  ASSERT_THAT(b_.Release("work"), IsOk());
-  EXPECT_FALSE(*b_.Acquire("work", absl::Seconds(10)));
-  ASSERT_THAT(a_.Release("work"), IsOk());
-  EXPECT_TRUE(*b_.Acquire("work", absl::Seconds(10)));
+TEST_P(LeaseTest, AReleasedLeaseIsFreeAtOnceAndOnlyItsHolderReleasesIt) {
+  EXPECT_TRUE(*a_->Acquire("work", absl::Seconds(10)));
+  ASSERT_THAT(b_->Release("work"), IsOk());
+  EXPECT_FALSE(*b_->Acquire("work", absl::Seconds(10)));
+  ASSERT_THAT(a_->Release("work"), IsOk());
+  EXPECT_TRUE(*b_->Acquire("work", absl::Seconds(10)));
 }
 
-TEST_F(LeaseTest, LeasesOfDifferentNamesAreApart) {
-  EXPECT_TRUE(*a_.Acquire("one", absl::Seconds(10)));
-  EXPECT_TRUE(*b_.Acquire("two", absl::Seconds(10)));
+TEST_P(LeaseTest, LeasesOfDifferentNamesAreApart) {
+  EXPECT_TRUE(*a_->Acquire("one", absl::Seconds(10)));
+  EXPECT_TRUE(*b_->Acquire("two", absl::Seconds(10)));
+}
+
+TEST_P(LeaseTest, OfTwoWhoTakeItAtOnceOneGetsIt) {
+  for (int round = 0; round < 20; ++round) {
+    const std::string name = absl::StrCat("work ", round);
+    std::atomic<int> winners{0};
+    std::vector<std::thread> threads;
+    for (LeaseTable* table : {a_.get(), b_.get()}) {
+      threads.emplace_back([&, table] { winners += *table->Acquire(name, absl::Seconds(10)); });
+    }
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+    EXPECT_EQ(winners.load(), 1);
+  }
+}
+
+std::string NameOf(const ::testing::TestParamInfo<Engine>& engine) {
+  return engine.param == Engine::kSqlite ? "Sqlite" : "Postgres";
+}
+INSTANTIATE_TEST_SUITE_P(Engines, DatabaseTest,
+                         ::testing::Values(Engine::kSqlite, Engine::kPostgres), NameOf);
+INSTANTIATE_TEST_SUITE_P(Engines, LeaseTest, ::testing::Values(Engine::kSqlite, Engine::kPostgres),
+                         NameOf);
+
+class PostgresDatabaseTest : public DatabaseTest {};
+INSTANTIATE_TEST_SUITE_P(Engines, PostgresDatabaseTest, ::testing::Values(Engine::kPostgres),
+                         NameOf);
+
+TEST_P(PostgresDatabaseTest, ServicesShareADatabaseInSchemasOfTheirOwn) {
+  DatabaseOptions options = Options();
+  for (const char* schema : {"build", "evaluation", "build"}) {
+    options.schema = schema;
+    const auto database = Database::Open(options, kFirst);
+    ASSERT_THAT(database, IsOk());
+    ASSERT_THAT(Add(**database), IsOk());
+  }
+  EXPECT_EQ(Value(**Database::Open(options, kFirst)), 2);
+  options.schema = "evaluation";
+  EXPECT_EQ(Value(**Database::Open(options, kFirst)), 1);
+}
+
+TEST_P(PostgresDatabaseTest, AStatementThatTakesTooLongIsUnavailable) {
+  DatabaseOptions options = Options();
+  options.statement_timeout = absl::Milliseconds(20);
+  const auto database = Database::Open(options, kFirst);
+  ASSERT_THAT(database, IsOk());
+  EXPECT_THAT((*database)->Read([](soci::session& session) {
+    session << "SELECT pg_sleep(60)";
+    return absl::OkStatus();
+  }),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(Add(**database), IsOk());
+}
+
+TEST_P(PostgresDatabaseTest, TextThatIsNotUtf8IsRefused) {
+  const auto database = Open(kFirst);
+  ASSERT_THAT(database, IsOk());
+  const std::string name = "caf\xe9";
+  EXPECT_THAT((*database)->Write([&](soci::session& session) {
+    session << "INSERT INTO counters (name, value) VALUES (:name, 1)", soci::use(name);
+    return absl::OkStatus();
+  }),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_P(PostgresDatabaseTest, AStatementThatFailedLeavesNoPreparedOneBehind) {
+  DatabaseOptions options = Options();
+  options.pool_size = 1;
+  const auto database = Database::Open(options, kFirst);
+  ASSERT_THAT(database, IsOk());
+  EXPECT_FALSE((*database)
+                   ->Write([](soci::session& session) {
+                     const std::string name = "a";
+                     soci::statement insert =
+                         (session.prepare << "INSERT INTO counters (name, value) VALUES (:name, 1)",
+                          soci::use(name));
+                     insert.execute(true);
+                     return absl::OkStatus();
+                   })
+                   .ok());
+  int left = -1;
+  ASSERT_THAT((*database)->Read([&](soci::session& session) {
+    session << "SELECT COUNT(*) FROM pg_prepared_statements", soci::into(left);
+    return absl::OkStatus();
+  }),
+              IsOk());
+  EXPECT_EQ(left, 0);
+}
+
+// Writers that repeat what was UNAVAILABLE, until they are told to stop.
+class Writers {
+ public:
+  Writers(Database& database, int count) : database_(database) {
+    for (int i = 0; i < count; ++i) {
+      threads_.emplace_back([this, i] { Run(i); });
+    }
+  }
+  ~Writers() { Stop(); }
+  void Stop() {
+    stop_ = true;
+    for (std::thread& thread : threads_) {
+      thread.join();
+    }
+    threads_.clear();
+  }
+  void AwaitAcknowledged(int count) const {
+    for (int now = acknowledged_; now < count; now = acknowledged_) {
+      acknowledged_.wait(now);
+    }
+  }
+  int acknowledged() const { return acknowledged_; }
+  int unavailable() const { return unavailable_; }
+
+ private:
+  void Run(int writer) {
+    for (int row = 0; !stop_; ++row) {
+      const std::string name = absl::StrCat(writer, "/", row);
+      absl::Status status;
+      do {
+        status = database_.Write([&](soci::session& session) {
+          session << "INSERT INTO counters (name, value) VALUES (:name, 1) ON CONFLICT DO NOTHING",
+              soci::use(name);
+          return absl::OkStatus();
+        });
+        unavailable_ += absl::IsUnavailable(status);
+      } while (absl::IsUnavailable(status));
+      EXPECT_THAT(status, IsOk());
+      ++acknowledged_;
+      acknowledged_.notify_all();
+    }
+  }
+
+  Database& database_;
+  std::vector<std::thread> threads_;
+  std::atomic<bool> stop_{false};
+  std::atomic<int> acknowledged_{0};
+  std::atomic<int> unavailable_{0};
+};
+
+TEST(PostgresCrash, UnderLoadIsUnavailableForAWhileAndLosesNothingAcknowledged) {
+  const TemporaryFolder folder;
+  const std::unique_ptr<PostgresServer> server = PostgresServer::Start(folder.path());
+  if (server == nullptr) {
+    GTEST_SKIP() << kNoPostgres;
+  }
+  const auto database = Database::Open({.connection = server->uri()}, kFirst);
+  ASSERT_THAT(database, IsOk());
+  Writers writers(**database, 4);
+  for (int crash = 0; crash < 3; ++crash) {
+    writers.AwaitAcknowledged(writers.acknowledged() + 100);
+    ASSERT_TRUE(server->Restart());
+  }
+  writers.AwaitAcknowledged(writers.acknowledged() + 100);
+  writers.Stop();
+  EXPECT_GT(writers.unavailable(), 0);
+  int rows = 0;
+  ASSERT_THAT((*database)->Read([&](soci::session& session) {
+    session << "SELECT COUNT(*) FROM counters WHERE value = 1", soci::into(rows);
+    return absl::OkStatus();
+  }),
+              IsOk());
+  EXPECT_EQ(rows, writers.acknowledged());
+}
+
+TEST(PostgresCrash, ConnectionsThatItBrokeAreMadeAnewWithoutAnError) {
+  const TemporaryFolder folder;
+  const std::unique_ptr<PostgresServer> server = PostgresServer::Start(folder.path());
+  if (server == nullptr) {
+    GTEST_SKIP() << kNoPostgres;
+  }
+  const auto database = Database::Open({.connection = server->uri(), .schema = "x"}, kFirst);
+  ASSERT_THAT(database, IsOk());
+  ASSERT_TRUE(server->Restart());
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_THAT((*database)->Write([](soci::session& session) {
+      session << "UPDATE counters SET value = value + 1";
+      return absl::OkStatus();
+    }),
+                IsOk());
+  }
 }
 
 }  // namespace

@@ -4,33 +4,40 @@
 #include "services/evaluation/storage/sql_stores.h"
 
 #include "services/evaluation/storage/codec.h"
-#include "tests/services/common/temporary_folder.h"
 #include "tests/services/evaluation/storage/stores_contract.h"
+#include "tests/support/postgres/scratch_database.h"
 
 namespace fieldloop::evaluation {
 namespace {
 
-class SqliteStores final : public Stores {
+using ::fieldloop::testing::Engine;
+using ::fieldloop::testing::MakeOn;
+using ::fieldloop::testing::ScratchDatabase;
+
+class SqlStores final : public Stores {
  public:
+  explicit SqlStores(std::unique_ptr<ScratchDatabase> database) : database_(std::move(database)) {}
   EvaluationStore& evaluations() override { return evaluations_; }
   PolicyStore& policies() override { return policies_; }
   CycleStore& cycles() override { return cycles_; }
   SketchStore& sketches() override { return sketches_; }
 
  private:
-  const ::fieldloop::testing::TemporaryFolder folder_;
-  const std::unique_ptr<Database> database_ =
-      *Database::Open({.connection = "sqlite3://" + (folder_ / "e.db")}, EvaluationMigrations());
-  SqlEvaluationStore evaluations_{*database_};
-  SqlPolicyStore policies_{*database_};
-  SqlCycleStore cycles_{*database_};
-  SqlSketchStore sketches_{*database_};
+  const std::unique_ptr<ScratchDatabase> database_;
+  SqlEvaluationStore evaluations_{database_->get()};
+  SqlPolicyStore policies_{database_->get()};
+  SqlCycleStore cycles_{database_->get()};
+  SqlSketchStore sketches_{database_->get()};
 };
 
-INSTANTIATE_TEST_SUITE_P(Sql, StoresContract,
-                         ::testing::Values(StoresUnderTest{
-                             "Sqlite", [] { return std::make_unique<SqliteStores>(); }}),
-                         [](const auto& param_info) { return param_info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Sql, StoresContract,
+    ::testing::Values(StoresUnderTest{"Sqlite", MakeOn<Stores, SqlStores>(Engine::kSqlite,
+                                                                          EvaluationMigrations())},
+                      StoresUnderTest{
+                          "Postgres",
+                          MakeOn<Stores, SqlStores>(Engine::kPostgres, EvaluationMigrations())}),
+    [](const auto& param_info) { return param_info.param.name; });
 
 TEST(CodecTest, TextThatNoEncoderMadeIsDataLoss) {
   using ::fieldloop::testing::StatusIs;

@@ -4,11 +4,14 @@
 #include "services/provisioning/storage/sql_provisioning_store.h"
 
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "migrations/provisioning_storage.h"
 #include "services/common/sql/database.h"
 #include "tests/services/common/temporary_folder.h"
 #include "tests/services/provisioning/storage/provisioning_store_contract.h"
+#include "tests/support/postgres/scratch_database.h"
 
 namespace fieldloop::provisioning {
 namespace {
@@ -16,21 +19,26 @@ namespace {
 using ::fieldloop::testing::IsOk;
 using ::fieldloop::testing::TemporaryFolder;
 
-// A store with its own database file.
-struct SqliteStore {
-  TemporaryFolder folder;
-  std::unique_ptr<Database> database =
-      *Database::Open({.connection = "sqlite3://" + (folder / "p.db")}, Migrations());
-  SqlProvisioningStore store{*database};
+using ::fieldloop::testing::Engine;
+using ::fieldloop::testing::ScratchDatabase;
+
+// A store and the database it needs.
+struct Kept {
+  explicit Kept(std::unique_ptr<ScratchDatabase> scratch) : database(std::move(scratch)) {}
+  std::unique_ptr<ScratchDatabase> database;
+  SqlProvisioningStore store{database->get()};
 };
 
+StoreUnderTest On(const std::string& name, Engine engine) {
+  return {name, [engine]() -> std::shared_ptr<ProvisioningStore> {
+            auto kept = std::make_shared<Kept>(ScratchDatabase::Make(engine, Migrations()));
+            return {kept, &kept->store};
+          }};
+}
+
 INSTANTIATE_TEST_SUITE_P(Stores, ProvisioningStoreContract,
-                         ::testing::Values(StoreUnderTest{
-                             "Sqlite",
-                             [] {
-                               auto sqlite = std::make_shared<SqliteStore>();
-                               return std::shared_ptr<ProvisioningStore>(sqlite, &sqlite->store);
-                             }}),
+                         ::testing::Values(On("Sqlite", Engine::kSqlite),
+                                           On("Postgres", Engine::kPostgres)),
                          [](const auto& param_info) { return param_info.param.name; });
 
 TEST(SqlProvisioningStoreTest, WhatWasStoredIsThereAfterARestart) {
