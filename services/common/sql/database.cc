@@ -300,7 +300,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const DatabaseOptions& 
 absl::Status Database::Migrate(const std::vector<Migration>& migrations) {
   const bool sqlite = pool_->sqlite();
   const std::string& schema = pool_->options().schema;
-  return Transact(sqlite ? "BEGIN IMMEDIATE" : "BEGIN ISOLATION LEVEL READ COMMITTED",
+  return Transact(sqlite ? "BEGIN IMMEDIATE" : "BEGIN ISOLATION LEVEL READ COMMITTED", 1,
                   [&](soci::session& session) -> absl::Status {
                     if (!sqlite) {
                       FIELDLOOP_RETURN_IF_ERROR(PrepareSchema(session, schema));
@@ -311,15 +311,16 @@ absl::Status Database::Migrate(const std::vector<Migration>& migrations) {
 
 absl::Status Database::Write(absl::FunctionRef<absl::Status(soci::session&)> body) {
   // Taking the write lock first makes a busy SQLite wait instead of failing in the middle.
-  return Transact(pool_->sqlite() ? "BEGIN IMMEDIATE" : "BEGIN ISOLATION LEVEL SERIALIZABLE", body);
+  return Transact(pool_->sqlite() ? "BEGIN IMMEDIATE" : "BEGIN ISOLATION LEVEL SERIALIZABLE",
+                  kMaxAttempts, body);
 }
 
 absl::Status Database::Read(absl::FunctionRef<absl::Status(soci::session&)> body) {
   return Transact(pool_->sqlite() ? "BEGIN" : "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-                  body);
+                  /*attempts=*/1, body);
 }
 
-absl::Status Database::Transact(const char* begin,
+absl::Status Database::Transact(const char* begin, int attempts,
                                 absl::FunctionRef<absl::Status(soci::session&)> body) {
   Pool::Lease lease(pool_->sessions(), pool_->options().connection_wait);
   if (!lease.held()) {
@@ -329,14 +330,14 @@ absl::Status Database::Transact(const char* begin,
   }
   soci::session& session = lease.session();
   absl::Status status;
-  for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
+  for (int attempt = 0; attempt < attempts; ++attempt) {
     if (attempt > 0) {
       WaitForTurn(attempt);
     }
     if (status = Begin(session, begin); !status.ok()) {
       return status;
     }
-    const bool rehearsal = pool_->options().rehearse && attempt == 0;
+    const bool rehearsal = pool_->options().rehearse && attempt == 0 && attempts > 1;
     status = RunAndEnd(session, rehearsal, body);
     // A row that another transaction made since this one looked is seen by the next attempt.
     const bool overtaken = absl::IsAborted(status) ||

@@ -37,7 +37,7 @@ struct DatabaseOptions {
   std::string schema = "";
   absl::Duration connection_wait = absl::Seconds(10);    // For one of the pool to become free.
   absl::Duration statement_timeout = absl::Seconds(30);  // PostgreSQL's.
-  // For tests: each transaction runs once to be rolled back, as if it had lost against another one,
+  // For tests: each Write runs once to be rolled back, as if it had lost against another one,
   // and then again.
   bool rehearse = false;
 };
@@ -66,14 +66,15 @@ class Database {
   // UNAVAILABLE the transaction may have been committed: whoever repeats it must recognise it.
   absl::Status Write(absl::FunctionRef<absl::Status(soci::session&)> body);
 
-  // The same for a transaction that only reads: one snapshot.
+  // The same for a transaction that only reads: one snapshot, and `body` runs once.
   absl::Status Read(absl::FunctionRef<absl::Status(soci::session&)> body);
 
  private:
   class Pool;
   explicit Database(std::unique_ptr<Pool> pool);
   absl::Status Migrate(const std::vector<Migration>& migrations);
-  absl::Status Transact(const char* begin, absl::FunctionRef<absl::Status(soci::session&)> body);
+  absl::Status Transact(const char* begin, int attempts,
+                        absl::FunctionRef<absl::Status(soci::session&)> body);
   absl::Status Begin(soci::session& session, const char* begin);
   static absl::Status RunAndEnd(soci::session& session, bool rehearsal,
                                 absl::FunctionRef<absl::Status(soci::session&)> body);

@@ -21,7 +21,7 @@ inline void PrintTo(Engine engine, std::ostream* os) {
   *os << (engine == Engine::kSqlite ? "SQLite" : "PostgreSQL");
 }
 
-// An empty database with a service's schema, gone with the object. On PostgreSQL each transaction
+// An empty database with a service's schema, gone with the object. On PostgreSQL each Write
 // runs twice, as if it had lost against another one at first: no store may count on running once.
 class ScratchDatabase {
  public:
