@@ -35,12 +35,13 @@ class Emulator:
     def __init__(self, name, folder, firmware, client, home, project, readings):
         self.name = name
         self.folder = pathlib.Path(folder)
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.token_path = self.folder / "token"
         self.log_path = self.folder / "console.log"
         image = firmware_image("1.0")
         flash = b"\xff" * IMAGE_OFFSET + image
-        (self.folder / "flash.bin").write_bytes(flash.ljust(FLASH_BYTES, b"\xff"))
+        if not (self.folder / "flash.bin").exists():
+            (self.folder / "flash.bin").write_bytes(flash.ljust(FLASH_BYTES, b"\xff"))
         ca = pathlib.Path(client["ca_file"]).read_text(encoding="ascii")
         (self.folder / "ca.der").write_bytes(ssl.PEM_cert_to_DER_cert(ca))
         (self.folder / "root.bin").write_bytes((pathlib.Path(home) / "trust/root.bin").read_bytes())

@@ -148,8 +148,10 @@ class FirmwareTest(unittest.TestCase):
             device.wait_for("info: enrolled")
         # The first set comes undisturbed: that tells how long an update takes.
         begin = time.monotonic()
-        cls.up.run("rollouts", "watch", cls.begin_rollout(cls.sets[0]))
+        rollout = cls.begin_rollout(cls.sets[0])
+        cls.devices[0].wait_for("info: the set was confirmed$")
         cls.update_s = time.monotonic() - begin
+        cls.up.run("rollouts", "watch", rollout)
         cls.running, cls.other = cls.sets
         cls.running_sequence = cls.sequence
 

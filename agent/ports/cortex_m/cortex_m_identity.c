@@ -7,24 +7,23 @@
 #include <mbedtls/ecp.h>
 #include <mbedtls/platform_util.h>
 
-/* The key with its public half. FL_ERR_CORRUPT if it is none. */
-static fl_status_t read_key(fl_cortex_m_identity_t *identity,
-                            const uint8_t bytes[FL_IDENTITY_KEY_SIZE], mbedtls_pk_context *key) {
+/* The private half. FL_ERR_CORRUPT if it is none. */
+static fl_status_t read_private(const uint8_t bytes[FL_IDENTITY_KEY_SIZE],
+                                mbedtls_pk_context *key) {
     if (mbedtls_pk_setup(key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY)) != 0) {
         return FL_ERR_NO_SPACE;
     }
     mbedtls_ecp_keypair *pair = mbedtls_pk_ec(*key);
-    if (mbedtls_ecp_group_load(&pair->grp, MBEDTLS_ECP_DP_SECP256R1) != 0 ||
-        mbedtls_mpi_read_binary(&pair->d, bytes, FL_IDENTITY_KEY_SIZE) != 0 ||
-        mbedtls_ecp_check_privkey(&pair->grp, &pair->d) != 0 ||
-        mbedtls_ecp_mul(&pair->grp, &pair->Q, &pair->d, &pair->grp.G, mbedtls_ctr_drbg_random,
-                        identity->random) != 0) {
-        return FL_ERR_CORRUPT;
-    }
-    return FL_OK;
+    return mbedtls_ecp_group_load(&pair->grp, MBEDTLS_ECP_DP_SECP256R1) == 0 &&
+                   mbedtls_mpi_read_binary(&pair->d, bytes, FL_IDENTITY_KEY_SIZE) == 0 &&
+                   mbedtls_ecp_check_privkey(&pair->grp, &pair->d) == 0
+               ? FL_OK
+               : FL_ERR_CORRUPT;
 }
 
-/* Makes what is stored the identity in use. */
+/* Makes what is stored the identity in use. That key and certificate belong together was found
+ * before they were stored; the public half is taken from the certificate, which saves a
+ * multiplication. */
 static fl_status_t use_stored(fl_cortex_m_identity_t *identity) {
     const fl_identity_store_t *store = &identity->store;
     mbedtls_pk_context key;
@@ -34,13 +33,14 @@ static fl_status_t use_stored(fl_cortex_m_identity_t *identity) {
     }
     mbedtls_pk_init(&key);
     mbedtls_x509_crt_init(&chain);
-    fl_status_t status = read_key(identity, store->key, &key);
+    fl_status_t status = read_private(store->key, &key);
     if (status == FL_OK &&
         (mbedtls_x509_crt_parse_der_nocopy(&chain, store->certificate, store->certificate_size) !=
              0 ||
          (store->issuer_size > 0 &&
           mbedtls_x509_crt_parse_der_nocopy(&chain, store->issuer, store->issuer_size) != 0) ||
-         mbedtls_pk_check_pair(&chain.pk, &key) != 0)) {
+         !mbedtls_pk_can_do(&chain.pk, MBEDTLS_PK_ECKEY) ||
+         mbedtls_ecp_copy(&mbedtls_pk_ec(key)->Q, &mbedtls_pk_ec(chain.pk)->Q) != 0)) {
         status = FL_ERR_CORRUPT;
     }
     if (status == FL_OK) {
@@ -76,9 +76,16 @@ static fl_status_t read_pending(fl_cortex_m_identity_t *identity, mbedtls_pk_con
     uint8_t bytes[FL_IDENTITY_KEY_SIZE];
     fl_status_t status = fl_identity_store_pending(&identity->store, bytes);
     if (status == FL_OK) {
-        status = read_key(identity, bytes, key);
+        status = read_private(bytes, key);
     }
     mbedtls_platform_zeroize(bytes, sizeof bytes);
+    if (status == FL_OK) {
+        mbedtls_ecp_keypair *pair = mbedtls_pk_ec(*key);
+        if (mbedtls_ecp_mul(&pair->grp, &pair->Q, &pair->d, &pair->grp.G, mbedtls_ctr_drbg_random,
+                            identity->random) != 0) {
+            status = FL_ERR_NO_SPACE;
+        }
+    }
     return status;
 }
 

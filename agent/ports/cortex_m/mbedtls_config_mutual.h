@@ -48,9 +48,10 @@
 #define MBEDTLS_ECDH_C
 #define MBEDTLS_ECDSA_C
 
-/* Less RAM in a multiplication of points, for some time. */
+/* Multiplications of points: a window of 4 takes half the time of one of 2, and 1 KB more of heap.
+ */
 #define MBEDTLS_MPI_MAX_SIZE 48
-#define MBEDTLS_ECP_WINDOW_SIZE 2
+#define MBEDTLS_ECP_WINDOW_SIZE 4
 #define MBEDTLS_ECP_FIXED_POINT_OPTIM 0
 
 #define MBEDTLS_ASN1_PARSE_C
