@@ -296,7 +296,7 @@ class SmallTest(unittest.TestCase):
     def test_certificates_are_of_one_ca_and_name_their_service(self):
         secrets = {m["metadata"]["name"]: m.get("data") for m in of_kind(rendered("small", "tls.names={loop.example}"), "Secret")}
         authorities = {secrets[f"fieldloop-{service}-tls"]["ca.crt"] for service in SERVICES}
-        self.assertEqual(len(authorities), 1)
+        self.assertEqual(authorities, {secrets["fieldloop-services-ca"]["tls.crt"]})
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             (folder / "ca.crt").write_bytes(base64.b64decode(authorities.pop()))
@@ -322,9 +322,14 @@ class SmallTest(unittest.TestCase):
         self.assertRegex(base64.b64decode(secret["data"]["token"]).decode(), r"^fla_[0-9a-f]{12}_[A-Za-z0-9]{43}$")
 
     def test_secrets_that_must_not_be_lost_are_kept(self):
-        for name in ("fieldloop-admin", "fieldloop-device-ca"):
+        for name in ("fieldloop-admin", "fieldloop-device-ca", "fieldloop-services-ca"):
             secret = named(rendered("small"), "Secret", name)
             self.assertEqual(secret["metadata"]["annotations"]["helm.sh/resource-policy"], "keep")
+
+    def test_no_pod_has_the_key_of_the_services_ca(self):
+        for _, _, spec in pods(rendered("small")):
+            mounted = {volume.get("secret", {}).get("secretName") for volume in spec["volumes"]}
+            self.assertNotIn("fieldloop-services-ca", mounted)
 
     def test_secrets_of_ones_own_are_used_and_none_is_made(self):
         manifests = rendered(
