@@ -123,8 +123,7 @@ static void publish_report(fl_agent_t *agent) {
     const fl_pending_report_t *report = &state->report;
     uint8_t buffer[FL_MESSAGE_HEAD + FL_PB(UpdateReport_size)];
     fl_writer_t writer;
-    /* A set is reverted when the firmware before it runs again. */
-    if (report->sequence == 0 || state->phase == FL_PHASE_REVERTING) {
+    if (report->sequence == 0) {
         return;
     }
     /* Decided with the report, so that a repetition after a reset has the same bytes. */

@@ -165,6 +165,29 @@ TEST_F(ComponentsTest, ADownloadGoesOnWithTheComponentThatIsMissing) {
               ::testing::UnorderedElementsAre(Sha256(Image("one")), Sha256(Settings("one"))));
 }
 
+TEST_F(ComponentsTest, ALargeDownloadIsWrittenDownNowAndThenAndGoesOnFromThere) {
+  const Geometry geometry = {"Large", 64 * 1024, 1024, 8, 0xff};
+  SimFlash slots[2] = {{device_.power, geometry}, {device_.power, geometry}};
+  for (int i = 0; i < 2; ++i) device_.port().slot[i] = slots[i].Area();
+  const std::string model = ModelBytes("large", 45'000);
+  device_.consent[FL_STEP_INSTALL] = 600'000;
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  server_.OfferSet({{kModel, model}, {kConfiguration, Settings("one")}}, 3);
+  ASSERT_TRUE(device_.RunUntil([&] { return device_.agent->state.target.written > 0; }));
+  EXPECT_EQ(device_.agent->state.target.written,
+            static_cast<uint32_t>(FIELDLOOP_AGENT_JOURNAL_STEP));
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  server_.received.clear();
+  ASSERT_TRUE(device_.RunUntil([&] { return device_.agent->state.phase == FL_PHASE_DOWNLOADED; }));
+  for (const v1::DeviceMessage& message : server_.received) {
+    if (!message.has_artifact_request()) continue;
+    EXPECT_EQ(message.artifact_request().offset(),
+              static_cast<uint32_t>(FIELDLOOP_AGENT_JOURNAL_STEP));
+    break;
+  }
+  EXPECT_EQ(Requested().count(Sha256(Settings("one"))), 1u);
+}
+
 TEST_F(ComponentsTest, ADamagedConfigurationIsNoticedAndMended) {
   InstallSet(FullSet("one"), 3);
   device_.configuration_flash[device_.agent->state.active[FL_KIND_CONFIGURATION].slot].bytes()[9] ^=
@@ -249,6 +272,7 @@ TEST_F(ComponentsTest, AModelThatFailsItsSelfTestTakesTheFirmwareBackWithIt) {
   EXPECT_EQ(Last().cause(), v1::UPDATE_CAUSE_SELF_TEST);
   EXPECT_TRUE(RunsConfirmed(FullSet("one")));
   EXPECT_EQ(std::count(device_.started.begin(), device_.started.end(), bad[kModel]), 1);
+  EXPECT_EQ(device_.bootloader.request_count, 2) << "one for each update, none to come back";
 }
 
 TEST_F(ComponentsTest, FirmwareThatTheBootloaderUndidIsTriedAgainAsOftenAsStartsAreAllowed) {

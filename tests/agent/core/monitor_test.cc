@@ -95,6 +95,18 @@ TEST_F(MonitorTest, PeriodsFollowEachOtherAndAGapBeginsAnew) {
   EXPECT_EQ(device_.periods[3], std::make_pair(after_gap, 1000u));
 }
 
+TEST_F(MonitorTest, APeriodOfMoreWindowsThanItsCountersHoldIsCutInTwo) {
+  UsePlan(0, 1);
+  for (int i = 0; i < 70'000; ++i) device_.Observe(0, 0.9F, 1);  // Period of 100 s.
+  fl_agent_flush(device_.agent.get());
+  device_.Run(5000);
+  ASSERT_EQ(server_.sketches.size(), 2u);
+  EXPECT_EQ(server_.sketches[0].windows(), 65'535u);
+  EXPECT_EQ(server_.sketches[0].period_ms(), 65'535u);
+  EXPECT_EQ(server_.sketches[1].windows(), 70'000u - 65'535u);
+  EXPECT_EQ(server_.sketches[1].start_ms(), server_.sketches[0].start_ms() + 65'535);
+}
+
 TEST_F(MonitorTest, ASampleCarriesItsWindowAndWhatTheModelSaid) {
   UsePlan(1, 1);
   const uint64_t start = device_.signal_ms;
