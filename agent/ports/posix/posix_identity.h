@@ -13,10 +13,7 @@
 #define FIELDLOOP_AGENT_PORTS_POSIX_POSIX_IDENTITY_H
 
 #include <limits.h>
-#include <mbedtls/ctr_drbg.h>
-#include <mbedtls/pk.h>
-#include <mbedtls/x509_crt.h>
-
+#include "agent/ports/mbedtls/identity.h"
 #include "fieldloop_agent/port.h"
 
 #ifdef __cplusplus
@@ -27,10 +24,7 @@ typedef struct fl_posix_identity {
     char path[PATH_MAX];
     char pending_path[PATH_MAX];
     mbedtls_ctr_drbg_context *random; /* The caller's. */
-    bool loaded;
-    uint32_t generation; /* Counts changes of the identity. */
-    mbedtls_pk_context key;
-    mbedtls_x509_crt chain; /* The certificate, then its issuer. */
+    fl_mbedtls_identity_t loaded;
 } fl_posix_identity_t;
 
 /** Loads the identity of the directory, if there is one. FL_OK; FL_ERR_CORRUPT; FL_ERR_IO. */
@@ -38,8 +32,7 @@ fl_status_t fl_posix_identity_open(fl_posix_identity_t *identity, const char *di
                                    mbedtls_ctr_drbg_context *random);
 void fl_posix_identity_close(fl_posix_identity_t *identity);
 
-/** See fl_port_t.identity, identity_request and identity_store. */
-fl_status_t fl_posix_identity_get(const fl_posix_identity_t *identity, fl_identity_t *out);
+/** See fl_port_t.identity_request and identity_store. */
 fl_status_t fl_posix_identity_request(fl_posix_identity_t *identity, uint8_t *csr, size_t capacity,
                                       size_t *size);
 fl_status_t fl_posix_identity_store(fl_posix_identity_t *identity, const uint8_t *certificate,

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <mbedtls/ecdsa.h>
 #include <mbedtls/sha256.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/ports/mbedtls/crypto.h"
+
 enum {
     STATE_SECTOR = 4096,
     STATE_BYTES = 4 * STATE_SECTOR,
@@ -25,9 +26,6 @@ enum {
     SLOT_SECTOR = 4096,
     CONFIGURATION_BYTES = 16 * SLOT_SECTOR,
 };
-
-_Static_assert(sizeof(mbedtls_sha256_context) <= sizeof(fl_sha256_t),
-               "FIELDLOOP_AGENT_SHA256_BYTES is smaller than mbedTLS needs");
 
 static uint64_t clock_ms(clockid_t clock) {
     struct timespec now;
@@ -73,50 +71,9 @@ static void do_close(void *context) {
     fl_posix_transport_close(&posix->transport);
 }
 
-static void sha256_start(void *context, fl_sha256_t *hash) {
-    mbedtls_sha256_context *state = (mbedtls_sha256_context *)(void *)hash;
-    (void)context;
-    mbedtls_sha256_init(state);
-    (void)mbedtls_sha256_starts_ret(state, 0);
-}
-
-static void sha256_update(void *context, fl_sha256_t *hash, const void *data, size_t size) {
-    (void)context;
-    (void)mbedtls_sha256_update_ret((mbedtls_sha256_context *)(void *)hash, data, size);
-}
-
-static void sha256_finish(void *context, fl_sha256_t *hash, uint8_t digest[32]) {
-    (void)context;
-    (void)mbedtls_sha256_finish_ret((mbedtls_sha256_context *)(void *)hash, digest);
-}
-
-static fl_status_t verify(void *context, const uint8_t public_key[65], const uint8_t digest[32],
-                          const uint8_t signature[64]) {
-    mbedtls_ecp_group group;
-    mbedtls_ecp_point point;
-    mbedtls_mpi r;
-    mbedtls_mpi s;
-    (void)context;
-    mbedtls_ecp_group_init(&group);
-    mbedtls_ecp_point_init(&point);
-    mbedtls_mpi_init(&r);
-    mbedtls_mpi_init(&s);
-    const bool valid = mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_SECP256R1) == 0 &&
-                       mbedtls_ecp_point_read_binary(&group, &point, public_key, 65) == 0 &&
-                       mbedtls_ecp_check_pubkey(&group, &point) == 0 &&
-                       mbedtls_mpi_read_binary(&r, signature, 32) == 0 &&
-                       mbedtls_mpi_read_binary(&s, signature + 32, 32) == 0 &&
-                       mbedtls_ecdsa_verify(&group, digest, 32, &point, &r, &s) == 0;
-    mbedtls_ecp_group_free(&group);
-    mbedtls_ecp_point_free(&point);
-    mbedtls_mpi_free(&r);
-    mbedtls_mpi_free(&s);
-    return valid ? FL_OK : FL_ERR_TRUST;
-}
-
 static fl_status_t identity(void *context, fl_identity_t *out) {
     const fl_posix_t *posix = context;
-    return fl_posix_identity_get(&posix->identity, out);
+    return fl_mbedtls_identity_get(&posix->identity.loaded, out);
 }
 
 static fl_status_t identity_request(void *context, uint8_t *csr, size_t capacity, size_t *size) {
@@ -206,8 +163,7 @@ fl_status_t fl_posix_open(fl_posix_t *posix, const fl_posix_config_t *config) {
     posix->transport.socket = -1;
     mbedtls_entropy_init(&posix->entropy);
     mbedtls_ctr_drbg_init(&posix->random);
-    mbedtls_pk_init(&posix->identity.key);
-    mbedtls_x509_crt_init(&posix->identity.chain);
+    fl_mbedtls_identity_init(&posix->identity.loaded);
 
     FL_RETURN_IF_ERROR(open_directory(posix, directory));
     posix->failure = "the system gives no random bytes";
@@ -252,10 +208,10 @@ fl_status_t fl_posix_open(fl_posix_t *posix, const fl_posix_config_t *config) {
     port->receive = do_receive;
     port->send = do_send;
     port->close = do_close;
-    port->sha256_start = sha256_start;
-    port->sha256_update = sha256_update;
-    port->sha256_finish = sha256_finish;
-    port->verify = verify;
+    port->sha256_start = fl_mbedtls_sha256_start;
+    port->sha256_update = fl_mbedtls_sha256_update;
+    port->sha256_finish = fl_mbedtls_sha256_finish;
+    port->verify = fl_mbedtls_verify;
     port->identity = identity;
     port->identity_request = identity_request;
     port->identity_store = identity_store;

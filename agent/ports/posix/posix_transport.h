@@ -12,10 +12,7 @@
 #ifndef FIELDLOOP_AGENT_PORTS_POSIX_POSIX_TRANSPORT_H
 #define FIELDLOOP_AGENT_PORTS_POSIX_POSIX_TRANSPORT_H
 
-#include <mbedtls/ctr_drbg.h>
-#include <mbedtls/ssl.h>
-#include <mbedtls/x509_crt.h>
-
+#include "agent/ports/mbedtls/tls_client.h"
 #include "fieldloop_agent/port.h"
 #include "posix_identity.h"
 
@@ -24,23 +21,13 @@ extern "C" {
 #endif
 
 typedef struct fl_posix_transport {
-    const char *host; /* The caller's, like the next two. */
+    const char *host; /* The caller's, like the next one. */
     const char *port;
-    const char *server_name; /* DNS name or IP address that the certificate must carry. */
-    fl_posix_identity_t *identity;
-    mbedtls_ctr_drbg_context *random;
-    mbedtls_x509_crt authorities;
-    mbedtls_ssl_config config;
-    mbedtls_ssl_context ssl;
-    mbedtls_ssl_session session; /* For resumption. */
-    bool has_session;
-    bool session_has_identity;
-    uint32_t session_generation; /* Of the identity, when the session was made. */
-    bool use_identity;
+    fl_tls_client_config_t tls_config;
+    fl_tls_client_t tls;
     int state;
     int socket;       /* -1 for none. */
     bool wants_write; /* The connection waits until the socket takes bytes. */
-    uint32_t resumed; /* Handshakes that resumed a session. */
 } fl_posix_transport_t;
 
 /** Parses the authorities (PEM). FL_OK or FL_ERR_CORRUPT. */

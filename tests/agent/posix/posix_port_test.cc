@@ -308,7 +308,7 @@ TEST_F(PosixPortTest, ShowsItsCertificateOnlyWhenAskedToAndResumesSessions) {
   EXPECT_FALSE(connections[1].resumed) << "a session without a certificate is not reused";
   EXPECT_EQ(connections[2].common_name, "device-7");
   EXPECT_TRUE(connections[2].resumed);
-  EXPECT_EQ(posix_->transport.resumed, 1u);
+  EXPECT_EQ(posix_->transport.tls.resumed, 1u);
   EXPECT_EQ(connections[3].common_name, "device-8") << "the new certificate is shown";
 }
 
