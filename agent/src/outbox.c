@@ -585,28 +585,30 @@ fl_status_t fl_outbox_read(const fl_outbox_t *outbox, const fl_entry_t *entry, u
     return outbox->flash->read(outbox->flash->context, entry->offset + offset, dst, size);
 }
 
+/* Moves on to the next entry of this sequence that waits. Begin with walk_sector(.., 0, ..). */
 static fl_status_t find(const fl_outbox_t *outbox, uint64_t sequence, walk_t *walk) {
-    if (outbox->live == 0) {
-        return FL_ERR_NOT_FOUND;
-    }
-    walk_sector(outbox, 0, walk);
-    for (;;) {
+    do {
         FL_RETURN_IF_ERROR(walk_live(outbox, walk));
-        if (walk->entry.sequence == sequence) {
-            return FL_OK;
-        }
-    }
+    } while (walk->entry.sequence != sequence);
+    return FL_OK;
 }
 
 fl_status_t fl_outbox_find(const fl_outbox_t *outbox, uint64_t sequence) {
     walk_t walk;
-    FL_RETURN_IF_ERROR(find(outbox, sequence, &walk));
-    const fl_status_t status = check_content(outbox, &walk);
-    return status == FL_ERR_CORRUPT ? FL_ERR_NOT_FOUND : status;
+    walk_sector(outbox, 0, &walk);
+    for (;;) {
+        FL_RETURN_IF_ERROR(find(outbox, sequence, &walk));
+        /* A cut may have left a copy that is torn beside one that is not. */
+        const fl_status_t status = check_content(outbox, &walk);
+        if (status != FL_ERR_CORRUPT) {
+            return status;
+        }
+    }
 }
 
 fl_status_t fl_outbox_done(fl_outbox_t *outbox, uint64_t sequence) {
     walk_t walk;
+    walk_sector(outbox, 0, &walk);
     FL_RETURN_IF_ERROR(find(outbox, sequence, &walk));
     FL_RETURN_IF_ERROR(mark(outbox, walk.offset + ENTRY_HEADER));
     return count_live(outbox);

@@ -71,6 +71,17 @@ TEST_P(OutboxTest, GivesTheMostImportantKindFirstAndOfItTheOldest) {
   EXPECT_EQ(outbox_.live, 0u);
 }
 
+TEST_P(OutboxTest, FindsTheWholeOneOfTwoEntriesOfASequence) {
+  ASSERT_EQ(Append(FL_ENTRY_REPORT, 5), FL_OK);
+  fl_entry_t entry;
+  ASSERT_EQ(fl_outbox_next(&outbox_, FL_ENTRY_CHOSEN, &entry), FL_OK);
+  flash_.bytes()[entry.offset] ^= 1;
+  EXPECT_EQ(fl_outbox_find(&outbox_, 5), FL_ERR_NOT_FOUND);
+  ASSERT_EQ(Append(FL_ENTRY_REPORT, 5), FL_OK);
+  EXPECT_EQ(fl_outbox_find(&outbox_, 5), FL_OK);
+  EXPECT_THAT(Drain(), ::testing::ElementsAre(5));
+}
+
 TEST_P(OutboxTest, LeavesOutKindsOfLessImportanceWhenAsked) {
   ASSERT_EQ(Append(FL_ENTRY_SKETCH, 1), FL_OK);
   fl_entry_t entry;
