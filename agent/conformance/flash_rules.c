@@ -174,7 +174,7 @@ static bool range_is_kept(fl_rules_t *rules, const fl_flash_t *flash) {
     uint8_t bytes[2 * FL_PROGRAM_SIZE_MAX];
     const uint32_t unit = flash->program_size;
     memset(bytes, flash->erased_value, sizeof bytes);
-    if (flash->read(flash->context, flash->size - unit, bytes, 2u * unit) == FL_OK) {
+    if (flash->read(flash->context, flash->size - unit, bytes, (size_t)unit * 2u) == FL_OK) {
         return fl_rules_note(rules, "read over the end at", flash->size - unit);
     }
     if (flash->program(flash->context, flash->size, bytes, unit) == FL_OK) {

@@ -178,6 +178,9 @@ class DeviceListener::State::Session : public std::enable_shared_from_this<Sessi
         timer_(stream_.get_executor()) {}
 
   ~Session() {
+    // A device whose link was lost resumes its TLS session: without this OpenSSL forgets a session
+    // whose connection ended without a goodbye.
+    SSL_set_shutdown(stream_.native_handle(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     state_.Unregister(conversation_ == nullptr ? "" : conversation_->device(), this);
     state_.services.metrics.connections.Set(static_cast<double>(--state_.connections));
   }
