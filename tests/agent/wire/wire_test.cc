@@ -265,7 +265,7 @@ TEST_F(WireTest, ATlsSessionIsResumedAfterAnEndWithoutGoodbyeForAThirdOfTheBytes
   const Bytes resumed = Handshake();
   Print("TLS 1.2 mutual, ECDHE-ECDSA P-256: full handshake", full);
   Print("TLS 1.2 mutual, ECDHE-ECDSA P-256: resumed by session id", resumed);
-  EXPECT_EQ(posix_.transport.resumed, 1u);
+  EXPECT_EQ(posix_.transport.tls.resumed, 1u);
   EXPECT_LE(full.both(), 2000u);
   EXPECT_LE(resumed.both() * 3, full.both());
 }
