@@ -46,30 +46,38 @@ class DiskSync {
       : root_(std::move(root)),
         group_(kMaxItems, [this](const std::vector<Item*>& items) { SyncGroup(items); }) {}
 
-  absl::Status Sync(int descriptor) {
-    Item item{.descriptor = descriptor, .error = 0};
+  absl::Status Sync(std::vector<int> descriptors) {
+    Item item{.descriptors = std::move(descriptors), .error = 0};
     group_.Run(item);
     return item.error == 0 ? absl::OkStatus() : FileError("sync a file in", root_, item.error);
   }
 
  private:
   struct Item {
-    int descriptor;
+    std::vector<int> descriptors;
     int error = 0;
   };
   static constexpr std::size_t kMaxItems = 1024;
   static constexpr std::size_t kFewDescriptors = 2;
 
   void SyncGroup(const std::vector<Item*>& items) {
-    if (items.size() > kFewDescriptors) {
-      const int error = ::syncfs(items.front()->descriptor) == 0 ? 0 : errno;
+    std::size_t descriptors = 0;
+    for (const Item* item : items) {
+      descriptors += item->descriptors.size();
+    }
+    if (descriptors > kFewDescriptors) {
+      const int error = ::syncfs(items.front()->descriptors.front()) == 0 ? 0 : errno;
       for (Item* item : items) {
         item->error = error;
       }
       return;
     }
     for (Item* item : items) {
-      item->error = ::fsync(item->descriptor) == 0 ? 0 : errno;
+      for (const int descriptor : item->descriptors) {
+        if (::fsync(descriptor) != 0) {
+          item->error = errno;
+        }
+      }
     }
   }
 
@@ -156,28 +164,46 @@ class NewBlob {
   BlobInfo info_;
 };
 
+using NewBlobs = std::vector<std::unique_ptr<NewBlob>>;
+
+// Syncs sealed blobs, names them, syncs the names.
+absl::Status Commit(const std::string& root, DiskSync& disk, const NewBlobs& blobs) {
+  std::vector<int> descriptors;
+  for (const auto& blob : blobs) {
+    descriptors.push_back(blob->descriptor());
+  }
+  FIELDLOOP_RETURN_IF_ERROR(disk.Sync(std::move(descriptors)));
+  std::vector<std::unique_ptr<File>> folders;
+  descriptors.clear();
+  for (const auto& blob : blobs) {
+    FIELDLOOP_RETURN_IF_ERROR(blob->Name(root));
+    FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<File> folder,
+                               OpenFolder(FolderIn(root, blob->info().digest)));
+    descriptors.push_back(folder->get());
+    folders.push_back(std::move(folder));
+  }
+  return disk.Sync(std::move(descriptors));
+}
+
 class FolderBlobWriter final : public BlobWriter {
  public:
   FolderBlobWriter(const std::string& root, DiskSync& disk, std::unique_ptr<NewBlob> blob)
-      : root_(root), disk_(disk), blob_(std::move(blob)) {}
+      : root_(root), disk_(disk) {
+    blob_.push_back(std::move(blob));
+  }
 
-  absl::Status Append(absl::string_view data) override { return blob_->Append(data); }
+  absl::Status Append(absl::string_view data) override { return blob_.front()->Append(data); }
 
-  // Syncs the blob, names it, syncs the name.
   absl::StatusOr<BlobInfo> Commit() override {
-    const BlobInfo& info = blob_->Seal();
-    FIELDLOOP_RETURN_IF_ERROR(disk_.Sync(blob_->descriptor()));
-    FIELDLOOP_RETURN_IF_ERROR(blob_->Name(root_));
-    FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<File> folder,
-                               OpenFolder(FolderIn(root_, info.digest)));
-    FIELDLOOP_RETURN_IF_ERROR(disk_.Sync(folder->get()));
-    return info;
+    blob_.front()->Seal();
+    FIELDLOOP_RETURN_IF_ERROR(::fieldloop::Commit(root_, disk_, blob_));
+    return blob_.front()->info();
   }
 
  private:
   const std::string& root_;
   DiskSync& disk_;
-  const std::unique_ptr<NewBlob> blob_;
+  NewBlobs blob_;
 };
 
 class FolderBlobStore final : public BlobStore {
@@ -192,13 +218,14 @@ class FolderBlobStore final : public BlobStore {
 
   absl::StatusOr<std::vector<BlobInfo>> PutAll(const std::vector<BlobContent>& contents) override {
     std::vector<BlobInfo> infos;
+    NewBlobs large;
     std::vector<BlobPacks::Blob> packed;
     for (const BlobContent& content : contents) {
       if (content.data.size() > kMaxPackedBytes) {
-        FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<BlobWriter> writer, Create());
-        FIELDLOOP_RETURN_IF_ERROR(writer->Append(content.data));
-        FIELDLOOP_ASSIGN_OR_RETURN(BlobInfo info, writer->Commit());
-        infos.push_back(std::move(info));
+        FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<NewBlob> blob, NewBlob::Create(root_));
+        FIELDLOOP_RETURN_IF_ERROR(blob->Append(content.data));
+        infos.push_back(blob->Seal());
+        large.push_back(std::move(blob));
         continue;
       }
       std::string digest;
@@ -210,6 +237,9 @@ class FolderBlobStore final : public BlobStore {
       infos.push_back(
           {.digest = ToHex(digest), .size_bytes = static_cast<std::int64_t>(content.data.size())});
       packed.push_back({.digest = std::move(digest), .data = content.data});
+    }
+    if (!large.empty()) {
+      FIELDLOOP_RETURN_IF_ERROR(Commit(root_, disk_, large));
     }
     FIELDLOOP_RETURN_IF_ERROR(packs_->Put(packed));
     return infos;
