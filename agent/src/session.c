@@ -34,6 +34,9 @@ enum {
     RENEW_RETRY_MS = 3600 * 1000,
 };
 
+/* Requests for a part of an artifact that a server leaves without any answer. */
+enum { CHUNK_RETRIES = FIELDLOOP_AGENT_REPLY_TIMEOUT_MS / FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS };
+
 static const uint64_t NEVER = UINT64_MAX;
 
 static uint64_t add_ms(uint64_t a, uint64_t b) {
@@ -67,6 +70,7 @@ static void forget_requests(fl_session_t *session) {
     session->uplink.sequence = 0;
     session->requested_end = 0;
     session->chunk_deadline_ms = NEVER;
+    session->chunk_retries = 0;
 }
 
 static void close_session(fl_agent_t *agent, uint64_t retry_ms) {
@@ -701,8 +705,14 @@ bool fl_session_poll(fl_agent_t *agent) {
     if (session->state == HELLO || session->state == READY) {
         more = exchange(agent);
     }
-    if (session->state == READY && fl_session_awaits_chunks(agent) &&
+    /* A part that is on its way, however slowly, is not asked for again. */
+    if (session->state == READY && fl_session_awaits_chunks(agent) && session->rx_size == 0 &&
         now >= session->chunk_deadline_ms) {
+        if (session->chunk_retries >= CHUNK_RETRIES) {
+            fail_session(agent, "the server did not answer");
+            return false;
+        }
+        session->chunk_retries++;
         session->requested_end = 0; /* Asked for again with the next turn. */
         more = true;
     }
@@ -723,7 +733,8 @@ uint64_t fl_session_deadline(const fl_agent_t *agent) {
     if (session->state != READY) {
         return next;
     }
-    if (fl_session_awaits_chunks(agent) && session->chunk_deadline_ms < next) {
+    if (fl_session_awaits_chunks(agent) && session->rx_size == 0 &&
+        session->chunk_deadline_ms < next) {
         next = session->chunk_deadline_ms;
     }
     if (fl_agent_now(agent) < session->paused_until_ms) {

@@ -145,14 +145,6 @@ static void publish_report(fl_agent_t *agent) {
     }
 }
 
-/* A report that a save decided may not have reached the outbox before a reset. */
-static void publish_if_missing(fl_agent_t *agent) {
-    if (agent->state.report.sequence != 0 &&
-        fl_outbox_find(&agent->outbox, agent->state.report.sequence) == FL_ERR_NOT_FOUND) {
-        publish_report(agent);
-    }
-}
-
 /* Whether the last report said just this: a server that repeats an offer gets no report, and flash
  * no write, for each repetition. */
 static bool is_reported(const fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB(UpdateCause) cause,
@@ -389,7 +381,9 @@ fl_status_t fl_update_boot(fl_agent_t *agent) {
     }
     /* Saved before anything is started: a model that hangs must not escape the count of starts. */
     FL_RETURN_IF_ERROR(fl_agent_save(agent));
-    publish_if_missing(agent);
+    /* A report that a save decided may not have reached the outbox before the reset, or in a way
+     * that reads right once and not again. The server counts it once. */
+    publish_report(agent);
     if (swap_firmware(agent, runs_firmware)) {
         return FL_OK;
     }

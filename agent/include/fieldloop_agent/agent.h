@@ -152,6 +152,7 @@ typedef struct fl_session {
     uint32_t rx_size; /* Bytes of it that came. */
     uint32_t tx_end;  /* Where the one that is sent ends; tx_at is what is left of it. */
     uint32_t tx_at;
+    uint8_t chunk_retries; /* Requests for a part that nothing came for. */
     uint8_t frame[FIELDLOOP_AGENT_RX_BYTES + 2];
 } fl_session_t;
 

@@ -35,7 +35,8 @@ extern "C" {
  *
  * The agent programs whole units at unit-aligned offsets, each unit once between two erases. One
  * exception: a unit whose program, or whose sector's erase, was cut by a reset may be programmed
- * with all bits opposite to erased, which marks an entry as done.
+ * with all bits opposite to erased, which marks an entry as done. A range that is not wholly in the
+ * area is refused with FL_ERR_IO.
  */
 typedef struct fl_flash {
     /** Passed back as the first argument of every function. May be NULL. */
