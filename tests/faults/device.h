@@ -13,6 +13,7 @@
 #include "common/identity_store.h"
 #include "fieldloop_agent/agent.h"
 #include "tests/faults/flash_model.h"
+#include "tests/faults/mutation.h"
 #include "tests/faults/server.h"
 
 namespace fieldloop::faults {
@@ -78,7 +79,7 @@ struct Tolerance {
 class Device {
  public:
   // Both must outlive the device.
-  Device(World& world, const Scenario& scenario);
+  Device(World& world, const Scenario& scenario, Mutation mutation = Mutation::kNone);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
@@ -89,16 +90,15 @@ class Device {
 
   fl_port_t& port() { return port_; }
   int restarts() const { return restarts_; }
-  // Bytes or frames of the connection, and what happens to them: see network.cc.
+  // What the connection goes through, if not straight to the server.
   struct Link {
     virtual ~Link() = default;
-    // Whether a connection comes about.
     virtual bool Connects(Server& server) = 0;
-    // Of `size` bytes that one side sends, those that the other side gets; less ends the
-    // connection.
-    virtual size_t ToServer(size_t size) = 0;
-    virtual size_t ToDevice(Server& server, uint8_t* data, size_t capacity) = 0;
-    virtual bool Connected(Server& server) = 0;
+    // As those of fl_port_t.
+    virtual fl_status_t Send(Server& server, const uint8_t* src, size_t size, size_t* sent) = 0;
+    virtual fl_status_t Receive(Server& server, uint8_t* dst, size_t capacity, size_t* size) = 0;
+    // When there is something to poll for.
+    virtual uint64_t NextEvent() const = 0;
   };
   void SetLink(Link* link) { link_ = link; }
   static bool trace;
@@ -121,6 +121,8 @@ class Device {
 
   World& world_;
   const Scenario& scenario_;
+  const Mutation mutation_;
+  BrokenPort broken_port_;
   Tolerance tolerance_;
   std::unique_ptr<fl_agent_t> agent_;
   fl_agent_config_t config_ = {};

@@ -77,7 +77,6 @@ void Counts::Add(const Counts& other) {
   second_cuts += other.second_cuts;
   ignored += other.ignored;
   failed_reads += other.failed_reads;
-  bad_sectors += other.bad_sectors;
   flips += other.flips;
   wrong += other.wrong;
 }
@@ -93,7 +92,7 @@ class Explorer::Forker : public FlashObserver {
     const Plan& plan = explorer_.plan_;
     const uint64_t stride = depth_ == 1 ? plan.stride : plan.second_stride;
     // With a stride, other operations in each run.
-    if ((number_ + SeedOf(path_)) % stride != 0) return;
+    if ((number_ + SeedOf(path_)) % stride != 0 || explorer_.Enough()) return;
     const int ways = world_.flash.WaysToCut(operation);
     const bool all_ways = depth_ == 1 || plan.second_all_ways;
     const auto first =
@@ -131,27 +130,29 @@ void Explorer::Cuts(World& world, int depth, std::vector<CutPoint>& path) {
   const bool cut_again =
       depth == 1 || (depth == kDepthOfSecond && plan_.second_stride != 0 && scenario_.twice);
   world.flash.Observe(cut_again ? &forker : nullptr);
-  const std::string wrong = Device(world, scenario_).Run({}, operations_allowed_);
+  const std::string wrong = Device(world, scenario_, plan_.mutation).Run({}, operations_allowed_);
   world.flash.Observe(nullptr);
   if (!wrong.empty()) Found("--cut " + (path.empty() ? "none" : Text(path)), wrong);
 }
 
 void Explorer::Ignores(const World& start, uint64_t operations) {
-  for (uint64_t number = 1; number <= operations; number += plan_.ignore_stride) {
+  for (uint64_t number = 1; number <= operations && !Enough(); number += plan_.ignore_stride) {
     World world = start;
     world.flash.IgnoreOperation(number);
     ++counts_.ignored;
-    const std::string wrong = Device(world, scenario_).Run(kFlashIgnores, operations_allowed_);
+    const std::string wrong =
+        Device(world, scenario_, plan_.mutation).Run(kFlashIgnores, operations_allowed_);
     if (!wrong.empty()) Found("operation " + std::to_string(number) + " ignored", wrong);
   }
 }
 
 void Explorer::FailedReads(const World& start, uint64_t reads) {
-  for (uint64_t number = 1; number <= reads; number += plan_.read_stride) {
+  for (uint64_t number = 1; number <= reads && !Enough(); number += plan_.read_stride) {
     World world = start;
     world.flash.FailRead(number);
     ++counts_.failed_reads;
-    const std::string wrong = Device(world, scenario_).Run(kReadsFail, operations_allowed_);
+    const std::string wrong =
+        Device(world, scenario_, plan_.mutation).Run(kReadsFail, operations_allowed_);
     if (!wrong.empty()) Found("read " + std::to_string(number) + " failed", wrong);
   }
 }
@@ -160,7 +161,7 @@ void Explorer::Flips(const World& end) {
   const uint32_t sector = geometry_.sector;
   uint64_t number = 0;
   for (uint32_t area = 0; area < kAreas; ++area) {
-    for (uint32_t offset = 0; offset < end.flash.SizeOf(area); ++offset) {
+    for (uint32_t offset = 0; offset < end.flash.SizeOf(area) && !Enough(); ++offset) {
       if (!end.flash.HasContent(area, offset / sector)) {
         offset += sector - 1;
         continue;
@@ -169,7 +170,8 @@ void Explorer::Flips(const World& end) {
       World world = end;
       world.flash.FlipBit(area, offset, static_cast<int>(Random(number).Next() % 8));
       ++counts_.flips;
-      const std::string wrong = Device(world, scenario_).Run(kBitsFlip, operations_allowed_);
+      const std::string wrong =
+          Device(world, scenario_, plan_.mutation).Run(kBitsFlip, operations_allowed_);
       if (!wrong.empty()) {
         Found("a bit flipped in area " + std::to_string(area) + " at " + std::to_string(offset),
               wrong);
@@ -187,7 +189,7 @@ void Explorer::Run() {
   }
   // Undisturbed, to know what is normal.
   World world = start;
-  wrong = Device(world, scenario_).Run();
+  wrong = Device(world, scenario_, plan_.mutation).Run();
   if (!wrong.empty()) {
     Found("undisturbed", wrong);
     return;
@@ -221,7 +223,7 @@ std::string Explorer::Replay(const std::vector<CutPoint>& cuts, const OneFault& 
     if (i < cuts.size()) path.push_back(cuts[i]);
     Replayer replayer(*world, i < cuts.size() ? std::optional(cuts[i]) : std::nullopt, path);
     world->flash.Observe(&replayer);
-    wrong = Device(*world, scenario_).Run(tolerance);
+    wrong = Device(*world, scenario_, plan_.mutation).Run(tolerance);
     world->flash.Observe(nullptr);
     if (i == cuts.size()) break;
     std::unique_ptr<World> after = replayer.TakeAfter();

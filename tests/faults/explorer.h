@@ -29,7 +29,6 @@ struct Counts {
   uint64_t second_cuts = 0;
   uint64_t ignored = 0;
   uint64_t failed_reads = 0;
-  uint64_t bad_sectors = 0;
   uint64_t flips = 0;
   uint64_t wrong = 0;
 
@@ -44,7 +43,8 @@ struct Plan {
   uint64_t ignore_stride = 1;  // 0: none. So the others.
   uint64_t read_stride = 1;
   uint64_t flip_stride = 1;
-  bool bad_sectors = true;
+  Mutation mutation = Mutation::kNone;
+  bool stop_at_first = false;  // Wrong thing found.
 };
 
 // Tries every fault of a plan on a scenario.
@@ -67,8 +67,8 @@ class Explorer {
   void Cuts(World& world, int depth, std::vector<CutPoint>& path);
   void Ignores(const World& start, uint64_t operations);
   void FailedReads(const World& start, uint64_t reads);
-  void BadSectors(const World& start);
   void Flips(const World& end);
+  bool Enough() const { return plan_.stop_at_first && counts_.wrong > 0; }
   void Found(const std::string& how, const std::string& what);
 
   const Scenario& scenario_;

@@ -275,7 +275,9 @@ void FlashModel::TearProgram(Sector& sector, uint32_t offset, const uint8_t* src
     }
   };
 
-  const uint32_t last = count - 1;
+  // The last unit that changes at all: a header ends with bytes that stay erased.
+  uint32_t last = count - 1;
+  while (last > 0 && std::equal(bits(last), bits(last) + unit, src + last * unit)) --last;
   switch (way) {
     case 2:
       mixed(0);
@@ -309,7 +311,7 @@ void FlashModel::TearProgram(Sector& sector, uint32_t offset, const uint8_t* src
       break;
     case 11:  // The last unit came first.
       for (uint32_t i = 0; i < last; ++i) torn(i);
-      done(last, count);
+      done(last, last + 1);
       break;
     default:
       done(0, last), torn(last);

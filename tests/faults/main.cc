@@ -10,6 +10,8 @@
 #include <map>
 
 #include "tests/faults/explorer.h"
+#include "tests/faults/mutation.h"
+#include "tests/faults/network.h"
 #include "tests/faults/scenarios.h"
 
 namespace fieldloop::faults {
@@ -58,20 +60,68 @@ std::vector<Geometry> Chosen(const Options& options) {
   return chosen;
 }
 
-Plan PlanOf(const Options& options, size_t geometry) {
+Plan PlanOf(const Options& options, const Geometry& geometry, bool first) {
+  const bool smallest = geometry.sector == 2048;
   Plan plan;
   if (options.full) {
-    plan.second_stride = 1;
-    plan.read_stride = geometry == 0 ? 1 : 16;
-    plan.flip_stride = geometry == 0 ? 1 : 64;
+    plan.second_stride = smallest ? 1 : 23;
+    plan.ignore_stride = smallest ? 1 : 4;
+    plan.read_stride = first ? 1 : 16;
+    plan.flip_stride = first ? 1 : 64;
   } else {
-    plan.stride = geometry == 0 ? 1 : 3;
-    plan.second_stride = geometry == 0 ? 29 : 0;
-    plan.ignore_stride = geometry == 0 ? 1 : 7;
+    plan.stride = first ? 1 : 3;
+    plan.second_stride = first ? 29 : 0;
+    plan.ignore_stride = first ? 1 : 7;
     plan.read_stride = 37;
     plan.flip_stride = 211;
   }
   return plan;
+}
+
+// The test of the test: what is deliberately broken must be found.
+bool FindMutations() {
+  bool all_found = true;
+  std::printf("\n%-52s %s\n", "broken on purpose", "found after so many faults");
+  for (const NamedMutation& mutation : Mutations()) {
+    const Geometry geometry = {16, 2048, 0xff, mutation.mutation == Mutation::kNoSync};
+    Plan plan;
+    plan.mutation = mutation.mutation;
+    plan.stop_at_first = true;
+    plan.ignore_stride = plan.read_stride = plan.flip_stride = 0;
+    Counts counts;
+    for (const uint64_t second_stride : {uint64_t{0}, uint64_t{1}}) {
+      plan.second_stride = second_stride;
+      for (const Scenario& scenario : Scenarios(geometry)) {
+        if (counts.wrong > 0 || (second_stride != 0 && !scenario.twice)) continue;
+        Explorer explorer(scenario, geometry, plan);
+        explorer.Run();
+        counts.Add(explorer.counts());
+        if (counts.wrong == 0) continue;
+        std::printf("%-52s %llu\n    %s\n", mutation.name,
+                    static_cast<unsigned long long>(counts.cuts + counts.second_cuts),
+                    explorer.findings().front().c_str());
+      }
+    }
+    if (counts.wrong == 0) {
+      std::printf("%-52s never, and that is wrong\n", mutation.name);
+      all_found = false;
+    }
+  }
+  return all_found;
+}
+
+bool Network(const Options& options) {
+  std::vector<std::string> findings;
+  std::printf("\n%-27s %10s %6s\n", "network", "tried", "wrong");
+  const std::vector<NetworkCounts> counts =
+      TryNetwork({8, 2048, 0xff, false}, options.full ? 1 : 23, &findings);
+  for (const NetworkCounts& count : counts) {
+    std::printf("%-27s %10llu %6llu\n", count.name.c_str(),
+                static_cast<unsigned long long>(count.tried),
+                static_cast<unsigned long long>(count.wrong));
+  }
+  for (const std::string& finding : findings) std::printf("%s\n", finding.c_str());
+  return findings.empty();
 }
 
 int Run(const Options& options) {
@@ -81,7 +131,9 @@ int Run(const Options& options) {
   Counts all;
   size_t number = 0;
   for (const Geometry& geometry : Chosen(options)) {
-    const Plan plan = PlanOf(options, number++);
+    const Plan plan = PlanOf(options, geometry, number == 0 && options.geometry.empty());
+    ++number;
+    if (options.full) std::fprintf(stderr, "%s\n", geometry.Name().c_str());
     for (const Scenario& scenario : Scenarios(geometry)) {
       if (!options.scenario.empty() && scenario.name != options.scenario) continue;
       Explorer explorer(scenario, geometry, plan);
@@ -118,7 +170,12 @@ int Run(const Options& options) {
               static_cast<unsigned long long>(all.cuts + all.second_cuts + all.ignored +
                                               all.failed_reads + all.flips),
               static_cast<unsigned long long>(all.wrong));
-  return all.wrong == 0 && all.cuts > 0 ? 0 : 1;
+  bool good = all.wrong == 0 && all.cuts > 0;
+  if (options.scenario.empty() && options.geometry.empty()) {
+    good = Network(options) && good;
+    good = FindMutations() && good;
+  }
+  return good ? 0 : 1;
 }
 
 }  // namespace

@@ -18,9 +18,9 @@ constexpr uint32_t kIdentitySectors = 4;
 v1::Settings SettingsOf(uint32_t version) {
   v1::Settings settings;
   settings.set_version(version);
-  settings.set_sketch_period_ms(5000);
+  settings.set_sketch_period_ms(20'000);
   settings.set_trial_windows(3);
-  settings.set_trial_timeout_ms(20'000);
+  settings.set_trial_timeout_ms(120'000);
   return settings;
 }
 
@@ -55,6 +55,7 @@ Scenario Outbox(const std::string& name, const Geometry& geometry, int windows, 
                 bool may_drop) {
   Scenario scenario = Running(name);
   scenario.script.settings = SettingsOf(2);
+  scenario.script.settings->set_sketch_period_ms(5000);
   v1::CollectionPlan* plan = scenario.script.settings->mutable_collection();
   plan->set_plan_id(1);
   plan->set_samples_per_period(3);

@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint32_t kChunkBytes = 1024;
 constexpr uint32_t kMaxFrame = 4096;
+constexpr int kLiesTold = 3;
 constexpr char kCertificateMark[] = "CERT";
 
 }  // namespace
@@ -60,17 +61,25 @@ Offer::Offer(std::string artifact_bytes, uint64_t release, Flaw what_is_wrong)
       flaw(what_is_wrong),
       rollout("rollout-" + std::to_string(release)) {
   const Authority& authority = Authority::Instance();
-  v1::ReleaseManifest document;
-  document.set_project(kProject);
-  document.set_sequence(sequence);
-  v1::ReleaseComponent* component = document.add_components();
-  component->set_kind(v1::COMPONENT_KIND_MODEL);
-  component->set_digest(digest);
-  component->set_size_bytes(static_cast<uint32_t>(artifact.size()));
-  component->set_version("1");
-  manifest = agent::SignDocument(
-      "fieldloop.manifest.v1", document.SerializeAsString(),
-      {flaw == kSignedByAStranger ? &authority.stranger() : &authority.trust().release_key});
+  const auto signed_manifest = [&](size_t size) {
+    v1::ReleaseManifest document;
+    document.set_project(kProject);
+    document.set_sequence(sequence);
+    v1::ReleaseComponent* component = document.add_components();
+    component->set_kind(v1::COMPONENT_KIND_MODEL);
+    component->set_digest(digest);
+    component->set_size_bytes(static_cast<uint32_t>(size));
+    component->set_version("1");
+    v1::SignedDocument result = agent::SignDocument(
+        "fieldloop.manifest.v1", document.SerializeAsString(),
+        {flaw == kSignedByAStranger ? &authority.stranger() : &authority.trust().release_key});
+    // Whoever signs may say that it was someone else.
+    result.mutable_signatures(0)->set_key_id(authority.trust().release_key.KeyId());
+    return result;
+  };
+  manifest = signed_manifest(artifact.size());
+  manifest_of_larger = signed_manifest(artifact.size() + 100);
+  manifest_of_smaller = signed_manifest(artifact.size() - 100);
   if (flaw == kOtherBytes) artifact[artifact.size() / 2] ^= 1;
 }
 
@@ -108,12 +117,32 @@ std::optional<v1::UpdatePhase> Server::Ended(uint64_t release) const {
     if (report.phase == v1::UPDATE_PHASE_CONFIRMED || report.phase == v1::UPDATE_PHASE_REVERTED) {
       ended = report.phase;
     }
-    // Flash that failed may do better another time.
-    if (report.phase == v1::UPDATE_PHASE_FAILED && report.cause != v1::UPDATE_CAUSE_STORAGE) {
+    // Flash that failed, and a server that lies, may do better another time.
+    if (report.phase == v1::UPDATE_PHASE_FAILED && report.cause != v1::UPDATE_CAUSE_STORAGE &&
+        script->lie == Script::Lie::kNone) {
       ended = report.phase;
     }
   }
   return ended;
+}
+
+const std::vector<Script::Lie>& Script::Lies() {
+  static const std::vector<Lie> kAll = {
+      Lie::kOldDirective,   Lie::kSizeTooLarge,   Lie::kSizeTooSmall,  Lie::kChunkBeyondEnd,
+      Lie::kChunkOfAnother, Lie::kChunkElsewhere, Lie::kChunkTooLarge, Lie::kChunkEmpty,
+      Lie::kOtherBytes,     Lie::kUnaskedChunk,   Lie::kNotFound,      Lie::kUnavailable,
+      Lie::kOverloaded};
+  return kAll;
+}
+
+bool Server::Lies(Script::Lie lie) {
+  return script->lie == lie && lies_told_ < kLiesTold && ++lies_told_ > 0;
+}
+
+void Server::SendError(v1::ErrorCode code) {
+  v1::ServerMessage answer;
+  answer.mutable_error()->set_code(code);
+  Send(answer);
 }
 
 void Server::Complain(const std::string& what) {
@@ -278,11 +307,29 @@ void Server::HandleCheckIn(const v1::CheckIn& check_in) {
     if (newest && !runs && Ended(at->sequence) == v1::UPDATE_PHASE_CONFIRMED) offer = at;
   }
   if (offer != script->offers.end() && !check_in.no_update()) {
+    const v1::SignedDocument& manifest =
+        Lies(Script::Lie::kSizeTooLarge)   ? offer->manifest_of_larger
+        : Lies(Script::Lie::kSizeTooSmall) ? offer->manifest_of_smaller
+                                           : offer->manifest;
+    const std::string nonce = Lies(Script::Lie::kOldDirective) ? "of another time." : nonce_;
     v1::ServerMessage answer;
-    *answer.mutable_update_offer()->mutable_manifest() = offer->manifest;
+    *answer.mutable_update_offer()->mutable_manifest() = manifest;
     *answer.mutable_update_offer()->mutable_directive() =
-        Authority::Instance().Directive(offer->manifest.payload(), nonce_, offer->rollout);
+        Authority::Instance().Directive(manifest.payload(), nonce, offer->rollout);
     Send(answer);
+  }
+  if (Lies(Script::Lie::kUnavailable)) {
+    SendError(v1::ERROR_CODE_UNAVAILABLE);
+    return;
+  }
+  if (Lies(Script::Lie::kOverloaded)) {
+    SendError(v1::ERROR_CODE_OVERLOADED);
+    return;
+  }
+  if (Lies(Script::Lie::kUnaskedChunk)) {
+    v1::ServerMessage unasked;
+    unasked.mutable_artifact_chunk()->set_data(std::string(100, 'x'));
+    Send(unasked);
   }
   v1::ServerMessage answer;
   answer.mutable_check_in_reply()->set_next_check_in_ms(script->next_check_in_ms);
@@ -292,26 +339,40 @@ void Server::HandleCheckIn(const v1::CheckIn& check_in) {
 void Server::HandleArtifact(const v1::ArtifactRequest& request) {
   const auto offer = std::find_if(script->offers.begin(), script->offers.end(),
                                   [&](const Offer& o) { return o.digest == request.digest(); });
-  if (offer == script->offers.end()) {
-    v1::ServerMessage answer;
-    answer.mutable_error()->set_code(v1::ERROR_CODE_NOT_FOUND);
-    Send(answer);
+  if (offer == script->offers.end() || Lies(Script::Lie::kNotFound)) {
+    SendError(v1::ERROR_CODE_NOT_FOUND);
     return;
   }
-  if (request.length() > offer->artifact.size() ||
-      request.offset() > offer->artifact.size() - request.length()) {
-    Complain("a part beyond the end of an artifact was asked for");
-    return;
+  const auto size = static_cast<uint32_t>(offer->artifact.size());
+  uint32_t length = request.length();
+  if (length > size || request.offset() > size - length) {
+    if (script->lie != Script::Lie::kSizeTooLarge) {
+      Complain("a part beyond the end of an artifact was asked for");
+      return;
+    }
+    if (request.offset() >= size) {
+      SendError(v1::ERROR_CODE_NOT_FOUND);
+      return;
+    }
+    length = size - request.offset();
   }
-  for (uint32_t done = 0; done < request.length();) {
-    const uint32_t part = std::min(kChunkBytes, request.length() - done);
+  for (uint32_t done = 0; done < length;) {
+    const uint32_t part = std::min(kChunkBytes, length - done);
     v1::ServerMessage answer;
     v1::ArtifactChunk* chunk = answer.mutable_artifact_chunk();
-    chunk->set_offset(request.offset() + done);
-    chunk->set_data(offer->artifact.substr(request.offset() + done, part));
     uint32_t name = 0;
     std::memcpy(&name, request.digest().data(), sizeof name);
     chunk->set_artifact(name);
+    chunk->set_offset(request.offset() + done);
+    chunk->set_data(offer->artifact.substr(request.offset() + done, part));
+    if (Lies(Script::Lie::kChunkOfAnother)) chunk->set_artifact(name + 1);
+    if (Lies(Script::Lie::kChunkElsewhere)) chunk->set_offset(chunk->offset() + 1);
+    if (Lies(Script::Lie::kChunkTooLarge)) chunk->set_data(std::string(1500, 'x'));
+    if (Lies(Script::Lie::kChunkEmpty)) chunk->clear_data();
+    if (Lies(Script::Lie::kOtherBytes)) chunk->mutable_data()->front() ^= 1;
+    if (done + part == length && Lies(Script::Lie::kChunkBeyondEnd)) {
+      chunk->set_data(std::string(kChunkBytes, 'x'));
+    }
     Send(answer);
     done += part;
   }
@@ -323,8 +384,7 @@ void Server::HandleRequest(const std::string& csr) {
     // A token is good for one key, however often that is asked for.
     if (!token_key.empty() && token_key != csr) {
       Complain("the token was used for two keys");
-      answer.mutable_error()->set_code(v1::ERROR_CODE_REFUSED);
-      Send(answer);
+      SendError(v1::ERROR_CODE_REFUSED);
       return;
     }
     token_key = csr;

@@ -63,10 +63,32 @@ struct Offer {
   Flaw flaw;
   std::string rollout;
   v1::SignedDocument manifest;
+  v1::SignedDocument manifest_of_larger;  // The same with another size.
+  v1::SignedDocument manifest_of_smaller;
 };
 
 // What a server does; shared by all copies of it.
 struct Script {
+  // What it does wrong, the first few times that there is occasion to.
+  enum class Lie {
+    kNone,
+    kOldDirective,  // Of another session.
+    kSizeTooLarge,  // In the manifest.
+    kSizeTooSmall,
+    kChunkBeyondEnd,
+    kChunkOfAnother,  // Of another artifact.
+    kChunkElsewhere,  // Another part than was asked for.
+    kChunkTooLarge,
+    kChunkEmpty,
+    kOtherBytes,
+    kUnaskedChunk,
+    kNotFound,
+    kUnavailable,
+    kOverloaded,
+  };
+  static const std::vector<Lie>& Lies();
+
+  Lie lie = Lie::kNone;
   std::vector<Offer> offers;  // The next one when the device has told how the one before ended.
   std::optional<v1::Settings> settings;
   bool next_root = false;
@@ -120,7 +142,10 @@ class Server {
   void HandleCheckIn(const v1::CheckIn& check_in);
   void HandleArtifact(const v1::ArtifactRequest& request);
   void HandleRequest(const std::string& csr);
+  bool Lies(Script::Lie lie);
+  void SendError(v1::ErrorCode code);
 
+  int lies_told_ = 0;
   bool connected_ = false;
   bool known_ = false;
   uint32_t root_version_ = 0;
