@@ -255,7 +255,7 @@ def main():
         print(f"skipped: {missing}")
         sys.exit(SKIPPED)
     programs = [f"size_{name}" for name in ("core", "impulse", "tls_mutual", "tls_psk")]
-    for command in (["cmake", "--preset", "agent-cortex-m4", "-B", BUILD,
+    for command in (["cmake", "--fresh", "--preset", "agent-cortex-m4", "-B", BUILD,
                      "-DPython3_EXECUTABLE=/usr/bin/python3"],
                     ["cmake", "--build", BUILD, "--target", *programs]):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False,
