@@ -15,7 +15,8 @@ static const uint32_t RECORD_MAGIC = 0x31524c46u; /* "FLR1" */
 
 /* A copy is its header, its body and its seal, written body, header, seal. A power cut in the
  * header may leave bits that read differently each time; the seal, whichever of its bits are set,
- * says that the header was finished, so that no copy counts today and not tomorrow. */
+ * says that the header was finished, so that no copy counts today and not tomorrow. For that the
+ * seal of the copy before has to be gone for certain when a header is written. */
 typedef struct copy {
     bool valid;
     bool sealed;
@@ -126,6 +127,7 @@ fl_status_t fl_record_save(const fl_flash_t *flash, uint32_t first_sector, const
     fl_put_u32(header + 12, fl_crc32(fl_crc32(0, header + 4, 8), src, size));
 
     FL_RETURN_IF_ERROR(flash->erase(flash->context, offset));
+    FL_RETURN_IF_ERROR(fl_flash_sync(flash));
     fl_flash_writer_t writer;
     fl_flash_writer_init(&writer, flash, offset + FL_RECORD_HEADER_SIZE);
     FL_RETURN_IF_ERROR(fl_flash_write(&writer, src, size));

@@ -3,6 +3,7 @@
 
 #include "fieldloop_agent/record.h"
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -94,6 +95,66 @@ TEST_P(RecordTest, AProgramThatDoesNothingIsNoticed) {
 
 TEST_P(RecordTest, ARecordLargerThanASectorIsRefused) {
   EXPECT_EQ(Save(std::string(GetParam().sector_size, 'x')), FL_ERR_NO_SPACE);
+}
+
+// Flash behind a cache whose power fails in a sync. Everything of before has reached the flash
+// then, but for what was done to one range.
+struct Cache {
+  Cache(SimFlash& behind, uint32_t kept_at, uint32_t kept_size)
+      : flash(behind), inner(behind.Area()), at(kept_at), size(kept_size), durable(behind.bytes()) {
+    area = inner;
+    area.context = this;
+    area.read = [](void* context, uint32_t offset, void* dst, size_t count) {
+      const fl_flash_t& to = static_cast<Cache*>(context)->inner;
+      return to.read(to.context, offset, dst, count);
+    };
+    area.program = [](void* context, uint32_t offset, const void* src, size_t count) {
+      const fl_flash_t& to = static_cast<Cache*>(context)->inner;
+      return to.program(to.context, offset, src, count);
+    };
+    area.erase = [](void* context, uint32_t offset) {
+      const fl_flash_t& to = static_cast<Cache*>(context)->inner;
+      return to.erase(to.context, offset);
+    };
+    area.sync = [](void* context) { return static_cast<Cache*>(context)->Sync(); };
+  }
+  Cache(const Cache&) = delete;
+  Cache& operator=(const Cache&) = delete;
+
+  fl_status_t Sync() {
+    if (syncs_left-- > 0) {
+      durable = flash.bytes();
+      return FL_OK;
+    }
+    std::memcpy(flash.bytes().data() + at, durable.data() + at, size);
+    return FL_ERR_IO;
+  }
+
+  SimFlash& flash;
+  const fl_flash_t inner;
+  const uint32_t at;
+  const uint32_t size;
+  fl_flash_t area;
+  std::vector<uint8_t> durable;
+  int syncs_left = 0;
+};
+
+TEST_P(RecordTest, TheSealOfTheRecordBeforeDoesNotSealOneThatACutLeftUnfinished) {
+  ASSERT_EQ(Save("older"), FL_OK);
+  ASSERT_EQ(Save("old  "), FL_OK);
+  const std::vector<uint8_t> before = flash_.bytes();
+  const uint32_t unit = GetParam().program_size;
+  const uint32_t seal_at = FL_RECORD_HEADER_SIZE + (5 + unit - 1) / unit * unit;
+  ASSERT_NE(before[seal_at], GetParam().erased_value);
+  fl_status_t status = FL_ERR_IO;
+  for (int syncs = 0; status != FL_OK; ++syncs) {
+    ASSERT_LT(syncs, 10);
+    flash_.bytes() = before;
+    Cache cache(flash_, seal_at, std::max(unit, 4u));
+    cache.syncs_left = syncs;
+    status = fl_record_save(&cache.area, 0, "new  ", 5);
+    EXPECT_EQ(Load(), status == FL_OK ? "new  " : "old  ") << "cut in sync " << syncs;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Geometries, RecordTest,
