@@ -140,7 +140,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bin", type=pathlib.Path, required=True)
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
-    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument("--streams", type=int, default=192)
     parser.add_argument("--format", choices=("csv", "wav"), default="wav")
     parser.add_argument("--gigabytes", type=int, default=4)
     parser.add_argument("--dir", type=pathlib.Path, help="folder on the disk to measure")
