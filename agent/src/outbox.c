@@ -13,7 +13,6 @@
 enum {
     SECTOR_HEADER = 32, /* magic, number, 0, crc of all before. */
     ENTRY_HEADER = 32,  /* magic, kind, size, sequence, crc of the content, crc of all before. */
-    ENTRY_CONTENT_CRC = 20,
 };
 static const uint32_t SECTOR_MAGIC = 0x31534c46u; /* "FLS1" */
 static const uint32_t ENTRY_MAGIC = 0x31454c46u;  /* "FLE1" */
@@ -98,7 +97,7 @@ static fl_status_t walk_entry(const fl_outbox_t *outbox, walk_t *walk) {
     }
     walk->next = walk->offset + entry_footprint(outbox, walk->entry.size);
     walk->done = is_marked(outbox, header + ENTRY_HEADER);
-    walk->crc = fl_get_u32(header + ENTRY_CONTENT_CRC);
+    walk->crc = fl_get_u32(header + 20);
     return FL_OK;
 }
 
@@ -118,7 +117,7 @@ static fl_status_t write_entry_header(const fl_outbox_t *outbox, uint32_t offset
     fl_put_u32(header + 4, (uint32_t)entry->kind);
     fl_put_u32(header + 8, entry->size);
     fl_put_u64(header + 12, entry->sequence);
-    fl_put_u32(header + ENTRY_CONTENT_CRC, crc);
+    fl_put_u32(header + 20, crc);
     fl_put_u32(header + 24, fl_crc32(0, header, 24));
     return outbox->flash->program(outbox->flash->context, offset, header, sizeof header);
 }
@@ -583,16 +582,7 @@ fl_status_t fl_outbox_read(const fl_outbox_t *outbox, const fl_entry_t *entry, u
     if (offset > entry->size || size > entry->size - offset) {
         return FL_ERR_ARG;
     }
-    const fl_flash_t *flash = outbox->flash;
-    FL_RETURN_IF_ERROR(flash->read(flash->context, entry->offset + offset, dst, size));
-    if (size < entry->size) {
-        return FL_OK;
-    }
-    /* What a cut left behind a cache may have read right when it was looked at before. */
-    uint8_t crc[4];
-    FL_RETURN_IF_ERROR(flash->read(
-        flash->context, entry->offset - entry_base(outbox) + ENTRY_CONTENT_CRC, crc, sizeof crc));
-    return fl_crc32(0, dst, size) == fl_get_u32(crc) ? FL_OK : FL_ERR_CORRUPT;
+    return outbox->flash->read(outbox->flash->context, entry->offset + offset, dst, size);
 }
 
 /* Moves on to the next entry of this sequence that waits. Begin with walk_sector(.., 0, ..). */

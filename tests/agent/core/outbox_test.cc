@@ -157,16 +157,6 @@ TEST_P(OutboxTest, AFlippedBitInAnEntryDropsThatEntryOnly) {
   EXPECT_THAT(Drain(), ::testing::ElementsAre(2));
 }
 
-TEST_P(OutboxTest, AnEntryThatReadRightOnceIsCheckedAgainWhenAllOfItIsRead) {
-  ASSERT_EQ(Append(FL_ENTRY_REPORT, 1), FL_OK);
-  fl_entry_t entry;
-  ASSERT_EQ(fl_outbox_next(&outbox_, FL_ENTRY_REPORT, &entry), FL_OK);
-  std::vector<uint8_t> content(entry.size);
-  EXPECT_EQ(fl_outbox_read(&outbox_, &entry, 0, content.data(), content.size()), FL_OK);
-  flash_.bytes()[entry.offset] ^= 1;
-  EXPECT_EQ(fl_outbox_read(&outbox_, &entry, 0, content.data(), content.size()), FL_ERR_CORRUPT);
-}
-
 // A life of the outbox with appends, marks and moved sectors; returns what must be there: what was
 // appended whole and not marked, and what may be there: what was being appended or marked.
 struct Life {
