@@ -259,7 +259,8 @@ def main():
                      "-DPython3_EXECUTABLE=/usr/bin/python3"],
                     ["cmake", "--build", BUILD, "--target", *programs]):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False,
-                              env={**os.environ, "CFLAGS": f"-fcallgraph-info=su {WITHOUT_TEXTS}"})
+                              env={**os.environ, "CFLAGS": f"-fcallgraph-info=su {WITHOUT_TEXTS}",
+                                   "CCACHE_DISABLE": "1"})  # It does not keep call graphs.
         if done.returncode != 0:
             sys.exit(f"the programs cannot be built:\n{done.stdout[-3000:]}{done.stderr}")
     found, stacks, impulse_files = measure()
