@@ -131,6 +131,14 @@ TEST_F(ComponentsTest, AFirstConfigurationThatIsRevertedLeavesTheApplicationItsD
   EXPECT_TRUE(RunsConfirmed({{kModel, ModelBytes("one")}}));
 }
 
+TEST_F(ComponentsTest, AnApplicationThatReadsItsConfigurationItselfNeedNotBeToldOfIt) {
+  InstallSet(FullSet("one"), 3);
+  device_.app().configuration_start = nullptr;
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  EXPECT_TRUE(device_.agent->running.configuration);
+  EXPECT_EQ(device_.agent->state.phase, FL_PHASE_IDLE);
+}
+
 TEST_F(ComponentsTest, APartOfARevertedSetMayComeBackWithOthers) {
   InstallSet(FullSet("one"), 3);
   ComponentSet bad = FullSet("one");
@@ -244,6 +252,20 @@ TEST_F(ComponentsTest, AnAreaOfThePortThatCannotBeUsedIsRefusedAtTheStart) {
   EXPECT_EQ(device_.Boot(), FL_OK);
   device_.port().firmware.slot.program_size = 3;
   EXPECT_EQ(device_.Boot(), FL_ERR_ARG);
+}
+
+TEST_F(ComponentsTest, AProjectOrHardwareThatNoServerCouldReadIsRefusedAtTheStart) {
+  const std::string too_long(200, 'x');
+  for (const char* text : {static_cast<const char*>(nullptr), "", too_long.c_str()}) {
+    const fl_agent_config_t good = device_.config();
+    device_.config().project = text;
+    EXPECT_EQ(device_.Boot(), FL_ERR_ARG);
+    device_.config() = good;
+    device_.config().hardware_id = text;
+    EXPECT_EQ(device_.Boot(), FL_ERR_ARG);
+    device_.config() = good;
+  }
+  EXPECT_EQ(device_.Boot(), FL_OK);
 }
 
 // --- Firmware ---

@@ -427,6 +427,7 @@ class Device {
 
   fl_agent_config_t& config() { return config_; }
   fl_port_t& port() { return port_; }
+  fl_app_t& app() { return app_; }
 
   fl_status_t Boot() {
     server_.Disconnect();

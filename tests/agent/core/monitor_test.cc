@@ -246,6 +246,27 @@ TEST_F(MonitorTest, AModelThatIsSureOfAllSendsRandomOnesOnly) {
   }
 }
 
+TEST_F(MonitorTest, AWindowTooLargeForARecordingIsCountedButNotSent) {
+  UsePlan(1, 1);
+  const std::vector<int16_t> values(32'769);  // One more than 64 KiB hold.
+  const uint8_t bin = 0;
+  const float value = 0.9F;
+  fl_observation_t observation = {};
+  observation.stride_ms = 100'000;  // One window a period: it is chosen for certain.
+  observation.start_ms = device_.signal_ms;
+  observation.classified = true;
+  observation.confidence = value;
+  observation.channel_bin = &bin;
+  observation.channel_value = &value;
+  observation.values_int16 = values.data();
+  observation.value_count = values.size();
+  fl_agent_observe(device_.agent.get(), &observation);
+  fl_agent_flush(device_.agent.get());
+  ASSERT_TRUE(device_.RunUntil([&] { return !server_.sketches.empty(); }));
+  EXPECT_EQ(server_.sketches[0].windows(), 1u);
+  EXPECT_TRUE(server_.sample_headers.empty());
+}
+
 TEST_F(MonitorTest, APlanWithoutSamplesSendsNone) {
   UsePlan(0, 1);
   for (int i = 0; i < 500; ++i) device_.Observe(0, 0.3F);
