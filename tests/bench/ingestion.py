@@ -23,6 +23,7 @@ from ingestion_services import IngestionServices  # noqa: E402
 
 GOAL = 0.4
 SIZES = ((2_000, "2 KB"), (200_000, "200 KB"))
+MEMORY_STREAMS = 64  # While the gigabytes pass.
 # The memory after the first gigabyte may grow by no more than this until the end.
 FLAT_MB = 64
 LARGE_BYTES = 20_000_000
@@ -128,7 +129,8 @@ class Bench:
         for number in range(1, self.options.gigabytes + 1):
             size = LARGE_BYTES if number % 2 else 200_000
             door = "grpc" if number % 4 < 2 else "http"
-            self.load("upload", size, door=door, seconds=100_000, **{"max-bytes": 1_000_000_000})
+            self.load("upload", size, door=door, streams=MEMORY_STREAMS, seconds=100_000,
+                      **{"max-bytes": 1_000_000_000})
             readings.append(rss_mb(pid))
             print(f"  after {number} GB: {readings[-1]:.0f} MB ({size // 1000} KB by {door})", flush=True)
         grown = bool(readings) and max(readings) - max(readings[:2]) > FLAT_MB
