@@ -58,7 +58,10 @@ class S3Server:
         root = pathlib.Path("/proc") / str(self._process.pid)
         sockets = set()
         for descriptor in (root / "fd").iterdir():
-            match = re.match(r"socket:\[(\d+)\]", os.readlink(descriptor))
+            try:
+                match = re.match(r"socket:\[(\d+)\]", os.readlink(descriptor))
+            except FileNotFoundError:
+                continue  # Closed since it was listed.
             if match:
                 sockets.add(match.group(1))
         for line in (root / "net" / "tcp").read_text(encoding="ascii").splitlines()[1:]:
