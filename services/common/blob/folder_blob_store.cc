@@ -16,7 +16,6 @@
 
 #include <sys/stat.h>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "services/common/blob/blob_packs.h"
 #include "services/common/blob/blob_store.h"
@@ -84,18 +83,6 @@ class DiskSync {
   const std::string root_;
   GroupCommit<Item> group_;
 };
-
-bool IsDigest(absl::string_view digest) {
-  if (digest.size() != 64) {
-    return false;
-  }
-  for (const char c : digest) {
-    if (!absl::ascii_isdigit(static_cast<unsigned char>(c)) && (c < 'a' || c > 'f')) {
-      return false;
-    }
-  }
-  return true;
-}
 
 // A blob on its way to its name.
 class NewBlob {
@@ -313,7 +300,7 @@ class FolderBlobStore final : public BlobStore {
       for (; !failed && file != std::filesystem::directory_iterator(); file.increment(failed)) {
         const std::string digest = start + file->path().filename().string();
         struct stat status = {};
-        if (IsDigest(digest) && ::stat(file->path().c_str(), &status) == 0) {
+        if (IsBlobDigest(digest) && ::stat(file->path().c_str(), &status) == 0) {
           FIELDLOOP_RETURN_IF_ERROR(sink(digest, absl::TimeFromTimespec(status.st_mtim)));
         }
       }
@@ -325,7 +312,7 @@ class FolderBlobStore final : public BlobStore {
   }
 
   absl::StatusOr<std::string> PathOf(absl::string_view digest) const {
-    if (!IsDigest(digest)) {  // Never let a name from outside become a path.
+    if (!IsBlobDigest(digest)) {  // Never let a name from outside become a path.
       return absl::InvalidArgumentError("digest: want 64 lower-case hex digits");
     }
     return PathIn(root_, digest);

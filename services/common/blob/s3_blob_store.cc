@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <fcntl.h>
 #include <pugixml.hpp>
 #include <thread>
@@ -13,12 +12,12 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "services/common/blob/blob_store.h"
+#include "services/common/blob/file.h"
 #include "services/common/blob/s3_client.h"
 #include "services/common/crypto/digest.h"
 #include "services/common/status/status_macros.h"
@@ -46,7 +45,7 @@ class Spool {
     std::string path = absl::StrCat(folder != nullptr ? folder : "/tmp", "/fieldloop-XXXXXX");
     const int descriptor = ::mkostemp(path.data(), O_CLOEXEC);
     if (descriptor < 0) {
-      return Error("create a file in TMPDIR");
+      return FileError("create", "a file in TMPDIR", errno);
     }
     ::unlink(path.c_str());
     return Spool(descriptor);
@@ -63,7 +62,7 @@ class Spool {
     while (!data.empty()) {
       const ssize_t written = ::write(descriptor_, data.data(), data.size());
       if (written < 0 && errno != EINTR) {
-        return Error("write a file in TMPDIR");
+        return FileError("write", "a file in TMPDIR", errno);
       }
       data.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
     }
@@ -76,7 +75,7 @@ class Spool {
       const ssize_t got = ::pread(descriptor_, data.data() + filled, data.size() - filled,
                                   offset + static_cast<std::int64_t>(filled));
       if (got == 0 || (got < 0 && errno != EINTR)) {
-        return Error("read a file in TMPDIR");
+        return FileError("read", "a file in TMPDIR", errno);
       }
       filled += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
     }
@@ -86,23 +85,12 @@ class Spool {
  private:
   explicit Spool(int descriptor) : descriptor_(descriptor) {}
 
-  static absl::Status Error(absl::string_view what) {
-    const int error = errno;
-    const std::string message = absl::StrCat("cannot ", what, ": ", std::strerror(error));
-    return error == ENOSPC || error == EDQUOT
-               ? absl::ResourceExhaustedError(absl::StrCat(message, "; free some space and repeat"))
-               : absl::UnavailableError(message);
-  }
-
   int descriptor_;
 };
 
 // `ab/cdef...`, so that stores which partition by name spread the load.
 absl::StatusOr<std::string> KeyOf(absl::string_view digest) {
-  const auto is_hex = [](char c) {
-    return absl::ascii_isdigit(static_cast<unsigned char>(c)) || (c >= 'a' && c <= 'f');
-  };
-  if (digest.size() != 64 || !std::all_of(digest.begin(), digest.end(), is_hex)) {
+  if (!IsBlobDigest(digest)) {
     return absl::InvalidArgumentError(
         absl::StrCat("digest \"", digest.substr(0, 80), "\": want 64 lower-case hex digits"));
   }
