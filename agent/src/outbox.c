@@ -108,7 +108,9 @@ static fl_status_t check_content(const fl_outbox_t *outbox, const walk_t *walk) 
     return crc == walk->crc ? FL_OK : FL_ERR_CORRUPT;
 }
 
-/* Programs an entry's header, which is the moment from which it counts. */
+/* Programs an entry's header, which is the moment from which it counts. The content is durable
+ * before: a cut that left bits of it unsettled leaves no header, or a sequence could be sent with
+ * two contents. */
 static fl_status_t write_entry_header(const fl_outbox_t *outbox, uint32_t offset,
                                       const fl_entry_t *entry, uint32_t crc) {
     uint8_t header[ENTRY_HEADER];
@@ -119,6 +121,7 @@ static fl_status_t write_entry_header(const fl_outbox_t *outbox, uint32_t offset
     fl_put_u64(header + 12, entry->sequence);
     fl_put_u32(header + 20, crc);
     fl_put_u32(header + 24, fl_crc32(0, header, 24));
+    FL_RETURN_IF_ERROR(fl_flash_sync(outbox->flash));
     return outbox->flash->program(outbox->flash->context, offset, header, sizeof header);
 }
 
