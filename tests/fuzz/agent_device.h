@@ -100,12 +100,17 @@ struct Hash {
   }
 };
 
-inline std::string Digest(const std::string& bytes) {
+inline std::array<std::uint8_t, 32> DigestBytes(const void* data, std::size_t size) {
   Hash hash;
-  hash.Update(bytes.data(), bytes.size());
-  std::string digest(32, '\0');
-  hash.Finish(reinterpret_cast<std::uint8_t*>(digest.data()));
+  hash.Update(data, size);
+  std::array<std::uint8_t, 32> digest;
+  hash.Finish(digest.data());
   return digest;
+}
+
+inline std::string Digest(const std::string& bytes) {
+  const auto digest = DigestBytes(bytes.data(), bytes.size());
+  return {digest.begin(), digest.end()};
 }
 
 // Keys are 65 bytes of a number. Its signature of a digest is the digest, then the number.
@@ -310,10 +315,9 @@ class AgentDevice {
   fl_status_t StartModel(std::uint32_t slot, std::uint32_t size, const std::uint8_t* digest,
                          fl_model_info_t* info) {
     Require(slot < 2 && size <= memory_.slot[slot].bytes.size());
-    const std::string bytes(memory_.slot[slot].bytes.begin(),
-                            memory_.slot[slot].bytes.begin() + size);
-    Require(std::memcmp(Digest(bytes).data(), digest, 32) == 0);
-    if (bytes.rfind("BAD", 0) == 0) return FL_ERR_SELF_TEST;
+    const std::uint8_t* bytes = memory_.slot[slot].bytes.data();
+    Require(std::memcmp(DigestBytes(bytes, size).data(), digest, 32) == 0);
+    if (size >= 3 && std::memcmp(bytes, "BAD", 3) == 0) return FL_ERR_SELF_TEST;
     *info = {};
     info->reference_id = 7;
     info->class_count = 3;

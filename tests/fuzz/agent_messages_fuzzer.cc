@@ -8,36 +8,63 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "tests/fuzz/agent_scripts.h"
 
 namespace {
 
-void AppendVarint(std::string& out, std::size_t value) {
-  for (; value >= 0x80; value >>= 7U) out.push_back(static_cast<char>(value | 0x80U));
-  out.push_back(static_cast<char>(value));
-}
+using Device = fieldloop::fuzz::AgentDevice;
+
+constexpr std::size_t kLargestBody = 2500;
+constexpr std::size_t kHead = 6;  // Of a frame before the body: length, key, size.
+
+// The conversation, in memory of its own so that no input pays for its growth.
+class Script {
+ public:
+  Script() : hello_(fieldloop::fuzz::Frame(fieldloop::fuzz::HelloReply().SerializeAsString())) {}
+
+  // What a connection begins with.
+  void Begin() { bytes_.assign(hello_.begin(), hello_.end()); }
+
+  void Append(std::size_t number, const std::uint8_t* body, std::size_t size) {
+    std::uint8_t head[kHead] = {};
+    std::size_t at = 2;
+    for (std::size_t value : {number << 3U | 2U, size}) {
+      for (; value >= 0x80; value >>= 7U) head[at++] = static_cast<std::uint8_t>(value | 0x80U);
+      head[at++] = static_cast<std::uint8_t>(value);
+    }
+    const std::size_t length = at - 2 + size;
+    head[0] = static_cast<std::uint8_t>(length >> 8U);
+    head[1] = static_cast<std::uint8_t>(length);
+    bytes_.insert(bytes_.end(), head, head + at);
+    bytes_.insert(bytes_.end(), body, body + size);
+  }
+
+  void Run(Device& device, std::uint8_t flags) const {
+    device.Run(flags, bytes_.data(), bytes_.size());
+  }
+
+ private:
+  std::string hello_;
+  std::vector<std::uint8_t> bytes_;
+};
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static fieldloop::fuzz::AgentDevice device;
-  static const std::string hello =
-      fieldloop::fuzz::Frame(fieldloop::fuzz::HelloReply().SerializeAsString());
+  static Device device;
+  static Script script;
   if (size == 0) return 0;
-  std::string script = hello;
+  script.Begin();
   for (std::size_t at = 1; size - at >= 3;) {
     const std::size_t number = data[at] % 16 + 1;
     const std::size_t wanted = data[at + 1] | static_cast<std::size_t>(data[at + 2]) << 8U;
     at += 3;
-    const std::size_t body_size = std::min({wanted, size - at, std::size_t{2500}});
-    std::string message;
-    AppendVarint(message, number << 3U | 2U);
-    AppendVarint(message, body_size);
-    message.append(reinterpret_cast<const char*>(data + at), body_size);
-    script += fieldloop::fuzz::Frame(message);
+    const std::size_t body_size = std::min({wanted, size - at, kLargestBody});
+    script.Append(number, data + at, body_size);
     at += body_size;
   }
-  device.Run(data[0], reinterpret_cast<const std::uint8_t*>(script.data()), script.size());
+  script.Run(device, data[0]);
   return 0;
 }
