@@ -50,7 +50,7 @@ static bool channel_factor(const fl_operator_t *op, const fl_node_t *node,
                fl_factor_of((double)product / output_scale, factor);
     }
     const uint32_t index = weights->scale_count == 1 ? 0 : channel;
-    const double weight_scale = (double)fl_read_f32(weights->scales + 4 * index);
+    const double weight_scale = (double)fl_read_f32(weights->scales + (size_t)4 * index);
     return fl_factor_of((double)node->input.scale * weight_scale / output_scale, factor);
 }
 

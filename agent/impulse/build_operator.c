@@ -22,7 +22,7 @@ int32_t fl_build_input_index(const fl_builder_t *builder, const fl_node_t *node,
     if (index >= node->input_count) {
         return -1;
     }
-    return (int32_t)fl_read_u32(builder->file.data + node->inputs + 4 * index);
+    return (int32_t)fl_read_u32(builder->file.data + node->inputs + (size_t)4 * index);
 }
 
 fl_status_t fl_build_options(fl_builder_t *builder, const fl_node_t *node, uint8_t type) {

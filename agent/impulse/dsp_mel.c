@@ -241,6 +241,7 @@ static float cosine_coefficient(const float *values, uint32_t count, const float
 /* Index into a row of `count` values that is mirrored at its ends, the end values repeated. */
 static uint32_t mirrored(int32_t at, int32_t count) {
     const int32_t period = 2 * count;
+    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is at least one frame. */
     int32_t rest = at % period;
     rest = rest < 0 ? rest + period : rest;
     return (uint32_t)(rest < count ? rest : period - 1 - rest);

@@ -107,11 +107,9 @@ static void take_powers(const fl_dsp_t *dsp, const fieldloop_agent_v1_SpectralBl
             continue;
         }
         const float power = powers[bin];
-        if (first) {
-            *features = power;
-        } else if (block->average_frames) {
+        if (!first && block->average_frames) {
             *features += power;
-        } else if (!(power <= *features)) { /* NaN of an overflow gets through. */
+        } else if (first || !(power <= *features)) { /* NaN of an overflow gets through. */
             *features = power;
         }
         ++features;
@@ -141,6 +139,7 @@ void fl_spectral(const fl_axis_t *axis, const fieldloop_agent_v1_SpectralBlock *
 
     const uint32_t fft_length = block->fft_length;
     const uint32_t hop = fft_length / 2;
+    /* NOLINTNEXTLINE(clang-analyzer-core.*): an FFT has at least 16 points. */
     const uint32_t frames = length < fft_length ? 1 : 1 + (length - fft_length) / hop;
     float *even = values + length;
     float *odd = even + fft_length / 2 + 1;

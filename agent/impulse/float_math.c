@@ -99,10 +99,9 @@ float fl_sin_pi(float x) {
 }
 
 float fl_cos_pi(float x) {
-    if (x > 0.5f) {
-        return -fl_cos_pi(1.0f - x);
-    }
-    return x <= 0.25f ? cosine_of_octant(x) : sine_of_octant(0.5f - x);
+    const float y = x > 0.5f ? 1.0f - x : x;
+    const float cosine = y <= 0.25f ? cosine_of_octant(y) : sine_of_octant(0.5f - y);
+    return x > 0.5f ? -cosine : cosine;
 }
 
 /* cos(a + d) = cos a + (cos a (cos d - 1) - sin a sin d), a from the table: what is added is so

@@ -61,9 +61,9 @@ static span_t columns_of(const fl_sliding_t *s, uint32_t x) {
 /* Values of the image at a tap. */
 static const int8_t *pixel(const fl_sliding_t *s, const int8_t *image, span_t rows, span_t columns,
                            int32_t row, int32_t column) {
-    const size_t y = (size_t)(rows.origin + row * s->dilation_height);
-    const size_t x = (size_t)(columns.origin + column * s->dilation_width);
-    return image + (y * s->in_width + x) * s->in_channels;
+    const int32_t y = rows.origin + row * s->dilation_height;
+    const int32_t x = columns.origin + column * s->dilation_width;
+    return image + ((size_t)y * s->in_width + (size_t)x) * s->in_channels;
 }
 
 /* Says whether the pixels of a whole filter follow each other in the image. */
@@ -227,6 +227,7 @@ static void average_window(const fl_operator_t *op, const fl_memory_t *memory, c
                 value += s->in_channels;
             }
         }
+        /* NOLINTNEXTLINE(clang-analyzer-core.*): a window always holds a pixel. */
         const int32_t average = sum > 0 ? (sum + count / 2) / count : (sum - count / 2) / count;
         output[channel] = finish(op, average - op->output_zero_point);
     }
@@ -400,6 +401,10 @@ static void pair_steps(const uint32_t dims[4], uint8_t repeats, uint32_t steps[4
     }
 }
 
+static size_t step_to(const uint32_t steps[4], uint32_t i, uint32_t j, uint32_t k) {
+    return (size_t)i * steps[0] + (size_t)j * steps[1] + (size_t)k * steps[2];
+}
+
 static void run_pair(const fl_operator_t *op, const fl_memory_t *memory, pair_function_t *compute) {
     const fl_pair_t *shape = &op->shape.pair;
     const uint32_t *dims = shape->dims;
@@ -413,8 +418,8 @@ static void run_pair(const fl_operator_t *op, const fl_memory_t *memory, pair_fu
     for (uint32_t i = 0; i < dims[0]; ++i) {
         for (uint32_t j = 0; j < dims[1]; ++j) {
             for (uint32_t k = 0; k < dims[2]; ++k) {
-                compute(op, input + i * a[0] + j * a[1] + k * a[2], a[3],
-                        other + i * b[0] + j * b[1] + k * b[2], b[3], dims[3], output);
+                compute(op, input + step_to(a, i, j, k), a[3], other + step_to(b, i, j, k), b[3],
+                        dims[3], output);
                 output += dims[3];
             }
         }
@@ -427,7 +432,7 @@ static int32_t sum_over(const uint32_t inner[4], const uint32_t steps[4], const 
     for (uint32_t i = 0; i < inner[0]; ++i) {
         for (uint32_t j = 0; j < inner[1]; ++j) {
             for (uint32_t k = 0; k < inner[2]; ++k) {
-                const int8_t *value = input + i * steps[0] + j * steps[1] + k * steps[2];
+                const int8_t *value = input + step_to(steps, i, j, k);
                 for (uint32_t l = 0; l < inner[3]; ++l) {
                     sum += value[l];
                 }
@@ -454,7 +459,7 @@ static void mean(const fl_operator_t *op, const fl_memory_t *memory) {
     for (uint32_t i = 0; i < outer[0]; ++i) {
         for (uint32_t j = 0; j < outer[1]; ++j) {
             for (uint32_t k = 0; k < outer[2]; ++k) {
-                const int8_t *value = input + i * steps[0] + j * steps[1] + k * steps[2];
+                const int8_t *value = input + step_to(steps, i, j, k);
                 for (uint32_t l = 0; l < outer[3]; ++l) {
                     const int32_t sum = sum_over(inner, steps, value + l);
                     *output++ = finish(op, fl_scale_by(sum - zero, shape->factor));

@@ -15,7 +15,7 @@ enum { ACTIVATION_ALIGNMENT = 8 };
 _Static_assert(FL_NETWORK_MAX_OPERATORS < UINT8_MAX - 1, "steps are kept in 8 bits");
 
 static uint32_t vector_at(const fl_tflite_t *file, uint32_t vector, uint32_t index) {
-    return fl_read_u32(file->data + vector + 4 * index);
+    return fl_read_u32(file->data + vector + (size_t)4 * index);
 }
 
 int32_t fl_plan_find(const fl_plan_t *plan, uint32_t tensor, uint32_t step) {
@@ -117,6 +117,7 @@ fl_status_t fl_plan_code(fl_tflite_t *file, uint32_t operator_table, uint8_t *co
         return FL_REFUSE(file, FL_ERR_CORRUPT, "the index of an operator code is out of range");
     }
     const uint32_t table = fl_tflite_element(file, file->operator_codes, index);
+    /* NOLINTNEXTLINE(bugprone-signed-char-misuse,cert-str34-c): a signed byte in the format. */
     const int32_t byte = (int8_t)fl_tflite_u8(file, table, CODE_DEPRECATED, 0);
     const int32_t number = fl_tflite_i32(file, table, CODE_BUILTIN, 0);
     const int32_t larger = byte > number ? byte : number;

@@ -203,7 +203,7 @@ static fl_status_t read_shape(fl_tflite_t *file, uint32_t table, fl_tensor_t *te
     }
     uint64_t elements = 1;
     for (uint32_t i = 0; i < tensor->rank; ++i) {
-        const uint32_t dim = fl_read_u32(file->data + shape + 4 * i);
+        const uint32_t dim = fl_read_u32(file->data + shape + (size_t)4 * i);
         if (dim == 0 || dim > INT32_MAX) {
             return FL_REFUSE(file, FL_ERR_UNSUPPORTED, "a dimension is not above 0");
         }
@@ -235,8 +235,8 @@ static fl_status_t read_quantisation(fl_tflite_t *file, uint32_t table, fl_tenso
     }
     tensor->quantized_dimension = (uint32_t)dimension;
     for (uint32_t i = 0; i < tensor->scale_count; ++i) {
-        const float scale = fl_read_f32(file->data + scales + 4 * i);
-        const uint8_t *bytes = file->data + zero_points + 8 * i;
+        const float scale = fl_read_f32(file->data + scales + (size_t)4 * i);
+        const uint8_t *bytes = file->data + zero_points + (size_t)8 * i;
         const int32_t zero_point = (int32_t)fl_read_u32(bytes);
         if (!fl_is_finite(scale) || !(scale > 0.0f)) {
             return FL_REFUSE(file, FL_ERR_CORRUPT, "a scale is not a number above 0");

@@ -104,11 +104,11 @@ typedef struct fl_cortex_m {
 } fl_cortex_m_t;
 
 /**
- * @brief Starts the clock and fills in cortex_m->port.
+ * @brief Starts the clock and fills in self->port.
  *
- * @return FL_OK; otherwise cortex_m->failure says what went wrong.
+ * @return FL_OK; otherwise self->failure says what went wrong.
  */
-fl_status_t fl_cortex_m_open(fl_cortex_m_t *cortex_m, const fl_cortex_m_config_t *config);
+fl_status_t fl_cortex_m_open(fl_cortex_m_t *self, const fl_cortex_m_config_t *config);
 
 /** Requests a system reset of the processor (SYSRESETREQ). */
 _Noreturn void fl_cortex_m_reset(void);

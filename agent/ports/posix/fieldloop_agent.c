@@ -303,9 +303,13 @@ int main(int argc, char **argv) {
     }
     char **next = reboot ? next_arguments(&program, argc, argv) : NULL;
     close_program(&program);
-    if (reboot && next != NULL) {
-        (void)execv("/proc/self/exe", next);
-        (void)fprintf(stderr, "fieldloop-agent: restart failed: %s\n", strerror(errno));
+    if (reboot) {
+        if (next != NULL) {
+            (void)execv("/proc/self/exe", next);
+        }
+        (void)fprintf(stderr, "fieldloop-agent: restart failed: %s\n",
+                      strerror(next == NULL ? ENOMEM : errno));
+        free(next);
         return EXIT_FAILURE;
     }
     fl_options_free(&program.options);

@@ -352,6 +352,7 @@ static fl_status_t load_directory(load_t *load, const char *directory) {
         free(entries[i]);
     }
     free(entries);
+    load->path = directory;
     return status;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "sensor.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -136,15 +137,25 @@ fl_status_t fl_sensor_load(const char *path, fl_sensor_position_t *position) {
     if (status != FL_OK) {
         return status == FL_ERR_NOT_FOUND ? FL_OK : status;
     }
-    fl_sensor_position_t read = {0};
-    const int fields =
-        sscanf((const char *)text, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %zu %zu", &read.clock_ms,
-               &read.first_reading, &read.source, &read.segment, &read.offset);
+    uint64_t fields[5];
+    char *at = (char *)text;
+    bool valid = true;
+    for (size_t i = 0; i < 5 && valid; i++) {
+        char *end = at;
+        errno = 0;
+        fields[i] = strtoull(at, &end, 10);
+        valid = end != at && errno == 0;
+        at = end;
+    }
     free(text);
-    if (fields != 5) {
+    if (!valid) {
         return FL_ERR_CORRUPT;
     }
-    *position = read;
+    *position = (fl_sensor_position_t){.clock_ms = fields[0],
+                                       .first_reading = fields[1],
+                                       .source = fields[2],
+                                       .segment = (size_t)fields[3],
+                                       .offset = (size_t)fields[4]};
     return FL_OK;
 }
 

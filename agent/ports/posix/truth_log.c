@@ -30,7 +30,7 @@ void fl_truth_log_set_model(fl_truth_log_t *log, const uint8_t digest[32],
                             const char *const *classes, uint32_t class_count) {
     fl_truth_log_flush(log);
     for (unsigned i = 0; i < 32; i++) {
-        (void)snprintf(log->model + 2u * i, 3, "%02x", digest[i]);
+        (void)snprintf(log->model + (size_t)2 * i, 3, "%02x", digest[i]);
     }
     log->class_count = class_count < FL_TRUTH_CLASSES ? class_count : FL_TRUTH_CLASSES;
     for (uint32_t i = 0; i < log->class_count; i++) {

@@ -66,7 +66,7 @@ fl_status_t fl_wav_read(fl_wav_t *wav, const uint8_t *file, size_t size) {
                 return FL_ERR_CORRUPT;
             }
             wav->data = chunk;
-            wav->readings = chunk_size / (wav->channels * VALUE_BYTES);
+            wav->readings = chunk_size / ((size_t)wav->channels * VALUE_BYTES);
             return FL_OK;
         }
         at += CHUNK_HEADER + chunk_size + chunk_size % 2; /* Padded to an even length. */
