@@ -9,12 +9,12 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "services/common/crypto/sha256_hex.h"
 
 namespace fieldloop::build {
 namespace {
 
 constexpr std::size_t kMaxVersion = 31;
-constexpr std::size_t kHexDigest = 64;
 
 }  // namespace
 
@@ -43,11 +43,7 @@ absl::Status ValidateArtifactVersion(absl::string_view field, absl::string_view 
 }
 
 absl::Status ValidateDigest(absl::string_view digest) {
-  bool good = digest.size() == kHexDigest;
-  for (const char c : digest) {
-    good = good && (absl::ascii_isdigit(static_cast<unsigned char>(c)) || (c >= 'a' && c <= 'f'));
-  }
-  if (!good) {
+  if (!IsSha256Hex(digest)) {
     return absl::InvalidArgumentError("digest: want 64 lower-case hex digits");
   }
   return absl::OkStatus();

@@ -34,6 +34,7 @@ constexpr std::uint64_t kMark = 0x31424f4c42'4c46;       // "FLBLOB1"
 constexpr std::uint64_t kIndexMark = 0x315844'4e494c46;  // "FLINDX1"
 constexpr char kPackEnding[] = ".pack";
 constexpr char kIndexEnding[] = ".index";
+constexpr char kChangesLock[] = "/changing";
 
 struct RecordHeader {
   std::uint64_t mark = kMark;
@@ -188,6 +189,8 @@ class BlobPacks::SealedPack {
   const std::string& name() const { return name_; }
   absl::Time written() const { return written_; }
   bool is_worth_emptying() const { return left_ == 0 || left_bytes_ * 2 < all_bytes_; }
+  std::int64_t left_bytes() const { return left_bytes_; }
+  std::size_t left() const { return static_cast<std::size_t>(left_); }
 
  private:
   SealedPack(std::string name, void* start, std::size_t size)
@@ -227,22 +230,25 @@ absl::StatusOr<std::unique_ptr<BlobPacks>> BlobPacks::Open(const std::string& fo
     return absl::UnavailableError(absl::StrCat("cannot make ", folder, ": ", error.message()));
   }
   std::unique_ptr<BlobPacks> packs(new BlobPacks(folder, limits));
-  const MutexLock lock(packs->mutex_);
-  FIELDLOOP_RETURN_IF_ERROR(packs->Refresh());
-  std::vector<std::string> left_behind;
-  for (auto& [name, pack] : packs->foreign_) {
-    if (::flock(pack.file->get(), LOCK_EX | LOCK_NB) == 0) {  // Otherwise its process lives.
-      left_behind.push_back(name);
+  {
+    const MutexLock lock(packs->mutex_);
+    FIELDLOOP_RETURN_IF_ERROR(packs->Refresh().status());
+    std::vector<std::string> left_behind;
+    for (auto& [name, pack] : packs->foreign_) {
+      if (::flock(pack.file->get(), LOCK_EX | LOCK_NB) == 0) {  // Otherwise its process lives.
+        left_behind.push_back(name);
+      }
     }
+    for (const std::string& name : left_behind) {
+      FIELDLOOP_RETURN_IF_ERROR(packs->WriteIndex(packs->foreign_.at(name)));
+    }
+    FIELDLOOP_RETURN_IF_ERROR(packs->Refresh().status());
   }
-  for (const std::string& name : left_behind) {
-    FIELDLOOP_RETURN_IF_ERROR(packs->WriteIndex(packs->foreign_.at(name)));
-  }
-  FIELDLOOP_RETURN_IF_ERROR(packs->Refresh());
+  packs->MergeSmall().IgnoreError();  // All blobs are where they were; the next Open tries again.
   return packs;
 }
 
-absl::Status BlobPacks::Refresh() {
+absl::StatusOr<bool> BlobPacks::Refresh() {
   std::set<std::string> there;
   std::error_code error;
   std::filesystem::directory_iterator entry(folder_, error);
@@ -254,6 +260,9 @@ absl::Status BlobPacks::Refresh() {
   if (error) {
     return absl::UnavailableError(absl::StrCat("cannot list ", folder_, ": ", error.message()));
   }
+  const auto is_gone = [&there](const auto& known) { return there.count(known.first) == 0; };
+  bool went = std::erase_if(sealed_, is_gone) > 0;
+  went = std::erase_if(foreign_, is_gone) > 0 || went;
   for (const std::string& name : there) {
     if (sealed_.count(name) > 0 || (growing_ != nullptr && growing_->name == name)) {
       continue;
@@ -274,11 +283,12 @@ absl::Status BlobPacks::Refresh() {
     }
     if (pack.file->get() < 0) {
       foreign_.erase(name);  // It was emptied at this moment.
+      went = true;
       continue;
     }
     FIELDLOOP_RETURN_IF_ERROR(ReadRecords(pack));
   }
-  return absl::OkStatus();
+  return went;
 }
 
 absl::Status BlobPacks::ReadRecords(OpenPack& pack) const {
@@ -366,6 +376,7 @@ absl::Status BlobPacks::Append(const std::vector<const Blob*>& blobs) {
     FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<OpenPack> begun, Begin());
     pack = begun.get();
     const MutexLock lock(mutex_);
+    foreign_.erase(pack->name);  // If it was found before it was known as our own.
     growing_ = std::move(begun);
   }
   std::vector<RecordHeader> headers(blobs.size());
@@ -528,17 +539,41 @@ absl::StatusOr<std::optional<BlobPacks::Place>> BlobPacks::Find(absl::string_vie
   if (!place.ok() || place->has_value()) {
     return place;
   }
-  // Another process may have stored it.
-  FIELDLOOP_RETURN_IF_ERROR(Refresh());
-  return FindKnown(digest);
+  // Another process may have stored it, or moved it to another pack.
+  for (bool went = true; went;) {
+    FIELDLOOP_ASSIGN_OR_RETURN(went, Refresh());
+    place = FindKnown(digest);
+    if (!place.ok() || place->has_value()) {
+      break;
+    }
+  }
+  return place;
+}
+
+absl::StatusOr<std::unique_ptr<File>> BlobPacks::LockChanges(bool wait) const {
+  const std::string path = folder_ + kChangesLock;
+  auto file = std::make_unique<File>(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (file->get() < 0) {
+    return FileError("open", path, errno);
+  }
+  while (::flock(file->get(), wait ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      return nullptr;
+    }
+    if (errno != EINTR) {
+      return FileError("lock", path, errno);
+    }
+  }
+  return file;
 }
 
 absl::Status BlobPacks::Delete(absl::string_view digest) {
   const MutexLock deleting(deleting_);
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<File> alone, LockChanges(/*wait=*/true));
   std::vector<std::shared_ptr<SealedPack>> emptied;
   {
     const MutexLock lock(mutex_);
-    FIELDLOOP_RETURN_IF_ERROR(Refresh());
+    FIELDLOOP_RETURN_IF_ERROR(Refresh().status());
     for (const auto& [name, pack] : foreign_) {
       if (pack.extents.contains(digest)) {
         return absl::UnavailableError(absl::StrCat("another process appends to ", PathOf(name),
@@ -609,11 +644,128 @@ absl::Status BlobPacks::Empty(SealedPack& pack) {
     FIELDLOOP_RETURN_IF_ERROR(move());
   }
   const MutexLock lock(mutex_);
+  return Remove(pack);
+}
+
+absl::Status BlobPacks::Remove(const SealedPack& pack) {
+  const std::string path = PathOf(pack.name());
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
     return FileError("delete", path, errno);
   }
   ::unlink(IndexPathOf(pack.name()).c_str());
-  sealed_.erase(pack.name());
+  sealed_.erase(std::string(pack.name()));
+  return absl::OkStatus();
+}
+
+void BlobPacks::RemoveLostIndexes() const {
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder_, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().stem().string();
+    if (entry->path().extension() == kIndexEnding && ::access(PathOf(name).c_str(), F_OK) != 0 &&
+        errno == ENOENT) {
+      ::unlink(entry->path().c_str());
+    }
+  }
+}
+
+absl::Status BlobPacks::MergeSmall() {
+  const MutexLock deleting(deleting_);
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<File> alone, LockChanges(/*wait=*/false));
+  if (alone == nullptr) {
+    return absl::OkStatus();
+  }
+  std::vector<std::shared_ptr<SealedPack>> packs;
+  {
+    const MutexLock lock(mutex_);
+    FIELDLOOP_RETURN_IF_ERROR(Refresh().status());
+    RemoveLostIndexes();
+    for (const auto& [name, pack] : sealed_) {
+      if (pack->left_bytes() * 2 < limits_.bytes && pack->left() * 2 < limits_.blobs) {
+        packs.push_back(pack);
+      }
+    }
+  }
+  if (packs.size() < limits_.small_packs) {
+    return absl::OkStatus();
+  }
+  // The smallest, as many as make one pack.
+  std::sort(packs.begin(), packs.end(),
+            [](const auto& a, const auto& b) { return a->left_bytes() < b->left_bytes(); });
+  std::int64_t bytes = 0;
+  std::size_t blobs = 0;
+  std::size_t taken = 0;
+  while (taken < packs.size() && bytes + packs[taken]->left_bytes() <= limits_.bytes &&
+         blobs + packs[taken]->left() <= limits_.blobs) {
+    bytes += packs[taken]->left_bytes();
+    blobs += packs[taken]->left();
+    ++taken;
+  }
+  packs.resize(taken);
+  std::erase_if(packs, [this](const auto& pack) { return !IsWhole(*pack); });
+  return packs.size() < 2 ? absl::OkStatus() : Merge(packs);
+}
+
+bool BlobPacks::IsWhole(const SealedPack& pack) const {
+  const std::string path = PathOf(pack.name());
+  const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const SealedPack::Entries all = pack.entries();
+  return file.get() >= 0 && std::all_of(all.begin(), all.end(), [&](const IndexEntry& entry) {
+           if (entry.deleted != 0) {
+             return true;
+           }
+           const absl::StatusOr<std::string> data =
+               ReadAt(file.get(), path, static_cast<std::int64_t>(entry.offset), entry.size);
+           return data.ok() && Sha256Of(*data) == entry.Digest();
+         });
+}
+
+absl::Status BlobPacks::Merge(const std::vector<std::shared_ptr<SealedPack>>& packs) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<OpenPack> merged, Begin());
+  const std::string path = PathOf(merged->name);
+  const auto copy = [&]() -> absl::Status {
+    for (const std::shared_ptr<SealedPack>& pack : packs) {
+      merged->written = std::max(merged->written, pack->written());
+      const std::string from = PathOf(pack->name());
+      const File file(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
+      if (file.get() < 0) {
+        return FileError("open", from, errno);
+      }
+      for (const IndexEntry& entry : pack->entries()) {
+        if (entry.deleted != 0 || merged->extents.contains(entry.Digest())) {
+          continue;
+        }
+        FIELDLOOP_ASSIGN_OR_RETURN(
+            const std::string data,
+            ReadAt(file.get(), from, static_cast<std::int64_t>(entry.offset), entry.size));
+        RecordHeader header{.size = data.size()};
+        std::memcpy(header.digest, entry.digest, kDigestBytes);
+        FIELDLOOP_RETURN_IF_ERROR(
+            WriteAt(merged->file->get(), path,
+                    {Piece(&header, sizeof header), Piece(data.data(), data.size())}, merged->end));
+        const auto size = static_cast<std::int64_t>(data.size());
+        const std::int64_t offset = merged->end + static_cast<std::int64_t>(sizeof header);
+        merged->extents[entry.Digest()] = {.offset = offset, .size = size};
+        merged->end = offset + size;
+      }
+    }
+    return ::fdatasync(merged->file->get()) == 0 ? absl::OkStatus()
+                                                 : FileError("sync", path, errno);
+  };
+  absl::Status status = copy();
+  if (status.ok()) {
+    status = WriteIndex(*merged);  // Syncs the folder too.
+  }
+  if (!status.ok()) {
+    ::unlink(path.c_str());
+    ::unlink(IndexPathOf(merged->name).c_str());
+    return status;
+  }
+  const MutexLock lock(mutex_);
+  FIELDLOOP_RETURN_IF_ERROR(Refresh().status());
+  for (const std::shared_ptr<SealedPack>& pack : packs) {
+    FIELDLOOP_RETURN_IF_ERROR(Remove(*pack));
+  }
   return absl::OkStatus();
 }
 
@@ -623,7 +775,7 @@ absl::Status BlobPacks::ForEach(
   std::map<std::string, std::shared_ptr<SealedPack>> sealed;
   {
     const MutexLock lock(mutex_);
-    FIELDLOOP_RETURN_IF_ERROR(Refresh());
+    FIELDLOOP_RETURN_IF_ERROR(Refresh().status());
     const auto add = [&unsealed](const OpenPack& pack) {
       for (const auto& [digest, extent] : pack.extents) {
         unsealed.emplace_back(digest, pack.written);

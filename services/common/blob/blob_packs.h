@@ -29,6 +29,8 @@ struct BlobPackLimits {
   // A pack that reaches one of them is sealed.
   std::int64_t bytes = 256 << 20;
   std::size_t blobs = 1 << 17;
+  // So many packs that are less than half as large are merged when the folder is opened.
+  std::size_t small_packs = 8;
 };
 
 // Many small blobs in few files: a blob costs one write and its share of one sync, where a file of
@@ -44,6 +46,11 @@ struct BlobPackLimits {
 //
 // A deleted blob is marked in the index. A pack of which less than half is left gives its blobs to
 // the newest one and goes. A crash can undo a deletion, never anything else.
+//
+// Each process leaves a pack behind that is not full. Open merges small ones into a new pack: its
+// records, its index and the folder are synced before the first of the old ones goes, so that after
+// a crash a blob is in the old pack, in the new one or in both. A pack with a damaged blob stays as
+// it is. Deletions and merges of all processes exclude each other by a lock on the file `changing`.
 class BlobPacks {
  public:
   struct Blob {
@@ -57,7 +64,9 @@ class BlobPacks {
     std::int64_t size = 0;
   };
 
-  // Makes `folder` and seals the packs of processes that are gone. UNAVAILABLE, RESOURCE_EXHAUSTED.
+  // Makes `folder`, seals the packs of processes that are gone, and merges small ones into one
+  // unless another process is at it; a merge that fails leaves all as it was. UNAVAILABLE,
+  // RESOURCE_EXHAUSTED.
   static absl::StatusOr<std::unique_ptr<BlobPacks>> Open(const std::string& folder,
                                                          BlobPackLimits limits = {});
   ~BlobPacks();
@@ -69,7 +78,8 @@ class BlobPacks {
   absl::Status Put(const std::vector<Blob>& blobs);
   // Digests have 32 bytes. Nothing if it is not there. UNAVAILABLE.
   absl::StatusOr<std::optional<Place>> Find(absl::string_view digest);
-  // OK too if it is not there. UNAVAILABLE while another process appends to its pack.
+  // OK too if it is not there. Waits while another process deletes or merges. UNAVAILABLE while
+  // another process appends to its pack.
   absl::Status Delete(absl::string_view digest);
   // As BlobStore::ForEach; a time is that of the last blob in the same pack.
   absl::Status ForEach(
@@ -99,11 +109,22 @@ class BlobPacks {
 
   std::string PathOf(absl::string_view name) const;
   std::string IndexPathOf(absl::string_view name) const;
-  // Takes note of what is in the folder and not known yet.
-  absl::Status Refresh() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes note of what came and what went. Returns whether a pack went, whose blobs are now in one
+  // that a listing at that moment may have missed.
+  absl::StatusOr<bool> Refresh() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ReadRecords(OpenPack& pack) const;
   absl::StatusOr<std::optional<Place>> FindKnown(absl::string_view digest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The lock among processes, held until the file is destroyed. Nothing if it is held and `wait` is
+  // false.
+  absl::StatusOr<std::unique_ptr<File>> LockChanges(bool wait) const;
+  // What a crash leaves that came while a pack was removed.
+  void RemoveLostIndexes() const;
+  absl::Status MergeSmall();
+  // Whether all its blobs can be read and have their digests.
+  bool IsWhole(const SealedPack& pack) const;
+  absl::Status Merge(const std::vector<std::shared_ptr<SealedPack>>& packs);
+  absl::Status Remove(const SealedPack& pack) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether the same bytes are there, under a digest that is theirs.
   bool Has(const Blob& blob);
   void AppendItems(const std::vector<Item*>& items);

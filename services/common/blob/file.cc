@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
 namespace fieldloop {
@@ -33,18 +32,6 @@ absl::StatusOr<std::unique_ptr<File>> OpenFolder(const std::string& path) {
     return FileError("open", path, errno);
   }
   return folder;
-}
-
-bool IsBlobDigest(absl::string_view digest) {
-  if (digest.size() != 64) {
-    return false;
-  }
-  for (const char c : digest) {
-    if (!absl::ascii_isdigit(static_cast<unsigned char>(c)) && (c < 'a' || c > 'f')) {
-      return false;
-    }
-  }
-  return true;
 }
 
 }  // namespace fieldloop

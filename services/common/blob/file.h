@@ -30,10 +30,6 @@ class File {
 // `error` is an errno.
 absl::Status FileError(absl::string_view what, const std::string& path, int error);
 
-// Whether it is 64 lower-case hex digits: never let another name from outside become a path or a
-// key.
-bool IsBlobDigest(absl::string_view digest);
-
 // Opens a folder to sync it. UNAVAILABLE.
 absl::StatusOr<std::unique_ptr<File>> OpenFolder(const std::string& path);
 

@@ -21,6 +21,7 @@
 #include "services/common/blob/blob_store.h"
 #include "services/common/blob/file.h"
 #include "services/common/crypto/digest.h"
+#include "services/common/crypto/sha256_hex.h"
 #include "services/common/status/status_macros.h"
 #include "services/common/sync/group_commit.h"
 
@@ -300,7 +301,7 @@ class FolderBlobStore final : public BlobStore {
       for (; !failed && file != std::filesystem::directory_iterator(); file.increment(failed)) {
         const std::string digest = start + file->path().filename().string();
         struct stat status = {};
-        if (IsBlobDigest(digest) && ::stat(file->path().c_str(), &status) == 0) {
+        if (IsSha256Hex(digest) && ::stat(file->path().c_str(), &status) == 0) {
           FIELDLOOP_RETURN_IF_ERROR(sink(digest, absl::TimeFromTimespec(status.st_mtim)));
         }
       }
@@ -312,7 +313,7 @@ class FolderBlobStore final : public BlobStore {
   }
 
   absl::StatusOr<std::string> PathOf(absl::string_view digest) const {
-    if (!IsBlobDigest(digest)) {  // Never let a name from outside become a path.
+    if (!IsSha256Hex(digest)) {  // Never let a name from outside become a path.
       return absl::InvalidArgumentError("digest: want 64 lower-case hex digits");
     }
     return PathIn(root_, digest);

@@ -20,6 +20,7 @@
 #include "services/common/blob/file.h"
 #include "services/common/blob/s3_client.h"
 #include "services/common/crypto/digest.h"
+#include "services/common/crypto/sha256_hex.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop {
@@ -90,7 +91,7 @@ class Spool {
 
 // `ab/cdef...`, so that stores which partition by name spread the load.
 absl::StatusOr<std::string> KeyOf(absl::string_view digest) {
-  if (!IsBlobDigest(digest)) {
+  if (!IsSha256Hex(digest)) {  // Never let another name from outside become a key.
     return absl::InvalidArgumentError(
         absl::StrCat("digest \"", digest.substr(0, 80), "\": want 64 lower-case hex digits"));
   }

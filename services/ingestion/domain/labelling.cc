@@ -8,15 +8,13 @@
 #include <limits>
 #include <set>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "services/common/crypto/sha256_hex.h"
 #include "services/common/status/status_macros.h"
 #include "services/ingestion/domain/text_rules.h"
 
 namespace fieldloop::ingestion {
 namespace {
-
-constexpr std::size_t kDigestHexLength = 64;
 
 // A number from 0 to below 1 that differs with `salt`, from one draw (SplitMix64).
 double Fraction(std::uint64_t draw, std::uint64_t salt) {
@@ -39,10 +37,7 @@ bool Contains(const std::vector<std::string>& ids, const std::string& id) {
 }  // namespace
 
 absl::Status ValidateSuggestion(absl::string_view field, const Suggestion& suggestion) {
-  if (suggestion.model_digest.size() != kDigestHexLength ||
-      !std::all_of(suggestion.model_digest.begin(), suggestion.model_digest.end(), [](char c) {
-        return absl::ascii_isdigit(static_cast<unsigned char>(c)) || (c >= 'a' && c <= 'f');
-      })) {
+  if (!IsSha256Hex(suggestion.model_digest)) {
     return absl::InvalidArgumentError(absl::StrCat(field, ".model_digest: got ",
                                                    Quoted(suggestion.model_digest),
                                                    ", want 64 lower-case hex digits"));

@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "services/common/crypto/digest.h"
+#include "services/common/crypto/sha256_hex.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
@@ -28,7 +29,6 @@ constexpr std::size_t kMaxFileNameBytes = 200;
 constexpr std::size_t kMaxSplitKeyBytes = 39;
 constexpr std::size_t kMaxSourceBytes = 31;
 constexpr std::size_t kMaxReasonBytes = 31;
-constexpr std::size_t kDigestHexLength = 64;
 constexpr std::size_t kMaxUploadIdBytes = 63;
 constexpr int kMemoryPerFileByte = 5;
 constexpr std::size_t kMaxLabelsInOneCall = 1000;
@@ -109,12 +109,6 @@ absl::Status ValidateUploadId(absl::string_view field, absl::string_view id) {
   return absl::OkStatus();
 }
 
-bool IsHex(absl::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return absl::ascii_isdigit(static_cast<unsigned char>(c)) || (c >= 'a' && c <= 'f');
-  });
-}
-
 absl::Status ValidateShare(absl::string_view field, double value) {
   if (!(value >= 0 && value <= 1)) {
     return absl::InvalidArgumentError(absl::StrCat(field, ": got ", value, ", want 0 to 1"));
@@ -130,8 +124,7 @@ absl::Status ValidateProvenance(absl::string_view project, const DeviceProvenanc
     return absl::InvalidArgumentError(absl::StrCat("device.device: got a device of project ",
                                                    names[0], ", want one of ", project));
   }
-  if (!device.model_digest.empty() &&
-      (device.model_digest.size() != kDigestHexLength || !IsHex(device.model_digest))) {
+  if (!device.model_digest.empty() && !IsSha256Hex(device.model_digest)) {
     return absl::InvalidArgumentError(absl::StrCat("device.model_digest: got ",
                                                    Quoted(device.model_digest),
                                                    ", want 64 lower-case hex digits or nothing"));
@@ -552,8 +545,7 @@ absl::StatusOr<LabelsResult> SampleService::AddLabels(std::vector<Label> labels,
     if (status.ok()) {
       status = ValidateRanges("ranges", label.ranges);
     }
-    if (status.ok() && !label.suggested_by.empty() &&
-        (label.suggested_by.size() != kDigestHexLength || !IsHex(label.suggested_by))) {
+    if (status.ok() && !label.suggested_by.empty() && !IsSha256Hex(label.suggested_by)) {
       status =
           absl::InvalidArgumentError(absl::StrCat("suggested_by: got ", Quoted(label.suggested_by),
                                                   ", want 64 lower-case hex digits or nothing"));

@@ -10,6 +10,7 @@
 
 #include "services/common/crypto/certificate.h"
 #include "services/common/crypto/digest.h"
+#include "services/common/crypto/sha256_hex.h"
 #include "services/common/crypto/signing.h"
 #include "tests/services/common/certificate_request.h"
 #include "tests/support/status_matchers.h"
@@ -51,6 +52,16 @@ TEST(DigestTest, HexGoesThereAndBack) {
   EXPECT_EQ(*FromHex(""), "");
   EXPECT_THAT(FromHex("abc"), StatusIs(kInvalid));
   EXPECT_THAT(FromHex("zz"), StatusIs(kInvalid));
+}
+
+TEST(DigestTest, ASha256InHexHas64LowerCaseDigits) {
+  const std::string digest = ToHex(Sha256Of("abc"));
+  EXPECT_TRUE(IsSha256Hex(digest));
+  EXPECT_FALSE(IsSha256Hex(""));
+  EXPECT_FALSE(IsSha256Hex(digest.substr(1)));
+  EXPECT_FALSE(IsSha256Hex(digest + "0"));
+  EXPECT_FALSE(IsSha256Hex("BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"));
+  EXPECT_FALSE(IsSha256Hex("../../" + digest.substr(6)));
 }
 
 TEST(DigestTest, SecretsHaveTheirPrefixAndDiffer) {
