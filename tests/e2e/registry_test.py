@@ -2,13 +2,15 @@
 # Copyright the Fieldloop authors.
 # SPDX-License-Identifier: Apache-2.0
 """The registry over the command line: two models of one line, a device that runs the newer one; from the
-device to the samples and back, comparison, the history of an alias, and exports."""
+device to the samples and back, comparison, the history of an alias, exports, labels that a model suggests, and
+what the device records from its sensor to an exported dataset."""
 
 import argparse
 import json
 import math
 import pathlib
 import random
+import struct
 import sys
 import tempfile
 import time
@@ -30,14 +32,18 @@ RECIPE = {
 
 
 def write_recording(path, label, seed, seconds=8):
-    """Something that swings (WALK) or is still (SIT), as a CSV file."""
+    """Something that swings (WALK) or is still (SIT), as a CSV file. Returns its readings as float32, by rows."""
     rng = random.Random(seed)
+    readings = []
     lines = ["timestamp,x_acc,y_acc,z_acc"]
-    for i in range(seconds * RATE_HZ):
+    for i in range(int(seconds * RATE_HZ)):
         swing = 4 * math.sin(2 * math.pi * 2 * i / RATE_HZ) if label == "WALK" else 0
         values = (swing + rng.gauss(0, 0.3), rng.gauss(0, 0.3), 9.8 + rng.gauss(0, 0.3))
-        lines.append(",".join([str(i * 1000 // RATE_HZ), *(f"{v:.4f}" for v in values)]))
+        texts = [f"{v:.4f}" for v in values]
+        readings.append(struct.pack("<3f", *map(float, texts)))
+        lines.append(",".join([str(i * 1000 // RATE_HZ), *texts]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return readings
 
 
 class RegistryTest(unittest.TestCase):
@@ -60,7 +66,10 @@ class RegistryTest(unittest.TestCase):
     def prepare(cls, client):
         run, one = cls.up.run, cls.up.one
         run("projects", "create", PROJECT)
-        run("fleet", "set", "--check-in", 1, "--trial-windows", 5, "--trial-timeout", 60)
+        run(
+            *("fleet", "set", "--check-in", 1, "--sketch-period", 5),
+            *("--trial-windows", 5, "--trial-timeout", 60),
+        )
         cls.samples = {}
         cls.upload("first", 6)
         run("datasets", "create", "all")
@@ -77,7 +86,7 @@ class RegistryTest(unittest.TestCase):
         cls.device = Agent("phone-1", "nobody", False, cls.work / "phone-1")
         replay = cls.device.folder / "replay"
         replay.mkdir(parents=True)
-        write_recording(replay / "walk.csv", "WALK", 99)
+        cls.replayed = write_recording(replay / "walk.csv", "WALK", 99)
         run("tokens", "create", "--device", "phone-1", "--out", cls.device.token_path)
         cls.device.start(BINARIES, client, cls.up.home, PROJECT, 10, 1, "replay")
         cls.addClassCleanup(cls.device.stop)
@@ -181,6 +190,73 @@ class RegistryTest(unittest.TestCase):
         self.assertEqual(then, changes[1:])
         before = self.up.run("models", "alias-history", "champion", "--at", "2001-01-01")
         self.assertEqual(before, [])
+
+    def suggest(self, most):
+        """How many recordings the champion gave a suggestion, and how many it cannot read."""
+        told = self.up.one("labels", "suggest", "--model", "champion", "--max", most)
+        return int(told.get("suggested", 0)), int(told.get("unreadable", 0))
+
+    def test_a_model_suggests_labels_and_labels_nothing_itself(self):
+        truth = {}
+        for label in ("WALK", "SIT"):
+            path = self.work / f"unlabelled.{label}.csv"
+            write_recording(path, label, f"unlabelled/{label}")
+            truth[self.up.one("samples", "upload", path)["sample"]["name"]] = label
+        short = self.work / "unlabelled.short.csv"
+        write_recording(short, "SIT", "short", seconds=0.4)
+        unreadable = self.up.one("samples", "upload", short)["sample"]["name"]
+        told = self.suggest(2)
+        self.assertEqual(told, (2, 1), "those without a label first; a window has 25 readings")
+        digest = self.up.one("models", "get", "champion")["digest"]
+        tasks = {task["sample"]["name"]: task for task in self.up.run("labels", "next", "--json", "--count", 10)}
+        for name, label in truth.items():
+            suggestion = tasks[name]["suggestion"]
+            self.assertEqual((suggestion["label"], suggestion["model_digest"]), (label, digest))
+            self.assertGreater(suggestion["confidence"], 0.5)
+            self.assertNotIn("labels", tasks[name]["sample"])
+        self.assertNotIn("suggestion", tasks[unreadable])
+        self.assertEqual(self.suggest(100)[0], len(self.samples), "it goes on with those that no person labelled")
+        self.assertEqual(self.suggest(100)[0], 0)
+        self.up.run("labels", "next", "--release")
+        for name in (*truth, unreadable):
+            self.up.run("samples", "delete", name)
+
+    def test_what_a_device_records_is_exported_and_imported_as_it_was_sensed(self):
+        # Twelve windows of the sixteen that it senses again and again; the same one twice is one recording.
+        self.up.run("fleet", "set", "--samples-per-period", 4, "--samples-total", 12)
+        recorded = []
+        deadline = time.monotonic() + 60
+        while len(recorded) < 3:
+            self.assertLess(time.monotonic(), deadline, f"the device sends too little: {recorded}")
+            recorded = self.up.run("samples", "list", "--source", "device")
+        self.up.run("fleet", "set", "--samples-per-period", 0)
+        for sample in recorded:
+            self.up.run("labels", "set", sample["name"], "WALK")
+        self.up.run("datasets", "create", "sensed", "--source", "device")
+        version = self.up.one("datasets", "fix", "sensed")
+        self.assertEqual(int(version["sample_count"]), len(recorded))
+        out = self.work / "sensed"
+        self.up.run("datasets", "export", "sensed/versions/1", "--out", out)
+        self.assertEqual(self.up.one("datasets", "verify", out)["computed"], version["digest"])
+
+        index = json.loads((out / "info.labels").read_text(encoding="utf-8"))["files"]
+        sensed = b"".join(self.replayed * 2)  # It plays the recording again and again.
+        for file in index:
+            self.assertTrue(file["path"].endswith(".f32"), file)
+            self.assertEqual((file["axes"], file["frequencyHz"]), (RECIPE["window"]["axes"], RATE_HZ))
+            payload = (out / file["path"]).read_bytes()
+            self.assertEqual(len(payload), 25 * len(self.replayed[0]))
+            at = sensed.find(payload)
+            self.assertGreaterEqual(at, 0, "the bytes are readings of the sensor, one behind the other")
+            self.assertEqual(at % len(self.replayed[0]), 0)
+
+        self.addCleanup(setattr, self.up, "project", PROJECT)
+        self.up.project = "elsewhere"
+        self.up.run("projects", "create", "elsewhere")
+        imported = self.up.one("samples", "import", out)
+        self.assertEqual((imported["stored"], imported["refused"]), (len(recorded), []))
+        self.up.run("datasets", "create", "sensed")
+        self.assertEqual(self.up.one("datasets", "fix", "sensed")["digest"], version["digest"])
 
     def test_a_model_is_exported(self):
         archive = self.work / "model.zip"

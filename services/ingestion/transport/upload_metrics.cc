@@ -24,7 +24,8 @@ constexpr SourceName kSourceNames[] = {{SampleSource::kUpload, "upload"},
 constexpr FormatName kFormatNames[] = {{SampleFormat::kCsv, "csv"},
                                        {SampleFormat::kJson, "json"},
                                        {SampleFormat::kCbor, "cbor"},
-                                       {SampleFormat::kWav, "wav"}};
+                                       {SampleFormat::kWav, "wav"},
+                                       {SampleFormat::kF32, "f32"}};
 constexpr ReasonName kReasonNames[] = {
     {RefusalReason::kMalformed, "malformed"},      {RefusalReason::kTooLarge, "too_large"},
     {RefusalReason::kDuplicate, "duplicate"},      {RefusalReason::kBusy, "busy"},

@@ -75,10 +75,11 @@ TEST(UploadMetricsTest, EverySeriesExistsFromTheStartAndCounts) {
   metrics.SampleStored(SampleSource::kUpload, SampleFormat::kWav, 100);
   metrics.SampleStored(SampleSource::kUpload, SampleFormat::kCbor, 0);
   metrics.SampleStored(SampleSource::kDevice, SampleFormat::kF32, 7);
+  metrics.SampleStored(SampleSource::kUpload, SampleFormat::kF32, 0);
   metrics.UploadRefused(RefusalReason::kBusy);
   EXPECT_EQ(value("fieldloop_ingestion_samples_total", "wav"), 1);
   EXPECT_EQ(value("fieldloop_ingestion_samples_total", "cbor"), 1);
-  EXPECT_EQ(value("fieldloop_ingestion_samples_total", "f32"), 1);
+  EXPECT_EQ(value("fieldloop_ingestion_samples_total", "f32"), 2);
   EXPECT_EQ(value("fieldloop_ingestion_samples_total", "csv"), 0);
   EXPECT_EQ(value("fieldloop_ingestion_sample_bytes_total", "upload"), 100);
   EXPECT_EQ(value("fieldloop_ingestion_sample_bytes_total", "device"), 7);
