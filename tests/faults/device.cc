@@ -12,8 +12,8 @@
 namespace fieldloop::faults {
 namespace {
 
-constexpr int kRestartsAllowed = 16;
-constexpr int kPollsAllowed = 200'000;
+constexpr uint32_t kRestartsAllowed = 16;
+constexpr uint32_t kPollsAllowed = 200'000;
 constexpr uint64_t kTimeAllowedMs = 12 * 3600 * 1000;
 constexpr uint64_t kWindowMs = 1000;
 
@@ -23,16 +23,88 @@ std::string AsString(const uint8_t* bytes, size_t size) {
 
 bool BeginsWith(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
+// Adds what an object consists of, with pointers into another one taken relative to that.
+void AddObject(Hasher& hasher, const void* object, size_t size, const void* base,
+               size_t base_size) {
+  const auto* bytes = static_cast<const uint8_t*>(object);
+  const auto from = reinterpret_cast<uintptr_t>(base);
+  uint64_t words[64];
+  while (size > 0) {
+    const size_t part = std::min(size, sizeof words);
+    std::memcpy(words, bytes, part);
+    for (size_t i = 0; i < part / sizeof words[0]; ++i) {
+      if (words[i] - from < base_size) words[i] -= from;
+    }
+    hasher.Add(words, part);
+    bytes += part;
+    size -= part;
+  }
+}
+
 }  // namespace
 
 bool Device::trace = false;
+
+std::string FactoryFirmware() { return ModelBytes("firmware of the factory", 600); }
+
+uint64_t Seen::Hash() const {
+  Hasher hasher;
+  hasher.Add(enrolled ? 1 : 0).Add(had_model ? 1 : 0).Add(confirmed_release);
+  for (const std::string& digest : refused) hasher.Add(digest);
+  for (const auto* set : {&durable_sketches, &durable_samples}) {
+    for (const uint64_t start : *set) hasher.Add(start);
+    hasher.Add(set->size());
+  }
+  for (const auto& [digest, starts] : starts_of_bad) {
+    hasher.Add(digest).Add(static_cast<uint64_t>(starts));
+  }
+  return hasher.Get();
+}
+
+uint64_t World::Hash() const {
+  return Hasher()
+      .Add(flash.Hash())
+      .Add(server.Hash())
+      .Add(now)
+      .Add(signal_ms)
+      .Add(static_cast<uint64_t>(boots))
+      .Add(static_cast<uint64_t>(windows_seen))
+      .Add(seen.Hash())
+      .Get();
+}
+
+uint64_t Device::Hash() const {
+  Hasher hasher;
+  hasher.Add(world_.Hash());
+  // A start takes nothing along.
+  if (off_ || rebooting_) return hasher.Get();
+  AddObject(hasher, &agent_, sizeof agent_, this, sizeof *this);
+  AddObject(hasher, &identity_, sizeof identity_, this, sizeof *this);
+  hasher.Add(configuration_)
+      .Add(random_.state())
+      .Add(static_cast<uint64_t>(polls_on_trial_))
+      .Add(next_window_);
+  for (const auto* set : {&fresh_sketches_, &fresh_samples_}) {
+    for (const uint64_t start : *set) hasher.Add(start);
+    hasher.Add(set->size());
+  }
+  return hasher.Get();
+}
+
+const Offer* Device::OfferOf(const std::string& digest) const {
+  for (const Offer& offer : scenario_.script.offers) {
+    if (offer.digest == digest) return &offer;
+  }
+  return nullptr;
+}
 
 Device::Device(World& world, const Scenario& scenario, Mutation mutation)
     : world_(world),
       scenario_(scenario),
       mutation_(mutation),
       broken_port_(mutation),
-      agent_(std::make_unique<fl_agent_t>()) {
+      images_{FactoryFirmware()} {
+  for (const Offer& offer : scenario.script.offers) images_.push_back(offer.firmware);
   const std::string& root = Authority::Instance().root();
   config_.project = kProject;
   config_.hardware_id = kHardware;
@@ -51,41 +123,53 @@ void Device::Wrong(const std::string& what) {
 }
 
 std::string Device::RunningDigest() const {
-  return agent_->running.on ? AsString(agent_->running.model.digest, 32) : "";
+  return agent_.running.on ? AsString(agent_.running.model.digest, 32) : "";
 }
 
 // The first letters of the model that runs say how it behaves.
 std::string Device::NameOfRunning() const {
-  const std::string digest = RunningDigest();
-  for (const Offer& offer : scenario_.script.offers) {
-    if (offer.digest == digest) return offer.artifact.substr(0, 4);
-  }
-  return "";
+  const Offer* offer = OfferOf(RunningDigest());
+  return offer == nullptr ? "" : offer->artifact.substr(0, 4);
+}
+
+// Empty if it cannot be read.
+std::string Device::ReadSlot(const fl_flash_t& flash, uint32_t size) {
+  std::string bytes(size, '\0');
+  const bool read = flash.read(flash.context, 0, bytes.data(), size) == FL_OK ||
+                    flash.read(flash.context, 0, bytes.data(), size) == FL_OK;
+  return read ? bytes : "";
+}
+
+fl_status_t Device::StartConfiguration(uint32_t slot, uint32_t size, const uint8_t* digest) {
+  configuration_.clear();
+  if (slot == FL_SLOT_NONE) return FL_OK;
+  const std::string bytes = ReadSlot(port_.configuration[slot], size);
+  if (bytes.empty()) return FL_ERR_IO;
+  configuration_ = AsString(digest, 32);
+  if (agent::Sha256(bytes) != configuration_ && !tolerance_.failed_start)
+    Wrong("a configuration was given whose bytes are not those of its digest");
+  return BeginsWith(bytes, "BAD ") ? FL_ERR_ARG : FL_OK;
 }
 
 fl_status_t Device::StartModel(uint32_t slot, uint32_t size, const uint8_t* digest,
                                fl_model_info_t* info) {
-  std::string bytes(size, '\0');
-  const fl_flash_t& flash = port_.slot[slot];
-  if (flash.read(flash.context, 0, bytes.data(), size) != FL_OK &&
-      flash.read(flash.context, 0, bytes.data(), size) != FL_OK) {
-    return FL_ERR_IO;
-  }
+  const std::string bytes = ReadSlot(port_.slot[slot], size);
+  if (bytes.empty()) return FL_ERR_IO;
   const std::string name = AsString(digest, 32);
   if (agent::Sha256(bytes) != name) {
     if (!tolerance_.failed_start)
       Wrong("a model was started whose bytes are not those of its digest");
     return FL_ERR_CORRUPT;
   }
-  for (const Offer& offer : scenario_.script.offers) {
-    if (offer.digest == name && offer.flaw != Offer::kNone) {
-      Wrong("a model that must never be installed was started");
-    }
+  const Offer* offer = OfferOf(name);
+  if (offer != nullptr && offer->flaw != Offer::kNone) {
+    Wrong("a model that must never be installed was started");
   }
-  if (world_.refused.count(name) != 0 && !tolerance_.older_state)
+  CheckSet(name);
+  if (world_.seen->refused.count(name) != 0 && !tolerance_.older_state)
     Wrong("a refused model was started");
   if (BeginsWith(bytes, "BAD ")) {
-    if (++world_.starts_of_bad[name] > FIELDLOOP_AGENT_TRIAL_BOOTS) {
+    if (++world_.seen.Change().starts_of_bad[name] > FIELDLOOP_AGENT_TRIAL_BOOTS) {
       Wrong("a model that fails its self-test was started too often");
     }
     return FL_ERR_SELF_TEST;
@@ -110,6 +194,8 @@ bool Device::Boot() {
   ++restarts_;
   fresh_sketches_.clear();
   fresh_samples_.clear();
+  configuration_.clear();
+  world_.flash.StartBootloader(images_);
   random_ = Random(static_cast<uint64_t>(world_.boots) * 7919);
   if (trace)
     std::printf("-- start %d at %llu\n", world_.boots, static_cast<unsigned long long>(world_.now));
@@ -128,6 +214,15 @@ bool Device::Boot() {
       case kSlot1:
         port_.slot[1] = flash;
         break;
+      case kConfiguration0:
+        port_.configuration[0] = flash;
+        break;
+      case kConfiguration1:
+        port_.configuration[1] = flash;
+        break;
+      case kFirmware:
+        port_.firmware.slot = flash;
+        break;
       default:
         identity_area_ = flash;
         break;
@@ -139,7 +234,7 @@ bool Device::Boot() {
     off_ = true;
     return false;
   }
-  const fl_status_t status = fl_agent_init(agent_.get(), &port_, &app_, &config_);
+  const fl_status_t status = fl_agent_init(&agent_, &port_, &app_, &config_);
   if (status != FL_OK) {
     if (!tolerance_.failed_start) Wrong(std::string("fl_agent_init: ") + fl_status_text(status));
     off_ = true;
@@ -151,7 +246,7 @@ bool Device::Boot() {
 
 void Device::Observe() {
   static const std::vector<float> kValues(20'000, 1.5F);
-  const float confidence = world_.windows_seen % 3 == 0 ? 0.3F : 0.9F;
+  const float confidence = world_.signal_ms / kWindowMs % 3 == 0 ? 0.3F : 0.9F;
   const uint8_t bin = confidence < 0.5F ? 0 : 2;
   fl_observation_t observation = {};
   observation.start_ms = world_.signal_ms;
@@ -164,54 +259,75 @@ void Device::Observe() {
   observation.values = kValues.data();
   observation.value_count = scenario_.window_values;
   world_.signal_ms += kWindowMs;
-  ++world_.windows_seen;
-  fl_agent_observe(agent_.get(), &observation);
+  if (scenario_.windows != 0) ++world_.windows_seen;
+  fl_agent_observe(&agent_, &observation);
 }
 
 // Takes down what has become durable, outside of any operation.
 void Device::Note() {
-  const fl_state_t& state = agent_->state;
-  world_.enrolled = world_.enrolled || identity_.key != nullptr;
-  world_.had_model =
-      world_.had_model || (state.active[FL_KIND_MODEL].slot != FL_SLOT_NONE && agent_->running.on);
-  world_.confirmed_release = std::max(world_.confirmed_release, state.confirmed_sequence);
+  const fl_state_t& state = agent_.state;
+  const Seen& seen = *world_.seen;
+  if (!seen.enrolled && identity_.key != nullptr) world_.seen.Change().enrolled = true;
+  if (!seen.had_model && state.active[FL_KIND_MODEL].slot != FL_SLOT_NONE && agent_.running.on) {
+    world_.seen.Change().had_model = true;
+  }
+  if (state.confirmed_sequence > seen.confirmed_release) {
+    world_.seen.Change().confirmed_release = state.confirmed_sequence;
+  }
   if (state.phase == FL_PHASE_IDLE && state.report.phase == v1::UPDATE_PHASE_REVERTED) {
     for (const Offer& offer : scenario_.script.offers) {
-      if (offer.sequence == state.report.release_sequence) world_.refused.insert(offer.digest);
+      if (offer.sequence == state.report.release_sequence && seen.refused.count(offer.digest) == 0)
+        world_.seen.Change().refused.insert(offer.digest);
     }
   }
-  if (!agent_->outbox.unsynced || !world_.flash.geometry().write_back) {
-    world_.durable_sketches.insert(fresh_sketches_.begin(), fresh_sketches_.end());
-    world_.durable_samples.insert(fresh_samples_.begin(), fresh_samples_.end());
+  if (fresh_sketches_.empty() && fresh_samples_.empty()) return;
+  if (!agent_.outbox.unsynced || !world_.flash.geometry().write_back) {
+    Seen& changed = world_.seen.Change();
+    changed.durable_sketches.insert(fresh_sketches_.begin(), fresh_sketches_.end());
+    changed.durable_samples.insert(fresh_samples_.begin(), fresh_samples_.end());
     fresh_sketches_.clear();
     fresh_samples_.clear();
   }
 }
 
+// A model never runs with the configuration or the firmware of another set.
+void Device::CheckSet(const std::string& model) {
+  if (world_.flash.SizeOf(kConfiguration0) == 0) return;
+  const auto matches = [](const std::string& runs, const std::string& bytes) {
+    return runs.empty() || bytes.empty() || runs == bytes;
+  };
+  const bool whole = std::any_of(scenario_.script.offers.begin(), scenario_.script.offers.end(),
+                                 [&](const Offer& offer) {
+                                   return matches(model, offer.digest) &&
+                                          matches(configuration_, offer.configuration_digest) &&
+                                          matches(world_.flash.firmware(), offer.firmware);
+                                 });
+  if (!whole) Wrong("parts of two sets run together");
+}
+
 void Device::Check() {
-  const fl_state_t& state = agent_->state;
+  const fl_state_t& state = agent_.state;
   if (!world_.flash.breach().empty()) Wrong("flash: " + world_.flash.breach());
-  if (!world_.server.complaint.empty()) Wrong("server: " + world_.server.complaint);
-  if (world_.enrolled && identity_.key == nullptr) Wrong("the identity is gone");
-  if (agent_->halted) return;
-  if (world_.had_model && !agent_->running.on && !tolerance_.no_model) Wrong("no model runs");
-  if (state.confirmed_sequence < world_.confirmed_release && !tolerance_.older_state) {
+  const Seen& seen = *world_.seen;
+  if (!world_.server.history->complaint.empty())
+    Wrong("server: " + world_.server.history->complaint);
+  if (seen.enrolled && identity_.key == nullptr) Wrong("the identity is gone");
+  if (agent_.halted) return;
+  if (seen.had_model && !agent_.running.on && !tolerance_.no_model) Wrong("no model runs");
+  if (state.confirmed_sequence < seen.confirmed_release && !tolerance_.older_state) {
     Wrong("the highest confirmed release went back");
   }
-  if (agent_->running.on) {
+  if (agent_.running.on) {
     const std::string digest = RunningDigest();
-    if (!agent_->running.on_trial &&
-        agent_->running.model.release_sequence < world_.confirmed_release &&
-        !tolerance_.older_state) {
+    if (!agent_.running.on_trial &&
+        agent_.running.model.release_sequence < seen.confirmed_release && !tolerance_.older_state) {
       Wrong("an older release than the confirmed one runs");
     }
-    for (const Offer& offer : scenario_.script.offers) {
-      if (offer.digest == digest && !agent_->running.on_trial &&
-          (BeginsWith(offer.artifact, "BAD ") || BeginsWith(offer.artifact, "ILL ") ||
-           BeginsWith(offer.artifact, "LOOP") || BeginsWith(offer.artifact, "MUTE"))) {
-        Wrong("a model that must be reverted was confirmed");
-      }
+    const std::string name = agent_.running.on_trial ? "" : NameOfRunning();
+    if (name == "BAD " || name == "ILL " || name == "LOOP" || name == "MUTE") {
+      Wrong("a model that must be reverted was confirmed");
     }
+    CheckSet(digest);
   }
 }
 
@@ -219,21 +335,36 @@ void Device::Check() {
 std::string Device::Missing() const {
   const Goal& goal = scenario_.goal;
   const Server& server = world_.server;
-  if (agent_->halted || agent_->outbox.live != 0) return "uplinks wait";
+  if (agent_.halted || agent_.outbox.live != 0) return "uplinks wait";
   if (!goal.running.empty()) {
-    if (RunningDigest() != goal.running || agent_->running.on_trial) return "another model runs";
+    if (RunningDigest() != goal.running || agent_.running.on_trial) return "another model runs";
     // What the server was told of last is so.
-    if (server.state.components_size() < 1 ||
-        server.state.components(0).active_digest() != goal.running ||
-        !server.state.components(0).confirmed()) {
+    const v1::StateReport& state = server.history->state;
+    if (state.components_size() < 1 || state.components(0).active_digest() != goal.running ||
+        !state.components(0).confirmed()) {
       return "the server does not know what runs";
+    }
+    const Offer* offer = OfferOf(goal.running);
+    for (const v1::ComponentState& component : state.components()) {
+      const std::string& expected =
+          component.kind() == v1::COMPONENT_KIND_CONFIGURATION ? offer->configuration_digest
+          : component.kind() == v1::COMPONENT_KIND_FIRMWARE    ? offer->firmware_digest
+                                                               : offer->digest;
+      if (goal.whole_set && (component.active_digest() != expected || !component.confirmed())) {
+        return "the server does not know that the whole set runs";
+      }
+    }
+    if (goal.whole_set &&
+        (!agent_.running.configuration || configuration_ != offer->configuration_digest ||
+         (!offer->firmware.empty() && world_.flash.firmware() != offer->firmware))) {
+      return "another set runs";
     }
   }
   if (goal.release != 0 && server.Ended(goal.release) != goal.ended && !tolerance_.lost_uplinks) {
     return "the server does not know how the update ended";
   }
-  if (agent_->state.settings.version < goal.settings_version) return "the settings are old";
-  if (agent_->root_version < goal.root_version) return "the root document is old";
+  if (agent_.state.settings.version < goal.settings_version) return "the settings are old";
+  if (agent_.root_version < goal.root_version) return "the root document is old";
   fl_identity_t identity = {};
   if (goal.certificate_from != 0 && (port_.identity(port_.context, &identity) != FL_OK ||
                                      identity.not_before_ms < goal.certificate_from)) {
@@ -245,7 +376,7 @@ std::string Device::Missing() const {
 // The reports of each release, in the order in which the device decided them, are one story.
 std::string Device::CheckReports() const {
   std::map<uint64_t, std::vector<Server::Report>> stories;
-  for (const Server::Report& report : world_.server.reports)
+  for (const Server::Report& report : world_.server.history->reports)
     stories[report.release].push_back(report);
   for (auto& [release, story] : stories) {
     std::sort(story.begin(), story.end(),
@@ -279,44 +410,95 @@ std::string Device::CheckReports() const {
   return "";
 }
 
-std::string Device::Run(const Tolerance& tolerance, uint64_t operations_allowed) {
+void Device::CheckEnd(const Tolerance& tolerance) {
+  const Server::History& history = *world_.server.history;
+  uint32_t lost = 0;
+  for (const uint64_t start : world_.seen->durable_sketches) {
+    lost += history.sketches.count(start) == 0 ? 1u : 0u;
+  }
+  for (const uint64_t start : world_.seen->durable_samples) {
+    lost += history.samples.count(start) == 0 ? 1u : 0u;
+  }
+  if (lost > agent_.outbox.dropped && !tolerance.lost_uplinks && !scenario_.may_drop) {
+    Wrong("uplinks that were durable were lost");
+  }
+  Wrong(CheckReports());
+}
+
+std::string Device::Run(const Tolerance& tolerance, uint64_t operations_allowed,
+                        const Memory& memory) {
+  struct Mark {
+    uint64_t hash;
+    Future before;  // From the start of the run to this state.
+  };
   tolerance_ = tolerance;
   const uint64_t operations_before = world_.flash.operations();
   const uint64_t started = world_.now;
   const uint64_t end = started + kTimeAllowedMs;
-  for (int polls = 0; wrong_.empty(); ++polls) {
+  const uint64_t faults_before = memory.faults == nullptr ? 0 : *memory.faults;
+  std::vector<Mark> marks;
+  uint64_t marked_at = UINT64_MAX;  // Operations that were done then.
+  Future rest;                      // Behind the end of this run.
+  uint32_t polls = 0;
+  const auto so_far = [&] {
+    return Future{
+        .ms = world_.now - started,
+        .faults = memory.faults == nullptr ? 0 : *memory.faults - faults_before,
+        .operations = static_cast<uint32_t>(world_.flash.operations() - operations_before),
+        .polls = polls,
+        .restarts = static_cast<uint32_t>(restarts_)};
+  };
+  // Whether a run came to this state before and reached its goal from it, within what is left of
+  // the bounds of this one. Notes the state otherwise.
+  const auto is_known = [&] {
+    if (memory.states == nullptr || marked_at == world_.flash.operations() ||
+        world_.flash.awaits_fault()) {
+      return false;
+    }
+    marked_at = world_.flash.operations();
+    const uint64_t hash = Hash();
+    const Future before = so_far();
+    const Future* known = memory.states->Find(hash);
+    if (known == nullptr && memory.also != nullptr) known = memory.also->Find(hash);
+    if (known == nullptr) {
+      marks.push_back({hash, before});
+      return false;
+    }
+    rest = *known;
+    return before.operations + rest.operations <= operations_allowed + before.ms / 1000 &&
+           before.restarts + rest.restarts <= kRestartsAllowed &&
+           before.polls + rest.polls <= kPollsAllowed && before.ms + rest.ms <= kTimeAllowedMs;
+  };
+  for (; wrong_.empty(); ++polls) {
     if (off_ || rebooting_) {
-      if (restarts_ >= kRestartsAllowed) {
+      if (restarts_ >= static_cast<int>(kRestartsAllowed)) {
         Wrong("too many restarts");
         break;
       }
       if (rebooting_) broken_port_.Settle();
+      if (is_known()) {
+        was_known_ = restarts_ == 0;
+        break;
+      }
+      marked_at = UINT64_MAX;
       if (!Boot()) continue;
       Note();
       Check();
       if (rebooting_ || !wrong_.empty()) continue;
     }
+    if (is_known()) break;
+    rest = {};
     world_.server.now_ms = kNowMs + world_.now;
-    const uint64_t next = fl_agent_poll(agent_.get());
+    const uint64_t next = fl_agent_poll(&agent_);
     Note();
     Check();
     if (rebooting_ || !wrong_.empty()) continue;
     const std::string missing = Missing();
     if (missing.empty()) {
-      uint32_t lost = 0;
-      for (const uint64_t start : world_.durable_sketches) {
-        lost += world_.server.sketches.count(start) == 0 ? 1u : 0u;
-      }
-      for (const uint64_t start : world_.durable_samples) {
-        lost += world_.server.samples.count(start) == 0 ? 1u : 0u;
-      }
-      if (lost > agent_->outbox.dropped && !tolerance.lost_uplinks && !scenario_.may_drop) {
-        Wrong("uplinks that were durable were lost");
-      }
-      Wrong(CheckReports());
+      CheckEnd(tolerance);
       break;
     }
-    if (agent_->running.on_trial && NameOfRunning() == "LOOP" && ++polls_on_trial_ > 3) {
+    if (agent_.running.on_trial && NameOfRunning() == "LOOP" && ++polls_on_trial_ > 3) {
       off_ = true;  // A watchdog.
       continue;
     }
@@ -332,8 +514,8 @@ std::string Device::Run(const Tolerance& tolerance, uint64_t operations_allowed)
       break;
     }
     uint64_t until = link_ == nullptr ? next : std::min(next, link_->NextEvent());
-    if (agent_->running.on && (agent_->running.on_trial || scenario_.windows == 0 ||
-                               world_.windows_seen < scenario_.windows)) {
+    if (agent_.running.on && (agent_.running.on_trial || scenario_.windows == 0 ||
+                              world_.windows_seen < scenario_.windows)) {
       if (world_.now >= next_window_) {
         Observe();
         next_window_ = world_.now + kWindowMs;
@@ -344,6 +526,17 @@ std::string Device::Run(const Tolerance& tolerance, uint64_t operations_allowed)
     }
     if (until > world_.now) world_.now = std::min(until, end);
   }
+  if (!wrong_.empty()) return wrong_;
+  const Future all = so_far();
+  for (const Mark& mark : marks) {
+    memory.states->Insert(mark.hash,
+                          {.ms = all.ms - mark.before.ms + rest.ms,
+                           .faults = all.faults - mark.before.faults + rest.faults,
+                           .operations = all.operations - mark.before.operations + rest.operations,
+                           .polls = all.polls - mark.before.polls + rest.polls,
+                           .restarts = all.restarts - mark.before.restarts + rest.restarts});
+  }
+  if (memory.faults != nullptr) *memory.faults += rest.faults;
   return wrong_;
 }
 
@@ -445,6 +638,19 @@ void Device::FillPort() {
     return fl_identity_store_commit(&self->identity_, certificate, certificate_size, issuer,
                                     issuer_size);
   };
+  if (world_.flash.SizeOf(kFirmware) > 0) {
+    port_.firmware.running = [](void* context, uint8_t* digest) {
+      const std::string running = agent::Sha256(Self(context)->world_.flash.firmware());
+      std::copy(running.begin(), running.end(), digest);
+      return FL_OK;
+    };
+    port_.firmware.request_swap = [](void* context) {
+      return Self(context)->world_.flash.RequestSwap();
+    };
+    port_.firmware.confirm = [](void* context) {
+      return Self(context)->world_.flash.ConfirmFirmware();
+    };
+  }
   port_.reboot = [](void* context) { Self(context)->rebooting_ = true; };
   port_.log = [](void*, fl_log_level_t, const char* text) {
     if (trace) std::printf("   %s\n", text);
@@ -456,6 +662,10 @@ void Device::FillApp() {
   app_.model_start = [](void* context, uint32_t slot, uint32_t size, const uint8_t* digest,
                         fl_model_info_t* info) {
     return Self(context)->StartModel(slot, size, digest, info);
+  };
+  app_.configuration_start = [](void* context, uint32_t slot, uint32_t size,
+                                const uint8_t* digest) {
+    return Self(context)->StartConfiguration(slot, size, digest);
   };
   app_.period_closed = [](void* context, uint64_t start_ms, uint32_t) {
     Self(context)->fresh_sketches_.insert(start_ms);

@@ -5,7 +5,6 @@
 #define FIELDLOOP_TESTS_FAULTS_DEVICE_H_
 
 #include <map>
-#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -15,6 +14,7 @@
 #include "tests/faults/flash_model.h"
 #include "tests/faults/mutation.h"
 #include "tests/faults/server.h"
+#include "tests/faults/visited.h"
 
 namespace fieldloop::faults {
 
@@ -26,8 +26,12 @@ struct Goal {
   uint32_t settings_version = 0;
   uint32_t root_version = 0;
   uint64_t certificate_from = 0;  // The certificate is at least this new.
+  bool whole_set = false;         // The configuration and the firmware of the release run, too.
   bool all_windows = false;       // Every window of the scenario was seen and told.
 };
+
+// The image that a device comes with.
+std::string FactoryFirmware();
 
 // One story of a device and a server.
 struct Scenario {
@@ -44,6 +48,18 @@ struct Scenario {
   bool twice = false;             // Power is cut a second time in every recovery.
 };
 
+// What was seen to be so, and has to stay.
+struct Seen {
+  bool enrolled = false;
+  bool had_model = false;
+  uint64_t confirmed_release = 0;
+  std::set<std::string> refused;
+  std::set<uint64_t> durable_sketches;  // By start.
+  std::set<uint64_t> durable_samples;
+  std::map<std::string, int> starts_of_bad;  // Failed self-tests, by digest.
+  uint64_t Hash() const;
+};
+
 // What must outlive a power cut, and all that the next start depends on. A copy is a snapshot.
 struct World {
   explicit World(const Geometry& geometry) : flash(geometry) {}
@@ -53,16 +69,10 @@ struct World {
   uint64_t now = 0;
   uint64_t signal_ms = kNowMs;
   int boots = 0;
-  int windows_seen = 0;
+  int windows_seen = 0;  // Where the scenario has a number of them.
+  Shared<Seen> seen;
 
-  // --- What was seen to be so, and has to stay ---
-  bool enrolled = false;
-  bool had_model = false;
-  uint64_t confirmed_release = 0;
-  std::set<std::string> refused;
-  std::set<uint64_t> durable_sketches;  // By start.
-  std::set<uint64_t> durable_samples;
-  std::map<std::string, int> starts_of_bad;  // Failed self-tests, by digest.
+  uint64_t Hash() const;
 };
 
 // What the checks allow because of the fault that is tried.
@@ -73,6 +83,15 @@ struct Tolerance {
   bool failed_start = false;  // fl_agent_init() may fail, and is repeated.
   bool older_state = false;   // The newest record was lost: the one before it counts.
   bool own_end = false;       // The goal need not be reached: only that nothing forbidden happens.
+};
+
+// Where a run notes the states that it went through, if it reaches its goal, and ends early when it
+// comes to one from which it was reached before.
+struct Memory {
+  Visited* states = nullptr;
+  // States from which more than this run tries was tried; may be null.
+  const Visited* also = nullptr;
+  uint64_t* faults = nullptr;  // Counter of those that are tried on the way; may be null.
 };
 
 // A power that is given to a world: the agent, its port and its application.
@@ -86,10 +105,13 @@ class Device {
 
   // Runs, with restarts, until the goal of the scenario is reached. Returns what went wrong; empty
   // for nothing.
-  std::string Run(const Tolerance& tolerance = {}, uint64_t operations_allowed = UINT64_MAX / 2);
+  std::string Run(const Tolerance& tolerance = {}, uint64_t operations_allowed = UINT64_MAX / 2,
+                  const Memory& memory = {});
 
   fl_port_t& port() { return port_; }
   int restarts() const { return restarts_; }
+  // Whether another run had begun with what this one begins with.
+  bool was_known() const { return was_known_; }
   // What the connection goes through, if not straight to the server.
   struct Link {
     virtual ~Link() = default;
@@ -111,6 +133,11 @@ class Device {
   void Observe();
   void Note();
   void Check();
+  void CheckSet(const std::string& model);
+  void CheckEnd(const Tolerance& tolerance);
+  // Of the world and of all that the power keeps alive.
+  uint64_t Hash() const;
+  const Offer* OfferOf(const std::string& digest) const;
   std::string Missing() const;
   std::string CheckReports() const;
   void Wrong(const std::string& what);
@@ -118,21 +145,26 @@ class Device {
   std::string NameOfRunning() const;
   fl_status_t StartModel(uint32_t slot, uint32_t size, const uint8_t* digest,
                          fl_model_info_t* info);
+  fl_status_t StartConfiguration(uint32_t slot, uint32_t size, const uint8_t* digest);
+  std::string ReadSlot(const fl_flash_t& flash, uint32_t size);
 
   World& world_;
   const Scenario& scenario_;
   const Mutation mutation_;
   BrokenPort broken_port_;
   Tolerance tolerance_;
-  std::unique_ptr<fl_agent_t> agent_;
+  fl_agent_t agent_ = {};
   fl_agent_config_t config_ = {};
   fl_port_t port_ = {};
   fl_app_t app_ = {};
   fl_flash_t identity_area_ = {};
   fl_identity_store_t identity_ = {};
+  std::vector<std::string> images_;  // That the bootloader knows.
+  std::string configuration_;        // Digest of what the application was given; empty for none.
   Random random_;
   Link* link_ = nullptr;
   std::string wrong_;
+  bool was_known_ = false;
   bool off_ = true;
   bool rebooting_ = false;
   int restarts_ = 0;

@@ -21,12 +21,23 @@ constexpr Tolerance kReadsFail = {
 constexpr Tolerance kBitsFlip = {
     .lost_uplinks = true, .no_model = true, .repeated_phases = true, .older_state = true};
 
-uint64_t SeedOf(const std::vector<CutPoint>& path) {
-  uint64_t seed = 17;
-  for (const CutPoint& cut : path) {
-    seed = Random(seed ^ (cut.operation * 64 + static_cast<uint64_t>(cut.way))).Next();
-  }
-  return seed;
+// Where the power is cut twice it stays away until the next full ten minutes, so that what differs
+// in its time only is the same from there on.
+constexpr uint64_t kOutageMs = 600'000;
+
+void CutPower(World& world, const Scenario& scenario, const Operation& operation, int way) {
+  world.server.Disconnect();
+  world.flash.Cut(operation, way);
+  if (!scenario.twice) return;
+  world.now = (world.now / kOutageMs + 1) * kOutageMs;
+  world.signal_ms = kNowMs + world.now;
+}
+
+// With a stride, other operations in each run.
+uint64_t StartOfStride(const std::vector<CutPoint>& path) {
+  Hasher hasher;
+  for (const CutPoint& cut : path) hasher.Add(cut.operation).Add(static_cast<uint64_t>(cut.way));
+  return path.empty() ? 0 : hasher.Get() >> 8;
 }
 
 std::string Text(const std::vector<CutPoint>& path) {
@@ -39,14 +50,25 @@ std::string Text(const std::vector<CutPoint>& path) {
 }
 
 const char* KindName(Operation::Kind kind) {
-  return kind == Operation::kErase ? "erase" : kind == Operation::kSync ? "sync" : "program";
+  switch (kind) {
+    case Operation::kErase:
+      return "erase";
+    case Operation::kSync:
+      return "sync";
+    case Operation::kRequestSwap:
+      return "request of a swap";
+    case Operation::kConfirm:
+      return "confirmation";
+    default:
+      return "program";
+  }
 }
 
 // Cuts the world's power where a path says; from there on another device runs on.
 class Replayer : public FlashObserver {
  public:
-  Replayer(World& world, std::optional<CutPoint> cut, std::vector<CutPoint> path)
-      : world_(world), cut_(cut), path_(std::move(path)) {}
+  Replayer(World& world, const Scenario& scenario, std::optional<CutPoint> cut)
+      : world_(world), scenario_(scenario), cut_(cut) {}
 
   void BeforeOperation(const Operation& operation) override {
     ++number_;
@@ -56,15 +78,14 @@ class Replayer : public FlashObserver {
     }
     if (!cut_.has_value() || number_ != cut_->operation) return;
     after_ = std::make_unique<World>(world_);
-    after_->server.Disconnect();
-    after_->flash.Cut(operation, cut_->way, SeedOf(path_));
+    CutPower(*after_, scenario_, operation, cut_->way);
   }
   std::unique_ptr<World> TakeAfter() { return std::move(after_); }
 
  private:
   World& world_;
+  const Scenario& scenario_;
   std::optional<CutPoint> cut_;
-  std::vector<CutPoint> path_;
   uint64_t number_ = 0;
   std::unique_ptr<World> after_;
 };
@@ -75,9 +96,11 @@ void Counts::Add(const Counts& other) {
   operations += other.operations;
   cuts += other.cuts;
   second_cuts += other.second_cuts;
+  distinct += other.distinct;
   ignored += other.ignored;
   failed_reads += other.failed_reads;
   flips += other.flips;
+  dead_sectors += other.dead_sectors;
   wrong += other.wrong;
 }
 
@@ -85,24 +108,21 @@ void Counts::Add(const Counts& other) {
 class Explorer::Forker : public FlashObserver {
  public:
   Forker(Explorer& explorer, World& world, int depth, std::vector<CutPoint>& path)
-      : explorer_(explorer), world_(world), depth_(depth), path_(path) {}
+      : explorer_(explorer),
+        world_(world),
+        depth_(depth),
+        path_(path),
+        start_(StartOfStride(path)) {}
 
   void BeforeOperation(const Operation& operation) override {
     ++number_;
     const Plan& plan = explorer_.plan_;
     const uint64_t stride = depth_ == 1 ? plan.stride : plan.second_stride;
-    // With a stride, other operations in each run.
-    if ((number_ + SeedOf(path_)) % stride != 0 || explorer_.Enough()) return;
-    const int ways = world_.flash.WaysToCut(operation);
-    const bool all_ways = depth_ == 1 || plan.second_all_ways;
-    const auto first =
-        all_ways ? 0
-                 : static_cast<int>((number_ + SeedOf(path_) / 7) % static_cast<uint64_t>(ways));
-    for (int way = first; way < (all_ways ? ways : first + 1); ++way) {
+    if ((number_ + start_) % stride != 0 || explorer_.Enough()) return;
+    for (int way = 0; way < world_.flash.WaysToCut(operation); ++way) {
       path_.push_back({number_, way});
       World after = world_;
-      after.server.Disconnect();
-      after.flash.Cut(operation, way, SeedOf(path_));
+      CutPower(after, explorer_.scenario_, operation, way);
       ++(depth_ == 1 ? explorer_.counts_.cuts : explorer_.counts_.second_cuts);
       explorer_.Cuts(after, depth_ + 1, path_);
       path_.pop_back();
@@ -114,6 +134,7 @@ class Explorer::Forker : public FlashObserver {
   World& world_;
   const int depth_;
   std::vector<CutPoint>& path_;
+  const uint64_t start_;
   uint64_t number_ = 0;
 };
 
@@ -129,9 +150,18 @@ void Explorer::Cuts(World& world, int depth, std::vector<CutPoint>& path) {
   Forker forker(*this, world, depth, path);
   const bool cut_again =
       depth == 1 || (depth == kDepthOfSecond && plan_.second_stride != 0 && scenario_.twice);
+  Memory memory;
+  // With a stride a state is left with other cuts each time. A broken port has a state of its own.
+  if (depth > 1 && plan_.mutation == Mutation::kNone && (!cut_again || plan_.second_stride == 1)) {
+    memory.states = cut_again ? &before_second_cut_ : &after_cuts_;
+    memory.also = cut_again ? nullptr : &before_second_cut_;
+    memory.faults = cut_again ? &counts_.second_cuts : nullptr;
+  }
   world.flash.Observe(cut_again ? &forker : nullptr);
-  const std::string wrong = Device(world, scenario_, plan_.mutation).Run({}, operations_allowed_);
+  Device device(world, scenario_, plan_.mutation);
+  const std::string wrong = device.Run({}, operations_allowed_, memory);
   world.flash.Observe(nullptr);
+  if (depth > 1 && !device.was_known()) ++counts_.distinct;
   if (!wrong.empty()) Found("--cut " + (path.empty() ? "none" : Text(path)), wrong);
 }
 
@@ -158,12 +188,11 @@ void Explorer::FailedReads(const World& start, uint64_t reads) {
 }
 
 void Explorer::Flips(const World& end) {
-  const uint32_t sector = geometry_.sector;
   uint64_t number = 0;
   for (uint32_t area = 0; area < kAreas; ++area) {
     for (uint32_t offset = 0; offset < end.flash.SizeOf(area) && !Enough(); ++offset) {
-      if (!end.flash.HasContent(area, offset / sector)) {
-        offset += sector - 1;
+      if (!end.flash.HasContent(area, offset)) {
+        offset += FlashModel::kPage - 1;
         continue;
       }
       if (++number % plan_.flip_stride != 0) continue;
@@ -218,10 +247,8 @@ std::string Explorer::Replay(const std::vector<CutPoint>& cuts, const OneFault& 
   Tolerance tolerance;
   if (fault.ignored != 0) tolerance = kFlashIgnores;
   if (fault.failed_read != 0) tolerance = kReadsFail;
-  std::vector<CutPoint> path;
   for (size_t i = 0; i <= cuts.size(); ++i) {
-    if (i < cuts.size()) path.push_back(cuts[i]);
-    Replayer replayer(*world, i < cuts.size() ? std::optional(cuts[i]) : std::nullopt, path);
+    Replayer replayer(*world, scenario_, i < cuts.size() ? std::optional(cuts[i]) : std::nullopt);
     world->flash.Observe(&replayer);
     wrong = Device(*world, scenario_, plan_.mutation).Run(tolerance);
     world->flash.Observe(nullptr);

@@ -27,22 +27,24 @@ struct Counts {
   uint64_t operations = 0;  // Of the undisturbed run.
   uint64_t cuts = 0;
   uint64_t second_cuts = 0;
+  uint64_t distinct = 0;  // Of all cuts: those that left a world that none before had left.
   uint64_t ignored = 0;
   uint64_t failed_reads = 0;
   uint64_t flips = 0;
+  uint64_t dead_sectors = 0;
   uint64_t wrong = 0;
 
   void Add(const Counts& other);
 };
 
 struct Plan {
-  // Every n-th operation is cut; of the second cuts likewise.
+  // Every n-th operation is cut, in all ways; of the second cuts likewise.
   uint64_t stride = 1;
   uint64_t second_stride = 0;  // 0: no second cuts.
-  bool second_all_ways = false;
   uint64_t ignore_stride = 1;  // 0: none. So the others.
   uint64_t read_stride = 1;
   uint64_t flip_stride = 1;
+  bool dead_sectors = false;
   Mutation mutation = Mutation::kNone;
   bool stop_at_first = false;  // Wrong thing found.
 };
@@ -68,6 +70,7 @@ class Explorer {
   void Ignores(const World& start, uint64_t operations);
   void FailedReads(const World& start, uint64_t reads);
   void Flips(const World& end);
+  void DeadSectors(const World& start, const World& end);
   bool Enough() const { return plan_.stop_at_first && counts_.wrong > 0; }
   void Found(const std::string& how, const std::string& what);
 
@@ -75,6 +78,8 @@ class Explorer {
   const Geometry& geometry_;
   const Plan& plan_;
   uint64_t operations_allowed_ = UINT64_MAX / 2;
+  Visited before_second_cut_;  // States in which the power is cut once more.
+  Visited after_cuts_;
   Counts counts_;
   std::vector<std::string> findings_;
 };

@@ -14,8 +14,11 @@ constexpr int kEverything = 1;
 constexpr int kProgramWays = 13;
 constexpr int kEraseWays = 12;
 constexpr int kWriteBackWays = 12;
+constexpr int kBootloaderWays = 2;  // Before and after: a trailer has one unit for each.
 
-constexpr const char* kAreaNames[kAreas] = {"state", "outbox", "slot 0", "slot 1", "identity"};
+constexpr const char* kAreaNames[kAreas] = {"state",           "outbox",   "slot 0",
+                                            "slot 1",          "identity", "configuration 0",
+                                            "configuration 1", "firmware"};
 
 // Sets or clears one of the bits in which the byte ranges differ; false if there are none.
 bool DifferingBit(const uint8_t* a, const uint8_t* b, size_t size, Random& random, size_t* at,
@@ -44,15 +47,69 @@ std::string Geometry::Name() const {
          (erased == 0 ? ", erased 0x00" : ", erased 0xFF") + (write_back ? ", write-back" : "");
 }
 
-FlashModel::FlashModel(const Geometry& geometry)
-    : geometry_(geometry), blank_(std::make_shared<Sector>()) {
-  blank_->bytes.assign(geometry.sector, geometry.erased);
-  blank_->units.assign(geometry.sector / geometry.unit, kErased);
+uint64_t FlashModel::Page::Hash() const {
+  return Hasher()
+      .Add(bytes.data(), bytes.size())
+      .Add(units.data(), units.size())
+      .Add(unstable.data(), unstable.size())
+      .Get();
+}
+
+uint64_t FlashModel::Sector::Hash() const {
+  Hasher hasher;
+  for (const Shared<Page>& page : pages) hasher.Add(page.Hash());
+  return hasher.Add(weak ? 1 : 0).Get();
+}
+
+bool FlashModel::Sector::Unstable() const {
+  return std::any_of(pages.begin(), pages.end(),
+                     [](const Shared<Page>& page) { return !page->unstable.empty(); });
+}
+
+uint64_t FlashModel::Pending::Hash() const {
+  Hasher hasher;
+  for (const Write& write : writes) {
+    hasher.Add(write.kind).Add(write.offset).Add(write.data.data(), write.data.size());
+  }
+  return hasher.Get();
+}
+
+uint64_t FlashModel::Bootloader::Hash() const {
+  return Hasher().Add(image).Add(pending ? 1 : 0).Add(on_trial ? 1 : 0).Get();
+}
+
+uint64_t FlashModel::Hash() const {
+  Hasher hasher;
+  bool unstable = false;
+  for (const AreaState& area : areas_) {
+    for (const Shared<Sector>& sector : area.sectors) {
+      if (sector.Is(blank_)) {
+        hasher.Add(1);
+        continue;
+      }
+      hasher.Add(sector.Hash());
+      unstable = unstable || sector->Unstable();
+    }
+    if (!geometry_.write_back) continue;
+    for (const Shared<Sector>& sector : area.durable) hasher.Add(sector.Hash());
+    hasher.Add(area.pending.Hash());
+  }
+  // How bits that have not settled will read matters only where there are some.
+  if (unstable) hasher.Add(random_.state());
+  return hasher.Add(bootloader_.Hash()).Add(bad_area_).Add(bad_sector_).Add(breach_).Get();
+}
+
+FlashModel::FlashModel(const Geometry& geometry) : geometry_(geometry) {
+  Page page;
+  page.bytes.fill(geometry.erased);
+  page.units.fill(kErased);
+  blank_.Change().pages.assign(geometry.sector / kPage, Shared<Page>(page));
 }
 
 void FlashModel::AddSectors(uint32_t area, uint32_t count) {
-  areas_[area].sectors.insert(areas_[area].sectors.end(), count, blank_);
-  areas_[area].durable = areas_[area].sectors;
+  AreaState& state = areas_[area];
+  state.sectors.insert(state.sectors.end(), count, blank_);
+  if (geometry_.write_back) state.durable = state.sectors;
 }
 
 uint32_t FlashModel::SizeOf(uint32_t area) const {
@@ -88,19 +145,17 @@ fl_flash_t FlashModel::AreaOf(uint32_t area) {
   return flash;
 }
 
-bool FlashModel::HasContent(uint32_t area, uint32_t sector) const {
-  return areas_[area].sectors[sector] != blank_;
+bool FlashModel::HasContent(uint32_t area, uint32_t offset) const {
+  const Sector& sector = *areas_[area].sectors[offset / geometry_.sector];
+  const size_t page = offset % geometry_.sector / kPage;
+  return !sector.pages[page].Is(blank_->pages[page]);
 }
 
 void FlashModel::FlipBit(uint32_t area, uint32_t offset, int bit) {
-  SectorPointer& sector = areas_[area].sectors[offset / geometry_.sector];
-  Writable(sector).bytes[offset % geometry_.sector] ^= static_cast<uint8_t>(1u << bit);
-  areas_[area].durable[offset / geometry_.sector] = sector;
-}
-
-FlashModel::Sector& FlashModel::Writable(SectorPointer& sector) {
-  if (sector.use_count() > 1) sector = std::make_shared<Sector>(*sector);
-  return *sector;
+  Shared<Sector>& sector = areas_[area].sectors[offset / geometry_.sector];
+  const uint32_t at = offset % geometry_.sector;
+  sector.Change().pages[at / kPage].Change().bytes[at % kPage] ^= static_cast<uint8_t>(1u << bit);
+  if (geometry_.write_back) areas_[area].durable[offset / geometry_.sector] = sector;
 }
 
 void FlashModel::Breach(const Operation& operation, const std::string& what) {
@@ -132,12 +187,16 @@ fl_status_t FlashModel::Read(uint32_t area, uint32_t offset, void* dst, size_t s
     const size_t part = std::min<size_t>(size, geometry_.sector - start);
     if (area == bad_area_ && index == bad_sector_) return FL_ERR_IO;
     const Sector& sector = *areas_[area].sectors[index];
-    std::memcpy(to, sector.bytes.data() + start, part);
-    if (!sector.unstable.empty()) {
-      for (size_t i = 0; i < part; ++i) {
-        if (sector.unstable[start + i] != 0)
-          to[i] ^= static_cast<uint8_t>(sector.unstable[start + i] & random_.Byte());
+    for (size_t done = 0; done < part;) {
+      const Page& page = *sector.pages[(start + done) / kPage];
+      const size_t in_page = (start + done) % kPage;
+      const size_t size_here = std::min(part - done, kPage - in_page);
+      std::memcpy(to + done, page.bytes.data() + in_page, size_here);
+      for (size_t i = 0; !page.unstable.empty() && i < size_here; ++i) {
+        const uint8_t bits = page.unstable[in_page + i];
+        if (bits != 0) to[done + i] ^= static_cast<uint8_t>(bits & random_.Byte());
       }
+      done += size_here;
     }
     to += part;
     offset += static_cast<uint32_t>(part);
@@ -146,17 +205,68 @@ fl_status_t FlashModel::Read(uint32_t area, uint32_t offset, void* dst, size_t s
   return FL_OK;
 }
 
-void FlashModel::ApplyProgram(Sector& sector, uint32_t offset, const uint8_t* src,
+FlashModel::Flat FlashModel::Take(const Sector& sector, uint32_t offset, size_t size) const {
+  Flat flat;
+  flat.bytes.resize(size);
+  flat.unstable.assign(size, 0);
+  flat.units.resize(size / geometry_.unit);
+  for (size_t done = 0; done < size;) {
+    const Page& page = *sector.pages[(offset + done) / kPage];
+    const size_t start = (offset + done) % kPage;
+    const size_t part = std::min(size - done, kPage - start);
+    std::memcpy(flat.bytes.data() + done, page.bytes.data() + start, part);
+    if (!page.unstable.empty()) {
+      std::memcpy(flat.unstable.data() + done, page.unstable.data() + start, part);
+    }
+    std::memcpy(flat.units.data() + done / geometry_.unit,
+                page.units.data() + start / geometry_.unit, part / geometry_.unit);
+    done += part;
+  }
+  return flat;
+}
+
+void FlashModel::Put(Shared<Sector>& shared, uint32_t offset, const Flat& flat) const {
+  Sector& sector = shared.Change();
+  const auto all = [](const uint8_t* at, size_t size, uint8_t value) {
+    return std::all_of(at, at + size, [value](uint8_t byte) { return byte == value; });
+  };
+  for (size_t done = 0; done < flat.bytes.size();) {
+    const size_t index = (offset + done) / kPage;
+    const size_t start = (offset + done) % kPage;
+    const size_t part = std::min(flat.bytes.size() - done, kPage - start);
+    const uint8_t* bytes = flat.bytes.data() + done;
+    const uint8_t* unstable = flat.unstable.data() + done;
+    const uint8_t* units = flat.units.data() + done / geometry_.unit;
+    done += part;
+    const bool stable = all(unstable, part, 0);
+    if (part == kPage && stable && all(bytes, part, geometry_.erased) &&
+        all(units, part / geometry_.unit, kErased)) {
+      sector.pages[index] = blank_->pages[index];
+      continue;
+    }
+    Page& page = sector.pages[index].Change();
+    std::memcpy(page.bytes.data() + start, bytes, part);
+    std::memcpy(page.units.data() + start / geometry_.unit, units, part / geometry_.unit);
+    if (!stable && page.unstable.empty()) page.unstable.assign(kPage, 0);
+    if (page.unstable.empty()) continue;
+    std::memcpy(page.unstable.data() + start, unstable, part);
+    if (all(page.unstable.data(), kPage, 0)) page.unstable.clear();
+  }
+}
+
+void FlashModel::ApplyProgram(Shared<Sector>& shared, uint32_t offset, const uint8_t* src,
                               size_t size) const {
+  Flat flat = Take(*shared, offset, size);
   for (size_t i = 0; i < size; ++i) {
-    uint8_t& byte = sector.bytes[offset + i];
+    uint8_t& byte = flat.bytes[i];
     // Programming moves bits away from erased only; a file is overwritten.
     byte = geometry_.write_back    ? src[i]
            : geometry_.erased == 0 ? static_cast<uint8_t>(byte | src[i])
                                    : static_cast<uint8_t>(byte & src[i]);
-    if (!sector.unstable.empty()) sector.unstable[offset + i] = 0;
   }
-  std::fill_n(sector.units.begin() + offset / geometry_.unit, size / geometry_.unit, kProgrammed);
+  std::fill(flat.unstable.begin(), flat.unstable.end(), 0);
+  std::fill(flat.units.begin(), flat.units.end(), kProgrammed);
+  Put(shared, offset, flat);
 }
 
 fl_status_t FlashModel::Program(uint32_t area, uint32_t offset, const uint8_t* src, size_t size) {
@@ -170,23 +280,24 @@ fl_status_t FlashModel::Program(uint32_t area, uint32_t offset, const uint8_t* s
   if (observer_.at != nullptr) observer_.at->BeforeOperation(operation);
   ++operations_;
   if (Ignored()) return FL_OK;
-  SectorPointer& pointer = areas_[area].sectors[offset / geometry_.sector];
+  Shared<Sector>& sector = areas_[area].sectors[offset / geometry_.sector];
   const bool all_opposite = std::all_of(src, src + size, [this](uint8_t byte) {
     return byte == static_cast<uint8_t>(~geometry_.erased);
   });
-  if (pointer->weak && !all_opposite)
+  if (sector->weak && !all_opposite)
     Breach(operation, "is programmed after an erase that was cut short");
-  for (uint32_t unit = start / geometry_.unit; unit < (start + size) / geometry_.unit; ++unit) {
-    const uint8_t state = pointer->units[unit];
+  for (size_t at = start; at < start + size; at += geometry_.unit) {
+    const uint8_t state = sector->pages[at / kPage]->units[at % kPage / geometry_.unit];
     if (state == kProgrammed || (state == kTorn && !all_opposite)) {
       Breach(operation, state == kTorn ? "a unit whose program was cut is programmed again"
                                        : "a unit is programmed twice");
       break;
     }
   }
-  ApplyProgram(Writable(pointer), start, src, size);
+  ApplyProgram(sector, start, src, size);
   if (geometry_.write_back) {
-    areas_[area].pending.push_back({Operation::kProgram, offset, {src, src + size}});
+    areas_[area].pending.Change().writes.push_back(
+        {Operation::kProgram, offset, {src, src + size}});
   }
   return FL_OK;
 }
@@ -200,48 +311,120 @@ fl_status_t FlashModel::Erase(uint32_t area, uint32_t offset) {
   if (observer_.at != nullptr) observer_.at->BeforeOperation(operation);
   ++operations_;
   ++erases_;
-  SectorPointer& pointer = areas_[area].sectors[offset / geometry_.sector];
+  Shared<Sector>& sector = areas_[area].sectors[offset / geometry_.sector];
   if (Ignored()) {
     // The agent cannot know: what it owes is counted as if it had been erased.
-    Sector& sector = Writable(pointer);
-    std::fill(sector.units.begin(), sector.units.end(), kErased);
-    sector.weak = false;
+    sector.Change().weak = false;
+    for (Shared<Page>& page : sector.Change().pages) page.Change().units.fill(kErased);
     return FL_OK;
   }
-  pointer = blank_;
-  if (geometry_.write_back) areas_[area].pending.push_back({Operation::kErase, offset, {}});
+  sector = blank_;
+  if (geometry_.write_back) {
+    areas_[area].pending.Change().writes.push_back({Operation::kErase, offset, {}});
+  }
   return FL_OK;
 }
 
 fl_status_t FlashModel::Sync(uint32_t area) {
   AreaState& state = areas_[area];
-  if (observer_.at != nullptr && !state.pending.empty()) {
+  if (state.pending->writes.empty()) return FL_OK;
+  if (observer_.at != nullptr) {
     observer_.at->BeforeOperation({Operation::kSync, area, 0, nullptr, 0});
   }
   ++operations_;
   state.durable = state.sectors;
-  state.pending.clear();
+  state.pending = {};
+  return FL_OK;
+}
+
+void FlashModel::SetFirmware(const std::string& image) {
+  Bootloader& bootloader = bootloader_.Change();
+  bootloader = {};
+  bootloader.image = image;
+}
+
+void FlashModel::StartBootloader(const std::vector<std::string>& known_images) {
+  if (!bootloader_->pending && !bootloader_->on_trial) return;
+  Bootloader& bootloader = bootloader_.Change();
+  const bool forward = bootloader.pending;
+  bootloader.pending = bootloader.on_trial = false;
+  std::string next(SizeOf(kFirmware), '\0');
+  (void)Read(kFirmware, 0, next.data(), next.size());
+  const auto known =
+      std::find_if(known_images.begin(), known_images.end(), [&](const std::string& image) {
+        return !image.empty() && next.compare(0, image.size(), image) == 0;
+      });
+  if (known == known_images.end()) {
+    if (breach_.empty()) breach_ = "firmware: an image that is not whole is to be swapped in";
+    return;
+  }
+  for (uint32_t offset = 0; offset < SizeOf(kFirmware); offset += geometry_.sector) {
+    areas_[kFirmware].sectors[offset / geometry_.sector] = blank_;
+  }
+  for (uint32_t offset = 0; offset < bootloader.image.size(); offset += geometry_.sector) {
+    std::string part = bootloader.image.substr(offset, geometry_.sector);
+    part.resize((part.size() + geometry_.unit - 1) / geometry_.unit * geometry_.unit,
+                static_cast<char>(geometry_.erased));
+    ApplyProgram(areas_[kFirmware].sectors[offset / geometry_.sector], 0,
+                 reinterpret_cast<const uint8_t*>(part.data()), part.size());
+  }
+  if (geometry_.write_back) areas_[kFirmware].durable = areas_[kFirmware].sectors;
+  bootloader.image = *known;
+  bootloader.on_trial = forward;
+}
+
+void FlashModel::ApplyToBootloader(Operation::Kind kind) {
+  Bootloader& bootloader = bootloader_.Change();
+  if (kind == Operation::kRequestSwap) bootloader.pending = true;
+  if (kind == Operation::kConfirm) bootloader.on_trial = false;
+}
+
+fl_status_t FlashModel::RequestSwap() {
+  if (observer_.at != nullptr) {
+    observer_.at->BeforeOperation({Operation::kRequestSwap, kFirmware, 0, nullptr, 0});
+  }
+  ++operations_;
+  if (!Ignored()) ApplyToBootloader(Operation::kRequestSwap);
+  return FL_OK;
+}
+
+fl_status_t FlashModel::ConfirmFirmware() {
+  if (observer_.at != nullptr) {
+    observer_.at->BeforeOperation({Operation::kConfirm, kFirmware, 0, nullptr, 0});
+  }
+  ++operations_;
+  if (!Ignored()) ApplyToBootloader(Operation::kConfirm);
   return FL_OK;
 }
 
 int FlashModel::WaysToCut(const Operation& operation) const {
   if (geometry_.write_back) return kWriteBackWays;
+  if (operation.kind == Operation::kRequestSwap || operation.kind == Operation::kConfirm) {
+    return kBootloaderWays;
+  }
   return operation.kind == Operation::kErase ? kEraseWays : kProgramWays;
 }
 
 // Leaves the units of a program in one of several mixtures of done, not done and in between.
-void FlashModel::TearProgram(Sector& sector, uint32_t offset, const uint8_t* src, size_t size,
-                             int way, Random& random) const {
+void FlashModel::TearProgram(Shared<Sector>& shared, uint32_t offset, const uint8_t* src,
+                             size_t size, int way, Random& random) const {
   const uint32_t unit = geometry_.unit;
   const auto count = static_cast<uint32_t>(size / unit);
-  if (sector.unstable.empty()) sector.unstable.assign(geometry_.sector, 0);
+  const Flat before = Take(*shared, offset, size);
+  Shared<Sector> written = shared;
+  ApplyProgram(written, offset, src, size);
+  const Flat after = Take(*written, offset, size);
+  Flat torn_flat = before;
 
   const auto done = [&](uint32_t from, uint32_t to) {
-    if (to > from)
-      ApplyProgram(sector, offset + from * unit, src + from * unit, (to - from) * unit);
+    if (to <= from) return;
+    std::copy(after.bytes.begin() + from * unit, after.bytes.begin() + to * unit,
+              torn_flat.bytes.begin() + from * unit);
+    std::fill(torn_flat.unstable.begin() + from * unit, torn_flat.unstable.begin() + to * unit, 0);
+    std::fill(torn_flat.units.begin() + from, torn_flat.units.begin() + to, kProgrammed);
   };
-  const auto torn = [&](uint32_t index) { sector.units[offset / unit + index] = kTorn; };
-  const auto bits = [&](uint32_t index) { return sector.bytes.data() + offset + index * unit; };
+  const auto torn = [&](uint32_t index) { torn_flat.units[index] = kTorn; };
+  const auto bits = [&](uint32_t index) { return torn_flat.bytes.data() + index * unit; };
   const auto mixed = [&](uint32_t index) {  // Each bit is old or new.
     torn(index);
     for (uint32_t i = 0; i < unit; ++i) {
@@ -258,20 +441,20 @@ void FlashModel::TearProgram(Sector& sector, uint32_t offset, const uint8_t* src
   const auto unstable = [&](uint32_t index) {  // No bit that changes has settled.
     torn(index);
     for (uint32_t i = 0; i < unit; ++i) {
-      sector.unstable[offset + index * unit + i] = bits(index)[i] ^ src[index * unit + i];
+      torn_flat.unstable[index * unit + i] = bits(index)[i] ^ src[index * unit + i];
     }
   };
   const auto but_one_bit = [&](uint32_t index, bool settled) {
     size_t at = 0;
     uint8_t mask = 0;
-    const std::vector<uint8_t> before(bits(index), bits(index) + unit);
+    const std::vector<uint8_t> old(bits(index), bits(index) + unit);
     done(index, index + 1);
     torn(index);
-    if (!DifferingBit(before.data(), bits(index), unit, random, &at, &mask)) return;
+    if (!DifferingBit(old.data(), bits(index), unit, random, &at, &mask)) return;
     if (settled) {
       bits(index)[at] ^= mask;
     } else {
-      sector.unstable[offset + index * unit + at] = mask;
+      torn_flat.unstable[index * unit + at] = mask;
     }
   };
 
@@ -317,21 +500,20 @@ void FlashModel::TearProgram(Sector& sector, uint32_t offset, const uint8_t* src
       done(0, last), torn(last);
       break;
   }
+  Put(shared, offset, torn_flat);
 }
 
-void FlashModel::TearErase(SectorPointer& pointer, int way, Random& random) const {
-  const SectorPointer before = pointer;
-  pointer = std::make_shared<Sector>(*before);
-  Sector& sector = *pointer;
+void FlashModel::TearErase(Shared<Sector>& shared, int way, Random& random) const {
   const uint32_t size = geometry_.sector;
+  Flat sector = Take(*shared, 0, size);
+  const std::vector<uint8_t> erased(size, geometry_.erased);
+  std::fill(sector.unstable.begin(), sector.unstable.end(), 0);
   const auto erase = [&](uint32_t from, uint32_t to) {
     std::memset(sector.bytes.data() + from, geometry_.erased, to - from);
   };
   size_t at = 0;
   uint8_t mask = 0;
-  const bool changes =
-      DifferingBit(before->bytes.data(), blank_->bytes.data(), size, random, &at, &mask);
-  sector.weak = true;
+  const bool changes = DifferingBit(sector.bytes.data(), erased.data(), size, random, &at, &mask);
   switch (way) {
     case 2:
       erase(0, size / 2);
@@ -355,7 +537,6 @@ void FlashModel::TearErase(SectorPointer& pointer, int way, Random& random) cons
       if (changes) sector.bytes[at] ^= mask;
       break;
     case 8:  // No bit has settled.
-      sector.unstable.assign(size, 0);
       for (uint32_t i = 0; i < size; ++i) sector.unstable[i] = sector.bytes[i] ^ geometry_.erased;
       break;
     case 9:
@@ -366,69 +547,76 @@ void FlashModel::TearErase(SectorPointer& pointer, int way, Random& random) cons
       break;
     default:  // All but one bit, which has not settled.
       erase(0, size);
-      if (changes) {
-        sector.unstable.assign(size, 0);
-        sector.unstable[at] = mask;
-      }
+      if (changes) sector.unstable[at] = mask;
       break;
   }
+  Put(shared, 0, sector);
+  shared.Change().weak = true;
 }
 
-void FlashModel::Apply(std::vector<SectorPointer>& sectors, const Pending& pending, int tear,
+void FlashModel::Apply(std::vector<Shared<Sector>>& sectors, const Write& write, int tear,
                        Random& random) const {
-  SectorPointer& pointer = sectors[pending.offset / geometry_.sector];
-  if (pending.kind == Operation::kErase) {
+  Shared<Sector>& sector = sectors[write.offset / geometry_.sector];
+  const uint32_t start = write.offset % geometry_.sector;
+  if (write.kind == Operation::kErase) {
     if (tear == kEverything) {
-      pointer = blank_;
+      sector = blank_;
     } else {
-      TearErase(pointer, tear, random);
+      TearErase(sector, tear, random);
     }
   } else if (tear == kEverything) {
-    ApplyProgram(Writable(pointer), pending.offset % geometry_.sector, pending.data.data(),
-                 pending.data.size());
+    ApplyProgram(sector, start, write.data.data(), write.data.size());
   } else {
-    TearProgram(Writable(pointer), pending.offset % geometry_.sector, pending.data.data(),
-                pending.data.size(), tear, random);
+    TearProgram(sector, start, write.data.data(), write.data.size(), tear, random);
   }
 }
 
-void FlashModel::Cut(const Operation& operation, int way, uint64_t seed) {
-  Random random(seed);
-  random_ = Random(seed ^ 0x5555);
+void FlashModel::Cut(const Operation& operation, int way) {
+  Random random(Hasher()
+                    .Add(Hash())
+                    .Add(operation.kind)
+                    .Add(operation.area)
+                    .Add(operation.offset)
+                    .Add(operation.data, operation.data == nullptr ? 0 : operation.size)
+                    .Add(static_cast<uint64_t>(way))
+                    .Get());
+  random_ = Random(random.Next());
   if (geometry_.write_back) {
     CutWriteBack(operation, way, random);
     return;
   }
   if (way == kNothing) return;
-  SectorPointer& pointer = areas_[operation.area].sectors[operation.offset / geometry_.sector];
-  const uint32_t start = operation.offset % geometry_.sector;
-  if (operation.kind == Operation::kErase) {
-    if (way == kEverything) {
-      pointer = blank_;
-    } else {
-      TearErase(pointer, way, random);
-    }
-  } else if (way == kEverything) {
-    ApplyProgram(Writable(pointer), start, operation.data, operation.size);
-  } else {
-    TearProgram(Writable(pointer), start, operation.data, operation.size, way, random);
+  if (operation.kind == Operation::kRequestSwap || operation.kind == Operation::kConfirm) {
+    ApplyToBootloader(operation.kind);
+    return;
   }
+  Write write = {operation.kind, operation.offset, {}};
+  if (operation.data != nullptr) {
+    write.data.assign(operation.data, operation.data + operation.size);
+  }
+  Apply(areas_[operation.area].sectors, write, way, random);
 }
 
 // Of what was not synced any part may have become durable, in any order, and in part.
 void FlashModel::CutWriteBack(const Operation& operation, int way, Random& random) {
+  if ((operation.kind == Operation::kRequestSwap || operation.kind == Operation::kConfirm) &&
+      way % 2 != 0) {
+    ApplyToBootloader(operation.kind);
+  }
   for (uint32_t area = 0; area < kAreas; ++area) {
     AreaState& state = areas_[area];
     const bool here = area == operation.area;
+    std::vector<Write> pending = state.pending->writes;
     if (here && operation.kind == Operation::kErase) {
-      state.pending.push_back({operation.kind, operation.offset, {}});
+      pending.push_back({operation.kind, operation.offset, {}});
     } else if (here && operation.kind == Operation::kProgram) {
-      state.pending.push_back(
+      pending.push_back(
           {operation.kind, operation.offset, {operation.data, operation.data + operation.size}});
     }
+    if (pending.empty()) continue;
     state.sectors = state.durable;
-    for (size_t i = 0; i < state.pending.size(); ++i) {
-      const bool last = i + 1 == state.pending.size();
+    for (size_t i = 0; i < pending.size(); ++i) {
+      const bool last = i + 1 == pending.size();
       const bool coin = (random.Next() & 1) != 0;
       bool take = coin;
       int tear = kEverything;
@@ -454,8 +642,7 @@ void FlashModel::CutWriteBack(const Operation& operation, int way, Random& rando
         case 9:
         case 10:
           take = true;
-          if (here && last)
-            tear = way == 9 ? 3 : state.pending[i].kind == Operation::kErase ? 4 : 10;
+          if (here && last) tear = way == 9 ? 3 : pending[i].kind == Operation::kErase ? 4 : 10;
           break;
         case 11:
           tear = 2 + static_cast<int>(random.Next() % 10);
@@ -463,13 +650,12 @@ void FlashModel::CutWriteBack(const Operation& operation, int way, Random& rando
         default:
           break;
       }
-      if (take) Apply(state.sectors, state.pending[i], tear, random);
+      if (take) Apply(state.sectors, pending[i], tear, random);
     }
-    state.pending.clear();
-    state.durable = state.sectors;
+    state.pending = {};
     // A file has no weak places: what was torn is anything, and may be written over.
-    for (SectorPointer& sector : state.sectors) {
-      if (sector->weak) Writable(sector).weak = false;
+    for (Shared<Sector>& sector : state.sectors) {
+      if (sector->weak) sector.Change().weak = false;
     }
     state.durable = state.sectors;
   }

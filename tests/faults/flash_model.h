@@ -6,12 +6,11 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "fieldloop_agent/port.h"
+#include "tests/faults/shared.h"
 
 namespace fieldloop::faults {
 
@@ -36,15 +35,27 @@ class Random {
     return z ^ (z >> 31);
   }
   uint8_t Byte() { return static_cast<uint8_t>(Next() >> 56); }
+  uint64_t state() const { return state_; }
 
  private:
   uint64_t state_;
 };
 
-enum Area : uint32_t { kState, kOutbox, kSlot0, kSlot1, kIdentity, kAreas };
+enum Area : uint32_t {
+  kState,
+  kOutbox,
+  kSlot0,
+  kSlot1,
+  kIdentity,
+  kConfiguration0,
+  kConfiguration1,
+  kFirmware,
+  kAreas,
+};
 
 struct Operation {
-  enum Kind { kProgram, kErase, kSync };
+  // The last two are of the bootloader's own memory, in area kFirmware.
+  enum Kind { kProgram, kErase, kSync, kRequestSwap, kConfirm };
   Kind kind;
   uint32_t area;
   uint32_t offset;
@@ -59,7 +70,7 @@ class FlashObserver {
   virtual void BeforeOperation(const Operation& operation) = 0;
 };
 
-// The flash of one device. A copy is a snapshot, and cheap: sectors are shared until written.
+// The flash of one device. A copy is a snapshot, and cheap: pages are shared until written.
 //
 // It checks what the agent owes it (whole units, aligned, programmed once between two erases, no
 // program in a sector whose erase was cut short) and models what a power cut leaves: any mixture of
@@ -81,14 +92,24 @@ class FlashModel {
   void IgnoreOperation(uint64_t number) { ignore_in_ = number; }
   // Of this many reads from now, the last one fails. 0: none.
   void FailRead(uint64_t number) { fail_read_in_ = number; }
+  // This sector cannot be read from now on.
   void FailSector(uint32_t area, uint32_t sector) { bad_area_ = area, bad_sector_ = sector; }
   void FlipBit(uint32_t area, uint32_t offset, int bit);
 
   // --- Power cuts ---
   // Ways in which the power can fail at this operation; way 0 is before it, way 1 behind it.
   int WaysToCut(const Operation& operation) const;
-  // Leaves the flash as the next start finds it.
-  void Cut(const Operation& operation, int way, uint64_t seed);
+  // Leaves the flash as the next start finds it. What is random in that depends on the flash, the
+  // operation and the way alone.
+  void Cut(const Operation& operation, int way);
+
+  // --- The bootloader: MCUboot's kind, with its trailer and its swap, which a cut does not harm
+  // --- At a reset. Images that are not known are not swapped in.
+  void StartBootloader(const std::vector<std::string>& known_images);
+  fl_status_t RequestSwap();
+  fl_status_t ConfirmFirmware();
+  void SetFirmware(const std::string& image);
+  const std::string& firmware() const { return bootloader_->image; }
 
   uint64_t operations() const { return operations_; }
   uint64_t reads() const { return reads_; }
@@ -96,27 +117,55 @@ class FlashModel {
   bool ignored() const { return ignored_; }
   // The first breach of the contract; empty for none.
   const std::string& breach() const { return breach_; }
-  bool HasContent(uint32_t area, uint32_t sector) const;
+  // Whether anything was written in the page since its sector was erased.
+  bool HasContent(uint32_t area, uint32_t offset) const;
+  // A fault that has not come yet.
+  bool awaits_fault() const { return ignore_in_ != 0 || fail_read_in_ != 0; }
+  // Of all that what comes depends on. Equal for what reads, tears and wears alike.
+  uint64_t Hash() const;
+
+  static constexpr uint32_t kPage = 2048;
 
  private:
   enum UnitState : uint8_t { kErased = 0, kProgrammed, kTorn };
-  struct Sector {
-    std::vector<uint8_t> bytes;
-    std::vector<uint8_t> unstable;  // Bits that read as they like; empty for none.
-    std::vector<uint8_t> units;     // UnitState of each.
-    bool weak = false;              // Its erase was cut short.
+  struct Page {
+    std::array<uint8_t, kPage> bytes;
+    std::array<uint8_t, kPage> units;  // UnitState of each.
+    std::vector<uint8_t> unstable;     // Bits that read as they like; empty for none.
+    uint64_t Hash() const;
   };
-  using SectorPointer = std::shared_ptr<Sector>;
-  struct Pending {
+  struct Sector {
+    std::vector<Shared<Page>> pages;
+    bool weak = false;  // Its erase was cut short.
+    bool Unstable() const;
+    uint64_t Hash() const;
+  };
+  // A stretch of a sector, to be torn.
+  struct Flat {
+    std::vector<uint8_t> bytes;
+    std::vector<uint8_t> unstable;
+    std::vector<uint8_t> units;
+  };
+  struct Write {
     Operation::Kind kind;
     uint32_t offset;
     std::vector<uint8_t> data;
   };
+  struct Pending {
+    std::vector<Write> writes;
+    uint64_t Hash() const;
+  };
   struct AreaState {
-    std::vector<SectorPointer> sectors;
+    std::vector<Shared<Sector>> sectors;
     // With write_back: what a cut falls back to, and what was done since.
-    std::vector<SectorPointer> durable;
-    std::vector<Pending> pending;
+    std::vector<Shared<Sector>> durable;
+    Shared<Pending> pending;
+  };
+  struct Bootloader {
+    std::string image;  // That runs.
+    bool pending = false;
+    bool on_trial = false;
+    uint64_t Hash() const;
   };
   // A pointer that a copy does not take over.
   struct Observer {
@@ -139,19 +188,23 @@ class FlashModel {
   fl_status_t Sync(uint32_t area);
   bool Ignored();
   void Breach(const Operation& operation, const std::string& what);
-  static Sector& Writable(SectorPointer& sector);
-  void ApplyProgram(Sector& sector, uint32_t offset, const uint8_t* src, size_t size) const;
-  void TearProgram(Sector& sector, uint32_t offset, const uint8_t* src, size_t size, int way,
-                   Random& random) const;
-  void TearErase(SectorPointer& pointer, int way, Random& random) const;
+  Flat Take(const Sector& sector, uint32_t offset, size_t size) const;
+  // Also whole sectors; pages that are as erased are shared.
+  void Put(Shared<Sector>& sector, uint32_t offset, const Flat& flat) const;
+  void ApplyProgram(Shared<Sector>& sector, uint32_t offset, const uint8_t* src, size_t size) const;
+  void TearProgram(Shared<Sector>& sector, uint32_t offset, const uint8_t* src, size_t size,
+                   int way, Random& random) const;
+  void TearErase(Shared<Sector>& sector, int way, Random& random) const;
   void CutWriteBack(const Operation& operation, int way, Random& random);
-  void Apply(std::vector<SectorPointer>& sectors, const Pending& pending, int tear,
+  void Apply(std::vector<Shared<Sector>>& sectors, const Write& write, int tear,
              Random& random) const;
+  void ApplyToBootloader(Operation::Kind kind);
 
   Geometry geometry_;
   std::array<AreaState, kAreas> areas_;
   std::array<AreaContext, kAreas> contexts_{};  // Of this copy once AreaOf() was called.
-  SectorPointer blank_;
+  Shared<Sector> blank_;
+  Shared<Bootloader> bootloader_;
   Observer observer_;
   Random random_{1};
   uint64_t operations_ = 0;

@@ -9,13 +9,29 @@
 #include <cstring>
 #include <map>
 
+#include "agent/src/crc32.h"
 #include "tests/faults/explorer.h"
 #include "tests/faults/mutation.h"
 #include "tests/faults/network.h"
 #include "tests/faults/scenarios.h"
 
+// The agent's own, which crc32_fast.cc stands for.
+extern "C" uint32_t fl_crc32_of_agent(uint32_t crc, const void* data, size_t size);
+
 namespace fieldloop::faults {
 namespace {
+
+bool CrcsAgree() {
+  Random random(1);
+  uint8_t bytes[256];
+  for (uint8_t& byte : bytes) byte = random.Byte();
+  for (size_t size = 0; size < 200; ++size) {
+    const auto crc = static_cast<uint32_t>(random.Next());
+    const uint8_t* at = bytes + random.Next() % 50;
+    if (fl_crc32(crc, at, size) != fl_crc32_of_agent(crc, at, size)) return false;
+  }
+  return true;
+}
 
 struct Options {
   bool full = false;
@@ -60,12 +76,10 @@ std::vector<Geometry> Chosen(const Options& options) {
   return chosen;
 }
 
-Plan PlanOf(const Options& options, const Geometry& geometry, bool first) {
-  const bool smallest = geometry.sector == 2048;
+Plan PlanOf(const Options& options, bool first) {
   Plan plan;
   if (options.full) {
-    plan.second_stride = smallest ? 1 : 23;
-    plan.ignore_stride = smallest ? 1 : 4;
+    plan.second_stride = 1;
     plan.read_stride = first ? 1 : 16;
     plan.flip_stride = first ? 1 : 64;
   } else {
@@ -125,13 +139,17 @@ bool Network(const Options& options) {
 }
 
 int Run(const Options& options) {
+  if (!CrcsAgree()) {
+    std::fprintf(stderr, "crc32_fast.cc and agent/src/crc32.c disagree\n");
+    return 1;
+  }
   std::map<std::string, Counts> by_scenario;
   std::vector<std::string> order;
   std::vector<std::string> findings;
   Counts all;
   size_t number = 0;
   for (const Geometry& geometry : Chosen(options)) {
-    const Plan plan = PlanOf(options, geometry, number == 0 && options.geometry.empty());
+    const Plan plan = PlanOf(options, number == 0 && options.geometry.empty());
     ++number;
     if (options.full) std::fprintf(stderr, "%s\n", geometry.Name().c_str());
     for (const Scenario& scenario : Scenarios(geometry)) {

@@ -133,21 +133,32 @@ std::vector<Scenario> Scenarios(const Geometry& geometry) {
 }
 
 World StartOf(const Scenario& scenario, const Geometry& geometry, std::string* wrong) {
-  size_t largest = 0;
+  size_t model = 0;
+  size_t configuration = 0;
+  size_t firmware = 0;
   for (const Offer& offer : scenario.script.offers) {
-    largest = std::max(largest, offer.artifact.size());
+    model = std::max(model, offer.artifact.size());
+    configuration = std::max(configuration, offer.configuration.size());
+    firmware = std::max(firmware, offer.firmware.size());
   }
   World world(geometry);
-  const auto slot_sectors =
-      static_cast<uint32_t>((largest + geometry.sector - 1) / geometry.sector);
+  const auto sectors = [&](size_t bytes) {
+    return static_cast<uint32_t>((bytes + geometry.sector - 1) / geometry.sector);
+  };
   world.flash.AddSectors(kState, kStateSectors);
   world.flash.AddSectors(kOutbox, kOutboxSectors);
-  world.flash.AddSectors(kSlot0, slot_sectors);
-  world.flash.AddSectors(kSlot1, slot_sectors);
+  world.flash.AddSectors(kSlot0, sectors(model));
+  world.flash.AddSectors(kSlot1, sectors(model));
   world.flash.AddSectors(kIdentity, kIdentitySectors);
+  world.flash.AddSectors(kConfiguration0, sectors(configuration));
+  world.flash.AddSectors(kConfiguration1, sectors(configuration));
+  world.flash.AddSectors(kFirmware, sectors(firmware));
+  world.flash.SetFirmware(FactoryFirmware());
   wrong->clear();
   if (scenario.start == Scenario::kRunning) {
     Scenario before = Running("before");
+    before.script.offers = {scenario.script.offers[0]};
+    before.goal.running = scenario.script.offers[0].digest;
     before.goal.release = kOldRelease;
     before.goal.ended = v1::UPDATE_PHASE_CONFIRMED;
     if (scenario.script.settings->has_collection())

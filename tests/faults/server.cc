@@ -14,6 +14,8 @@ constexpr uint32_t kMaxFrame = 4096;
 constexpr int kLiesTold = 3;
 constexpr char kCertificateMark[] = "CERT";
 
+uint64_t HashOf(const std::string& bytes) { return Hasher().Add(bytes).Get(); }
+
 }  // namespace
 
 Authority& Authority::Instance() {
@@ -54,22 +56,33 @@ const v1::SignedDocument& Authority::Directive(const std::string& manifest_paylo
   return at->second;
 }
 
-Offer::Offer(std::string artifact_bytes, uint64_t release, Flaw what_is_wrong)
+Offer::Offer(std::string artifact_bytes, uint64_t release, Flaw what_is_wrong,
+             std::string configuration_bytes, std::string firmware_bytes)
     : artifact(std::move(artifact_bytes)),
       digest(agent::Sha256(artifact)),
       sequence(release),
       flaw(what_is_wrong),
+      configuration(std::move(configuration_bytes)),
+      firmware(std::move(firmware_bytes)),
+      configuration_digest(configuration.empty() ? "" : agent::Sha256(configuration)),
+      firmware_digest(firmware.empty() ? "" : agent::Sha256(firmware)),
       rollout("rollout-" + std::to_string(release)) {
   const Authority& authority = Authority::Instance();
   const auto signed_manifest = [&](size_t size) {
     v1::ReleaseManifest document;
     document.set_project(kProject);
     document.set_sequence(sequence);
-    v1::ReleaseComponent* component = document.add_components();
-    component->set_kind(v1::COMPONENT_KIND_MODEL);
-    component->set_digest(digest);
-    component->set_size_bytes(static_cast<uint32_t>(size));
-    component->set_version("1");
+    const auto add = [&](v1::ComponentKind kind, const std::string& name, size_t bytes) {
+      if (bytes == 0) return;
+      v1::ReleaseComponent* component = document.add_components();
+      component->set_kind(kind);
+      component->set_digest(name);
+      component->set_size_bytes(static_cast<uint32_t>(bytes));
+      component->set_version("1");
+    };
+    add(v1::COMPONENT_KIND_MODEL, digest, size);
+    add(v1::COMPONENT_KIND_CONFIGURATION, configuration_digest, configuration.size());
+    add(v1::COMPONENT_KIND_FIRMWARE, firmware_digest, firmware.size());
     v1::SignedDocument result = agent::SignDocument(
         "fieldloop.manifest.v1", document.SerializeAsString(),
         {flaw == kSignedByAStranger ? &authority.stranger() : &authority.trust().release_key});
@@ -81,6 +94,41 @@ Offer::Offer(std::string artifact_bytes, uint64_t release, Flaw what_is_wrong)
   manifest_of_larger = signed_manifest(artifact.size() + 100);
   manifest_of_smaller = signed_manifest(artifact.size() - 100);
   if (flaw == kOtherBytes) artifact[artifact.size() / 2] ^= 1;
+}
+
+uint64_t Server::History::Hash() const {
+  Hasher hasher;
+  for (const auto* map : {&uplinks, &sketches, &samples}) {
+    for (const auto& [key, value] : *map) hasher.Add(key).Add(value);
+    hasher.Add(map->size());
+  }
+  for (const Report& report : reports) {
+    hasher.Add(report.sequence).Add(report.phase).Add(report.cause).Add(report.release);
+    hasher.Add(report.digest);
+  }
+  return hasher.Add(state.SerializeAsString())
+      .Add(dropped)
+      .Add(token_key)
+      .Add(certificates)
+      .Add(complaint)
+      .Add(static_cast<uint64_t>(lies_told))
+      .Get();
+}
+
+uint64_t Server::Hash() const {
+  Hasher hasher;
+  hasher.Add(history.Hash()).Add(connected_ ? 1 : 0).Add(reachable ? 1 : 0);
+  // A connection begins with nothing of the one before.
+  if (!connected_) return hasher.Get();
+  return hasher.Add(known_ ? 1 : 0)
+      .Add(root_version_)
+      .Add(nonce_)
+      .Add(in_)
+      .Add(out_)
+      .Add(sample_bytes_)
+      .Add(sample_.Get())
+      .Add(sample_start_)
+      .Get();
 }
 
 std::string MakeCertificate(const std::string& public_key, uint64_t not_before,
@@ -112,7 +160,7 @@ std::string ModelBytes(const std::string& name, size_t size) {
 
 std::optional<v1::UpdatePhase> Server::Ended(uint64_t release) const {
   std::optional<v1::UpdatePhase> ended;
-  for (const Report& report : reports) {
+  for (const Report& report : history->reports) {
     if (report.release != release) continue;
     if (report.phase == v1::UPDATE_PHASE_CONFIRMED || report.phase == v1::UPDATE_PHASE_REVERTED) {
       ended = report.phase;
@@ -136,7 +184,7 @@ const std::vector<Script::Lie>& Script::Lies() {
 }
 
 bool Server::Lies(Script::Lie lie) {
-  return script->lie == lie && lies_told_ < kLiesTold && ++lies_told_ > 0;
+  return script->lie == lie && history->lies_told < kLiesTold && ++history.Change().lies_told > 0;
 }
 
 void Server::SendError(v1::ErrorCode code) {
@@ -146,7 +194,7 @@ void Server::SendError(v1::ErrorCode code) {
 }
 
 void Server::Complain(const std::string& what) {
-  if (complaint.empty()) complaint = what;
+  if (history->complaint.empty()) history.Change().complaint = what;
 }
 
 void Server::Connect(const std::string& certificate, const std::string& key) {
@@ -167,7 +215,7 @@ void Server::Disconnect() {
   in_.clear();
   out_.clear();
   nonce_.clear();
-  sample_.clear();
+  sample_bytes_ = 0;
 }
 
 void Server::Write(const uint8_t* data, size_t size) {
@@ -201,10 +249,11 @@ void Server::Send(const v1::ServerMessage& message) {
   message.AppendToString(&out_);
 }
 
-void Server::Ack(uint64_t sequence, const std::string& content) {
-  const std::string digest = agent::Sha256(content).substr(0, 8);
-  const auto [at, inserted] = uplinks.emplace(sequence, digest);
-  if (at->second != digest) {
+void Server::Ack(uint64_t sequence, uint64_t content) {
+  const auto known = history->uplinks.find(sequence);
+  if (known == history->uplinks.end()) {
+    history.Change().uplinks.emplace(sequence, content);
+  } else if (known->second != content) {
     Complain("sequence " + std::to_string(sequence) + " came with two contents");
   }
   v1::ServerMessage answer;
@@ -228,20 +277,22 @@ void Server::Handle(const v1::DeviceMessage& message) {
       Send(answer);
       return;
     }
-    case v1::DeviceMessage::kStateReport:
-      state = message.state_report();
-      dropped = std::max(dropped, state.dropped_uplinks());
-      Ack(state.sequence(), message.SerializeAsString());
+    case v1::DeviceMessage::kStateReport: {
+      History& changed = history.Change();
+      changed.state = message.state_report();
+      changed.dropped = std::max(changed.dropped, changed.state.dropped_uplinks());
+      Ack(message.state_report().sequence(), HashOf(message.SerializeAsString()));
       return;
+    }
     case v1::DeviceMessage::kUpdateReport:
       HandleReport(message.update_report());
-      Ack(message.update_report().sequence(), message.SerializeAsString());
+      Ack(message.update_report().sequence(), HashOf(message.SerializeAsString()));
       return;
     case v1::DeviceMessage::kSketchReport: {
       const v1::SketchReport& sketch = message.sketch_report();
-      const auto [at, inserted] = sketches.emplace(sketch.start_ms(), sketch.sequence());
-      if (at->second != sketch.sequence()) Complain("a sketch came under two sequences");
-      Ack(sketch.sequence(), message.SerializeAsString());
+      NoteOnce(&History::sketches, sketch.start_ms(), sketch.sequence(),
+               "a sketch came under two sequences");
+      Ack(sketch.sequence(), HashOf(message.SerializeAsString()));
       return;
     }
     case v1::DeviceMessage::kSampleChunk:
@@ -265,25 +316,39 @@ void Server::Handle(const v1::DeviceMessage& message) {
   }
 }
 
+void Server::NoteOnce(std::map<uint64_t, uint64_t> History::*map, uint64_t start, uint64_t sequence,
+                      const char* complaint) {
+  const auto known = ((*history).*map).find(start);
+  if (known == ((*history).*map).end()) {
+    (history.Change().*map).emplace(start, sequence);
+  } else if (known->second != sequence) {
+    Complain(complaint);
+  }
+}
+
 void Server::HandleReport(const v1::UpdateReport& report) {
-  if (uplinks.count(report.sequence()) != 0) return;
-  reports.push_back({report.sequence(), report.phase(), report.cause(), report.release_sequence(),
-                     report.active_digest()});
+  if (history->uplinks.count(report.sequence()) != 0) return;
+  history.Change().reports.push_back({report.sequence(), report.phase(), report.cause(),
+                                      report.release_sequence(), report.active_digest()});
 }
 
 void Server::HandleSample(const v1::SampleChunk& chunk) {
-  if (chunk.offset() == 0) sample_.clear();  // The device gave the one before up.
-  if (chunk.offset() != sample_.size() || (chunk.offset() == 0) != chunk.has_header()) {
+  if (chunk.offset() == 0) sample_bytes_ = 0;  // The device gave the one before up.
+  if (chunk.offset() != sample_bytes_ || (chunk.offset() == 0) != chunk.has_header()) {
     Complain("a recording does not come in order");
     return;
   }
-  if (chunk.has_header()) sample_start_ = chunk.header().start_ms();
-  sample_ += chunk.data();
-  if (sample_.size() < chunk.total_bytes()) return;
-  const auto [at, inserted] = samples.emplace(sample_start_, chunk.sequence());
-  if (at->second != chunk.sequence()) Complain("a recording came under two sequences");
-  Ack(chunk.sequence(), sample_);
-  sample_.clear();
+  if (chunk.has_header()) {
+    sample_ = Hasher();
+    sample_start_ = chunk.header().start_ms();
+  }
+  sample_bytes_ += chunk.data().size();
+  sample_.Add(chunk.data());
+  if (sample_bytes_ < chunk.total_bytes()) return;
+  NoteOnce(&History::samples, sample_start_, chunk.sequence(),
+           "a recording came under two sequences");
+  Ack(chunk.sequence(), sample_.Get());
+  sample_bytes_ = 0;
 }
 
 void Server::HandleCheckIn(const v1::CheckIn& check_in) {
@@ -297,6 +362,7 @@ void Server::HandleCheckIn(const v1::CheckIn& check_in) {
     *answer.mutable_settings() = *script->settings;
     Send(answer);
   }
+  const v1::StateReport& state = history->state;
   // What has not ended; else what was confirmed and runs no more.
   auto offer = std::find_if(script->offers.begin(), script->offers.end(),
                             [&](const Offer& o) { return !Ended(o.sequence).has_value(); });
@@ -337,13 +403,18 @@ void Server::HandleCheckIn(const v1::CheckIn& check_in) {
 }
 
 void Server::HandleArtifact(const v1::ArtifactRequest& request) {
-  const auto offer = std::find_if(script->offers.begin(), script->offers.end(),
-                                  [&](const Offer& o) { return o.digest == request.digest(); });
-  if (offer == script->offers.end() || Lies(Script::Lie::kNotFound)) {
+  const std::string* artifact = nullptr;
+  for (const Offer& offer : script->offers) {
+    artifact = offer.digest == request.digest()                 ? &offer.artifact
+               : offer.configuration_digest == request.digest() ? &offer.configuration
+               : offer.firmware_digest == request.digest()      ? &offer.firmware
+                                                                : artifact;
+  }
+  if (artifact == nullptr || Lies(Script::Lie::kNotFound)) {
     SendError(v1::ERROR_CODE_NOT_FOUND);
     return;
   }
-  const auto size = static_cast<uint32_t>(offer->artifact.size());
+  const auto size = static_cast<uint32_t>(artifact->size());
   uint32_t length = request.length();
   if (length > size || request.offset() > size - length) {
     if (script->lie != Script::Lie::kSizeTooLarge) {
@@ -364,7 +435,7 @@ void Server::HandleArtifact(const v1::ArtifactRequest& request) {
     std::memcpy(&name, request.digest().data(), sizeof name);
     chunk->set_artifact(name);
     chunk->set_offset(request.offset() + done);
-    chunk->set_data(offer->artifact.substr(request.offset() + done, part));
+    chunk->set_data(artifact->substr(request.offset() + done, part));
     if (Lies(Script::Lie::kChunkOfAnother)) chunk->set_artifact(name + 1);
     if (Lies(Script::Lie::kChunkElsewhere)) chunk->set_offset(chunk->offset() + 1);
     if (Lies(Script::Lie::kChunkTooLarge)) chunk->set_data(std::string(1500, 'x'));
@@ -382,14 +453,14 @@ void Server::HandleRequest(const std::string& csr) {
   v1::ServerMessage answer;
   if (!known_) {
     // A token is good for one key, however often that is asked for.
-    if (!token_key.empty() && token_key != csr) {
+    if (!history->token_key.empty() && history->token_key != csr) {
       Complain("the token was used for two keys");
       SendError(v1::ERROR_CODE_REFUSED);
       return;
     }
-    token_key = csr;
+    history.Change().token_key = csr;
   }
-  ++certificates;
+  ++history.Change().certificates;
   answer.mutable_certificate_reply()->set_certificate(
       MakeCertificate(csr, now_ms, now_ms + 90 * kDayMs));
   answer.mutable_certificate_reply()->set_issuer("issuer");

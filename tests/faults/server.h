@@ -13,6 +13,7 @@
 #include <fieldloop/agent/v1/agent.pb.h>
 
 #include "tests/agent/core/signing.h"
+#include "tests/faults/shared.h"
 
 namespace fieldloop::faults {
 
@@ -51,16 +52,21 @@ class Authority {
   std::map<std::string, v1::SignedDocument> directives_;
 };
 
-// One model that the server offers.
+// What the server offers: a model, or a set with a configuration and a firmware, too.
 struct Offer {
   enum Flaw { kNone, kSignedByAStranger, kOtherBytes };
 
-  Offer(std::string artifact_bytes, uint64_t release, Flaw what_is_wrong = kNone);
+  Offer(std::string artifact_bytes, uint64_t release, Flaw what_is_wrong = kNone,
+        std::string configuration_bytes = "", std::string firmware_bytes = "");
 
   std::string artifact;
   std::string digest;
   uint64_t sequence;
   Flaw flaw;
+  std::string configuration;  // Empty for none, as are the next three.
+  std::string firmware;
+  std::string configuration_digest;
+  std::string firmware_digest;
   std::string rollout;
   v1::SignedDocument manifest;
   v1::SignedDocument manifest_of_larger;  // The same with another size.
@@ -106,22 +112,28 @@ class Server {
     std::string digest;
   };
 
+  // What arrived. Copies of a server share it until something arrives.
+  struct History {
+    std::map<uint64_t, uint64_t> uplinks;   // By sequence: hash of the content.
+    std::map<uint64_t, uint64_t> sketches;  // By start: sequence.
+    std::map<uint64_t, uint64_t> samples;   // By start: sequence.
+    std::vector<Report> reports;            // Each sequence once.
+    v1::StateReport state;                  // The newest.
+    uint32_t dropped = 0;                   // As the device says.
+    std::string token_key;                  // That the token was spent on.
+    uint64_t certificates = 0;              // Issued.
+    std::string complaint;                  // The first thing that no device may do.
+    int lies_told = 0;
+    uint64_t Hash() const;
+  };
+
   const Script* script = nullptr;
   uint64_t now_ms = kNowMs;
   bool reachable = true;
+  Shared<History> history;
 
-  // --- What arrived ---
-  std::map<uint64_t, std::string> uplinks;  // By sequence: digest of the content.
-  std::map<uint64_t, uint64_t> sketches;    // By start: sequence.
-  std::map<uint64_t, uint64_t> samples;     // By start: sequence.
-  std::vector<Report> reports;              // Each sequence once.
-  v1::StateReport state;                    // The newest.
-  std::set<uint64_t> state_sequences;
-  uint32_t dropped = 0;       // As the device says.
-  std::string token_key;      // That the token was spent on.
-  uint64_t certificates = 0;  // Issued.
-  std::string complaint;      // The first thing that no device may do.
-
+  // Of all that its answers depend on, but for the script and the time.
+  uint64_t Hash() const;
   // How the release ended, if it has.
   std::optional<v1::UpdatePhase> Ended(uint64_t release) const;
 
@@ -135,7 +147,11 @@ class Server {
  private:
   void Complain(const std::string& what);
   void Send(const v1::ServerMessage& message);
-  void Ack(uint64_t sequence, const std::string& content);
+  // content: hash of it.
+  void Ack(uint64_t sequence, uint64_t content);
+  // Something with a start must come under one sequence.
+  void NoteOnce(std::map<uint64_t, uint64_t> History::*map, uint64_t start, uint64_t sequence,
+                const char* complaint);
   void Handle(const v1::DeviceMessage& message);
   void HandleReport(const v1::UpdateReport& report);
   void HandleSample(const v1::SampleChunk& chunk);
@@ -145,14 +161,14 @@ class Server {
   bool Lies(Script::Lie lie);
   void SendError(v1::ErrorCode code);
 
-  int lies_told_ = 0;
   bool connected_ = false;
   bool known_ = false;
   uint32_t root_version_ = 0;
   std::string nonce_;
   std::string in_;
   std::string out_;
-  std::string sample_;
+  uint64_t sample_bytes_ = 0;  // Of the recording that is coming, that came.
+  Hasher sample_;
   uint64_t sample_start_ = 0;
 };
 
