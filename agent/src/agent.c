@@ -40,6 +40,10 @@ uint64_t fl_agent_now(const fl_agent_t *agent) {
     return agent->port->now_ms(agent->port->context);
 }
 
+uint64_t fl_agent_in(const fl_agent_t *agent, uint32_t ms) {
+    return fl_agent_now(agent) + ms;
+}
+
 uint64_t fl_agent_unix_ms(const fl_agent_t *agent) {
     if (agent->state.time_floor_ms == 0) {
         return 0;
@@ -47,52 +51,50 @@ uint64_t fl_agent_unix_ms(const fl_agent_t *agent) {
     return agent->state.time_floor_ms + (fl_agent_now(agent) - agent->time_base_ms);
 }
 
-void fl_agent_learn_time(fl_agent_t *agent, uint64_t unix_ms) {
-    /* Never back: whoever sets the clock back wants an expired document to count. */
+/* Never back: whoever sets the clock back wants an expired document to count. */
+static void advance_time(fl_agent_t *agent, uint64_t unix_ms) {
     const uint64_t known_ms = fl_agent_unix_ms(agent);
     agent->state.time_floor_ms = unix_ms > known_ms ? unix_ms : known_ms;
     agent->time_base_ms = fl_agent_now(agent);
+}
+
+void fl_agent_learn_time(fl_agent_t *agent, uint64_t unix_ms) {
+    advance_time(agent, unix_ms);
     if (agent->state.time_floor_ms - agent->time_saved_ms >= TIME_SAVE_MS) {
         (void)fl_agent_save(agent);
     }
 }
 
 uint32_t fl_agent_random(fl_agent_t *agent, uint32_t limit) {
-    /* splitmix64 (Steele, Lea, Flood 2014), scaled by the high half of a product. */
-    agent->random_state += 0x9e3779b97f4a7c15u;
-    uint64_t z = agent->random_state;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    z ^= z >> 31;
-    return (uint32_t)(((z >> 32) * ((uint64_t)limit + 1u)) >> 32);
+    /* A Weyl sequence, mixed by the last steps of MurmurHash3 (Appleby), and scaled by the high
+     * half of a product. */
+    agent->random_state += 0x9e3779b9u;
+    uint32_t z = agent->random_state;
+    z = (z ^ (z >> 16)) * 0x85ebca6bu;
+    z = (z ^ (z >> 13)) * 0xc2b2ae35u;
+    z ^= z >> 16;
+    return (uint32_t)((z * ((uint64_t)limit + 1u)) >> 32);
 }
 
-uint64_t fl_agent_sequence_to_save(fl_agent_t *agent) {
-    if (agent->next_sequence >= agent->state.sequence_limit) {
-        agent->state.sequence_limit = agent->next_sequence + SEQUENCE_BLOCK;
+uint64_t fl_agent_sequence(fl_agent_t *agent) {
+    if (agent->next_sequence >= agent->state.sequence_limit && fl_agent_save(agent) != FL_OK) {
+        return 0;
     }
     return agent->next_sequence++;
 }
 
-uint64_t fl_agent_sequence(fl_agent_t *agent) {
-    const uint64_t limit = agent->state.sequence_limit;
-    const uint64_t sequence = fl_agent_sequence_to_save(agent);
-    if (agent->state.sequence_limit != limit && fl_agent_save(agent) != FL_OK) {
-        agent->state.sequence_limit = limit;
-        agent->next_sequence = sequence;
-        return 0;
-    }
-    return sequence;
-}
-
 fl_status_t fl_agent_save(fl_agent_t *agent) {
+    const uint64_t limit = agent->state.sequence_limit;
+    if (agent->next_sequence >= limit) {
+        agent->state.sequence_limit = agent->next_sequence + SEQUENCE_BLOCK;
+    }
     agent->state.dropped_uplinks = agent->outbox.dropped;
-    agent->state.time_floor_ms = fl_agent_unix_ms(agent);
-    agent->time_base_ms = fl_agent_now(agent);
+    advance_time(agent, 0);
     const fl_status_t status = fl_state_save(&agent->port->state, &agent->state);
     if (status == FL_OK) {
         agent->time_saved_ms = agent->state.time_floor_ms;
     } else {
+        agent->state.sequence_limit = limit;
         fl_agent_log(agent, FL_LOG_WARNING, "the state record could not be saved");
     }
     return status;
@@ -166,7 +168,8 @@ fl_status_t fl_agent_enqueue(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t s
 }
 
 fl_status_t fl_agent_enqueue_frame(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t sequence,
-                                   fl_slice_t frame) {
+                                   fl_writer_t *writer, uint32_t number) {
+    const fl_slice_t frame = fl_frame_end(writer, number);
     if (frame.size < FL_FRAME_LENGTH) {
         return FL_ERR_NO_SPACE;
     }
@@ -179,11 +182,18 @@ static bool is_text(const char *text, size_t max) {
     return text != NULL && text[0] != '\0' && strlen(text) <= max;
 }
 
-static fl_status_t check_optional(const fl_flash_t *flash, bool wanted) {
-    if (!wanted) {
-        return flash->size == 0 ? FL_OK : FL_ERR_ARG;
-    }
-    return fl_flash_check(flash, 1, FL_PROGRAM_SIZE_MAX);
+/* Whether a slot is one that the agent can use, or is not there and need not be. */
+static bool is_slot(const fl_flash_t *flash, bool wanted) {
+    return wanted ? fl_flash_is_usable(flash, 1, FL_PROGRAM_SIZE_MAX) : flash->size == 0;
+}
+
+static bool has_usable_flash(const fl_port_t *port) {
+    const bool has_configuration = port->configuration[0].size != 0;
+    return fl_flash_is_usable(&port->state, STATE_SECTORS, STATE_SECTOR_MIN) &&
+           is_slot(&port->slot[0], true) && is_slot(&port->slot[1], true) &&
+           is_slot(&port->configuration[0], has_configuration) &&
+           is_slot(&port->configuration[1], has_configuration) &&
+           is_slot(&port->firmware.slot, port->firmware.running != NULL);
 }
 
 fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app_t *app,
@@ -194,15 +204,9 @@ fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app
     agent->app = app;
     agent->config = config;
     if (!is_text(config->project, sizeof limits->project - 1u) ||
-        !is_text(config->hardware_id, sizeof limits->hardware_id - 1u)) {
+        !is_text(config->hardware_id, sizeof limits->hardware_id - 1u) || !has_usable_flash(port)) {
         return FL_ERR_ARG;
     }
-    FL_RETURN_IF_ERROR(fl_flash_check(&port->state, STATE_SECTORS, STATE_SECTOR_MIN));
-    FL_RETURN_IF_ERROR(fl_flash_check(&port->slot[0], 1, FL_PROGRAM_SIZE_MAX));
-    FL_RETURN_IF_ERROR(fl_flash_check(&port->slot[1], 1, FL_PROGRAM_SIZE_MAX));
-    FL_RETURN_IF_ERROR(check_optional(&port->configuration[0], port->configuration[0].size != 0));
-    FL_RETURN_IF_ERROR(check_optional(&port->configuration[1], port->configuration[0].size != 0));
-    FL_RETURN_IF_ERROR(check_optional(&port->firmware.slot, port->firmware.running != NULL));
     FL_RETURN_IF_ERROR(
         port->random(port->context, &agent->random_state, sizeof agent->random_state));
     FL_RETURN_IF_ERROR(find_root(agent));
@@ -213,7 +217,6 @@ fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app
     agent->time_saved_ms = agent->state.time_floor_ms;
     agent->time_base_ms = fl_agent_now(agent);
     agent->next_sequence = agent->state.sequence_limit;
-    agent->state.sequence_limit += SEQUENCE_BLOCK;
     agent->state.boot_count++;
     FL_RETURN_IF_ERROR(fl_update_boot(agent));
     if (agent->halted) {

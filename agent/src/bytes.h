@@ -10,28 +10,31 @@
 #include <stdint.h>
 #include <string.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a port to big endian must swap");
+
 static inline void fl_put_u32(uint8_t *dst, uint32_t value) {
-    for (unsigned i = 0; i < 4; i++) {
-        dst[i] = (uint8_t)(value >> (8u * i));
-    }
+    memcpy(dst, &value, sizeof value);
 }
 
 static inline void fl_put_u64(uint8_t *dst, uint64_t value) {
-    fl_put_u32(dst, (uint32_t)value);
-    fl_put_u32(dst + 4, (uint32_t)(value >> 32));
+    memcpy(dst, &value, sizeof value);
 }
 
 static inline uint32_t fl_get_u32(const uint8_t *src) {
-    return (uint32_t)src[0] | (uint32_t)src[1] << 8 | (uint32_t)src[2] << 16 |
-           (uint32_t)src[3] << 24;
+    uint32_t value;
+    memcpy(&value, src, sizeof value);
+    return value;
 }
 
 static inline uint64_t fl_get_u64(const uint8_t *src) {
-    return (uint64_t)fl_get_u32(src) | (uint64_t)fl_get_u32(src + 4) << 32;
+    uint64_t value;
+    memcpy(&value, src, sizeof value);
+    return value;
 }
 
+/* To a multiple of unit, a power of two. */
 static inline uint32_t fl_round_up(uint32_t value, uint32_t unit) {
-    return (value + unit - 1u) / unit * unit;
+    return (value + unit - 1u) & ~(unit - 1u);
 }
 
 #endif

@@ -8,14 +8,7 @@
 
 #include "fieldloop_agent/port.h"
 
-/* Appends bytes from a unit-aligned offset on; what does not fill a unit waits in stage. */
-typedef struct fl_flash_writer {
-    const fl_flash_t *flash;
-    uint32_t offset; /* Of the next unit. */
-    uint32_t staged;
-    uint8_t stage[FL_PROGRAM_SIZE_MAX];
-} fl_flash_writer_t;
-
+/* Begins at a unit-aligned offset. */
 void fl_flash_writer_init(fl_flash_writer_t *writer, const fl_flash_t *flash, uint32_t offset);
 fl_status_t fl_flash_write(fl_flash_writer_t *writer, const void *src, size_t size);
 
@@ -24,13 +17,20 @@ fl_status_t fl_flash_write_end(fl_flash_writer_t *writer);
 
 fl_status_t fl_flash_sync(const fl_flash_t *flash);
 
+/* Takes a piece of what was read; anything but FL_OK ends the reading. */
+typedef fl_status_t fl_flash_take_t(void *context, const uint8_t *data, uint32_t size);
+
+/* Reads a range piece by piece. FL_OK, or what take returned, or FL_ERR_IO. */
+fl_status_t fl_flash_each(const fl_flash_t *flash, uint32_t offset, uint32_t size,
+                          fl_flash_take_t *take, void *context);
+
 /* FL_OK if every byte of the range reads as erased, FL_ERR_NOT_FOUND if not, FL_ERR_IO. */
 fl_status_t fl_flash_check_erased(const fl_flash_t *flash, uint32_t offset, uint32_t size);
 
 /* CRC-32 over a range, continuing from *crc. */
 fl_status_t fl_flash_crc32(const fl_flash_t *flash, uint32_t offset, uint32_t size, uint32_t *crc);
 
-/* FL_ERR_ARG unless the geometry is one that the agent can use. */
-fl_status_t fl_flash_check(const fl_flash_t *flash, uint32_t sectors_min, uint32_t sector_size_min);
+/* Whether the geometry is one that the agent can use. */
+bool fl_flash_is_usable(const fl_flash_t *flash, uint32_t sectors_min, uint32_t sector_size_min);
 
 #endif

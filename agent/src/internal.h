@@ -6,6 +6,7 @@
 #ifndef FIELDLOOP_AGENT_SRC_INTERNAL_H
 #define FIELDLOOP_AGENT_SRC_INTERNAL_H
 
+#include "apart.h"
 #include "fieldloop_agent/agent.h"
 #include "trust.h"
 #include "wire.h"
@@ -26,6 +27,9 @@ void fl_agent_write_log(const fl_agent_t *agent, fl_log_level_t level, const cha
 #endif
 uint64_t fl_agent_now(const fl_agent_t *agent);
 
+/* The time that comes in so many milliseconds. */
+uint64_t fl_agent_in(const fl_agent_t *agent, uint32_t ms);
+
 /* Unix time that is certainly past; 0 when no server was ever heard. */
 uint64_t fl_agent_unix_ms(const fl_agent_t *agent);
 void fl_agent_learn_time(fl_agent_t *agent, uint64_t unix_ms);
@@ -36,9 +40,7 @@ uint32_t fl_agent_random(fl_agent_t *agent, uint32_t limit);
 /* A sequence never used before, or 0 if it could not be reserved. */
 uint64_t fl_agent_sequence(fl_agent_t *agent);
 
-/* The same, for use only after the caller has saved the record. */
-uint64_t fl_agent_sequence_to_save(fl_agent_t *agent);
-
+/* Saves the record, and with it that sequences up to agent->next_sequence were used. */
 fl_status_t fl_agent_save(fl_agent_t *agent);
 
 /* The newest root document. Its bytes are in the buffer, or those that the application gave. */
@@ -54,9 +56,10 @@ void fl_agent_reboot(fl_agent_t *agent);
 fl_status_t fl_agent_enqueue(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t sequence,
                              const fl_part_t *parts, size_t part_count);
 
-/* Puts a frame in the outbox, without its length. FL_ERR_NO_SPACE for an empty one. */
+/* Ends a frame with its field number and puts it in the outbox, without its length.
+ * FL_ERR_NO_SPACE if it did not fit. */
 fl_status_t fl_agent_enqueue_frame(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t sequence,
-                                   fl_slice_t frame);
+                                   fl_writer_t *writer, uint32_t number);
 
 /* --- update.c --- */
 
@@ -64,14 +67,14 @@ fl_status_t fl_agent_enqueue_frame(fl_agent_t *agent, fl_entry_kind_t kind, uint
  * device, which then is halted, for the bootloader to bring the firmware that is due. */
 fl_status_t fl_update_boot(fl_agent_t *agent);
 void fl_update_offer(fl_agent_t *agent, fl_slice_t message);
-/* FL_ERR_CORRUPT when the chunk breaks the protocol. */
-fl_status_t fl_update_chunk(fl_agent_t *agent, fl_slice_t message);
-/* The next part to ask for: size bytes from offset on. NULL when none is wanted now; else the
- * digest of its artifact. */
-const uint8_t *fl_update_wants(const fl_agent_t *agent, uint32_t *offset, uint32_t *size);
+/* Takes the fields of an ArtifactChunk. FL_ERR_CORRUPT when it breaks the protocol. */
+fl_status_t fl_update_chunk(fl_agent_t *agent, const fl_field_t *chunk);
+/* Puts the next part to ask for in an ArtifactRequest. Returns where the part ends in the artifact;
+ * 0 when none is wanted now. */
+uint32_t fl_update_request(const fl_agent_t *agent, fl_writer_t *writer);
 /* Hashing, switching, ending a trial. True when there is more to do at once. */
 bool fl_update_step(fl_agent_t *agent);
-/* When the trial times out, or consent is asked for again; UINT64_MAX for never. */
+/* When the trial times out, or consent is asked for again; 0 for now, UINT64_MAX for never. */
 uint64_t fl_update_deadline(const fl_agent_t *agent);
 void fl_update_observe(fl_agent_t *agent, bool classified);
 /* Puts a ComponentState of each kind that the device has in a StateReport. */

@@ -50,19 +50,20 @@ static uint32_t reserve(fl_agent_t *agent, uint32_t wanted) {
     if (total == 0) {
         return wanted;
     }
-    if (monitor->reserved < wanted && state->plan_used < total) {
-        const uint32_t missing = wanted - monitor->reserved;
+    uint32_t left = monitor->reserved;
+    if (left < wanted && state->plan_used < total) {
+        const uint32_t missing = wanted - left;
         const uint32_t step = missing > total / 16u ? missing : total / 16u;
         const uint32_t extra = minimum(step, total - state->plan_used);
         state->plan_used += extra;
-        if (fl_agent_save(agent) != FL_OK) {
+        if (fl_agent_save(agent) == FL_OK) {
+            left += extra;
+        } else {
             state->plan_used -= extra;
-            return 0;
         }
-        monitor->reserved += extra;
     }
-    const uint32_t granted = minimum(wanted, monitor->reserved);
-    monitor->reserved -= granted;
+    const uint32_t granted = minimum(wanted, left);
+    monitor->reserved = left - granted;
     return granted;
 }
 
@@ -76,7 +77,7 @@ void fl_monitor_return_reserve(fl_agent_t *agent) {
 
 /* Begins a period. Without one before, every window that is offered may be taken up to `highest`.
  */
-static void open_lowest(fl_lowest_t *lowest, uint32_t quota, float highest) {
+FL_APART static void open_lowest(fl_lowest_t *lowest, uint32_t quota, float highest) {
     lowest->quota = (uint8_t)minimum(quota, FIELDLOOP_AGENT_CHOSEN_MAX);
     lowest->left = lowest->quota;
     lowest->threshold = lowest->quota > 0 && lowest->count >= lowest->quota
@@ -87,124 +88,119 @@ static void open_lowest(fl_lowest_t *lowest, uint32_t quota, float highest) {
 
 static void open_period(fl_agent_t *agent, uint64_t start_ms, uint32_t stride_ms) {
     fl_monitor_t *monitor = &agent->monitor;
+    fl_period_t *period = &monitor->period;
     const fl_settings_t *settings = &agent->state.settings;
     const fl_model_info_t *info = &agent->running.info;
-
-    monitor->open = true;
-    monitor->start_ms = start_ms;
-    memset(monitor->class_counts, 0, sizeof monitor->class_counts);
-    memset(monitor->channels, 0, sizeof monitor->channels);
     const uint32_t stride = stride_ms == 0 ? 1u : stride_ms;
     const uint32_t planned_ms =
         settings->sketch_period_ms == 0 ? DEFAULT_PERIOD_MS : settings->sketch_period_ms;
     /* Its counters have 16 bits. */
     const uint32_t windows = minimum((planned_ms - 1u) / stride + 1u, UINT16_MAX);
-    monitor->period_ms = windows < UINT16_MAX ? planned_ms : minimum(planned_ms, windows * stride);
-    monitor->windows_expected = (uint16_t)windows;
-    monitor->windows_seen = 0;
-    monitor->windows = 0;
-    monitor->failures = 0;
-    monitor->chosen = 0;
+    memset(period, 0, sizeof *period);
+    period->open = true;
+    period->start_ms = start_ms;
+    period->duration_ms = windows < UINT16_MAX ? planned_ms : minimum(planned_ms, windows * stride);
+    period->windows_expected = (uint16_t)windows;
 
-    const uint32_t granted =
-        reserve(agent, minimum(settings->samples_per_period, monitor->windows_expected));
-    const float share = settings->random_share;
-    uint32_t random = (uint32_t)((float)granted * share);
-    if ((float)random < (float)granted * share) {
+    const uint32_t granted = reserve(agent, minimum(settings->samples_per_period, windows));
+    const float share = (float)granted * settings->random_share;
+    uint32_t random = (uint32_t)share;
+    if ((float)random < share) {
         random++;
     }
-    monitor->random_quota = (uint16_t)minimum(random, granted);
-    monitor->random_left = monitor->random_quota;
-    monitor->granted = (uint16_t)granted;
-    const uint32_t chosen = granted - monitor->random_quota;
-    const uint32_t novel = info->has_anomaly ? chosen / 2u : 0;
-    open_lowest(&monitor->uncertain, chosen - novel, info->uncertain_below);
+    random = minimum(random, granted);
+    period->random_quota = (uint16_t)random;
+    period->random_left = (uint16_t)random;
+    period->granted = (uint16_t)granted;
+    const uint32_t novel = info->has_anomaly ? (granted - random) / 2u : 0;
+    open_lowest(&monitor->uncertain, granted - random - novel, info->uncertain_below);
     open_lowest(&monitor->novel, novel, FLT_MAX);
+}
+
+static void put_packed(fl_writer_t *writer, uint32_t number, const uint16_t *values,
+                       uint32_t count) {
+    uint8_t *packed = fl_put_begin(writer, number);
+    for (uint32_t i = 0; i < count; i++) {
+        fl_put_element(writer, values[i]);
+    }
+    fl_put_end(writer, packed);
 }
 
 static void put_channel(fl_writer_t *writer, const fl_channel_t *channel, uint32_t bins) {
     uint8_t *message = fl_put_begin(writer, FL_PB(SketchReport_channels_tag));
-    uint8_t *packed = fl_put_begin(writer, FL_PB(ChannelSketch_bins_tag));
-    for (uint32_t i = 0; i < bins; i++) {
-        fl_put_element(writer, channel->bins[i]);
-    }
-    fl_put_end(writer, packed);
-    fl_put_float(writer, FL_PB(ChannelSketch_mean_tag), channel->mean);
-    fl_put_float(writer, FL_PB(ChannelSketch_m2_tag), channel->m2);
-    fl_put_float(writer, FL_PB(ChannelSketch_min_tag), channel->min);
-    fl_put_float(writer, FL_PB(ChannelSketch_max_tag), channel->max);
+    put_packed(writer, FL_PB(ChannelSketch_bins_tag), channel->bins, bins);
+    writer = fl_put_float(writer, FL_PB(ChannelSketch_mean_tag), channel->mean);
+    writer = fl_put_float(writer, FL_PB(ChannelSketch_m2_tag), channel->m2);
+    writer = fl_put_float(writer, FL_PB(ChannelSketch_min_tag), channel->min);
+    writer = fl_put_float(writer, FL_PB(ChannelSketch_max_tag), channel->max);
     fl_put_end(writer, message);
 }
 
 void fl_monitor_close(fl_agent_t *agent) {
-    fl_monitor_t *monitor = &agent->monitor;
+    fl_period_t *period = &agent->monitor.period;
     const fl_model_info_t *info = &agent->running.info;
     uint8_t buffer[SKETCH_BYTES];
     fl_writer_t writer;
-    if (!monitor->open) {
+    if (!period->open) {
         return;
     }
-    monitor->open = false;
+    period->open = false;
     if (agent->state.settings.samples_total != 0) {
-        monitor->reserved += (uint32_t)(monitor->granted - monitor->chosen);
+        agent->monitor.reserved += (uint32_t)(period->granted - period->chosen);
     }
     const uint64_t counted_ms =
-        monitor->end_ms > monitor->start_ms ? monitor->end_ms - monitor->start_ms : 0;
+        period->end_ms > period->start_ms ? period->end_ms - period->start_ms : 0;
     const uint32_t period_ms =
-        counted_ms < monitor->period_ms ? (uint32_t)counted_ms : monitor->period_ms;
+        counted_ms < period->duration_ms ? (uint32_t)counted_ms : period->duration_ms;
     const uint64_t sequence = fl_agent_sequence(agent);
     if (sequence == 0) {
         return;
     }
-    fl_frame_begin(&writer, buffer, sizeof buffer);
-    fl_put_number(&writer, FL_PB(SketchReport_sequence_tag), sequence);
-    fl_put_bytes(&writer, FL_PB(SketchReport_model_digest_tag), agent->running.model.digest, 32);
-    fl_put_number(&writer, FL_PB(SketchReport_reference_id_tag), info->reference_id);
-    fl_put_number(&writer, FL_PB(SketchReport_start_ms_tag), monitor->start_ms);
-    fl_put_number(&writer, FL_PB(SketchReport_period_ms_tag), period_ms);
-    fl_put_number(&writer, FL_PB(SketchReport_windows_tag), monitor->windows);
-    fl_put_number(&writer, FL_PB(SketchReport_failures_tag), monitor->failures);
-    uint8_t *packed = fl_put_begin(&writer, FL_PB(SketchReport_class_counts_tag));
-    for (uint32_t i = 0; i < minimum(info->class_count, FL_CLASSES_MAX); i++) {
-        fl_put_element(&writer, monitor->class_counts[i]);
-    }
-    fl_put_end(&writer, packed);
+    fl_writer_t *to = fl_frame_begin(&writer, buffer, sizeof buffer);
+    to = fl_put_long(to, FL_PB(SketchReport_sequence_tag), sequence);
+    to = fl_put_bytes(to, FL_PB(SketchReport_model_digest_tag), agent->running.model.digest, 32);
+    to = fl_put_number(to, FL_PB(SketchReport_reference_id_tag), info->reference_id);
+    to = fl_put_long(to, FL_PB(SketchReport_start_ms_tag), period->start_ms);
+    to = fl_put_number(to, FL_PB(SketchReport_period_ms_tag), period_ms);
+    to = fl_put_number(to, FL_PB(SketchReport_windows_tag), period->windows);
+    to = fl_put_number(to, FL_PB(SketchReport_failures_tag), period->failures);
+    put_packed(to, FL_PB(SketchReport_class_counts_tag), period->class_counts,
+               minimum(info->class_count, FL_CLASSES_MAX));
     for (uint32_t i = 0; i < minimum(info->channel_count, FL_CHANNELS_MAX); i++) {
-        put_channel(&writer, &monitor->channels[i], minimum(info->bin_count[i], FL_BINS_MAX));
+        put_channel(to, &period->channels[i], minimum(info->bin_count[i], FL_BINS_MAX));
     }
-    const fl_slice_t frame = fl_frame_end(&writer, FL_PB(DeviceMessage_sketch_report_tag));
-    if (fl_agent_enqueue_frame(agent, FL_ENTRY_SKETCH, sequence, frame) == FL_OK &&
+    if (fl_agent_enqueue_frame(agent, FL_ENTRY_SKETCH, sequence, to,
+                               FL_PB(DeviceMessage_sketch_report_tag)) == FL_OK &&
         agent->app->period_closed != NULL) {
-        agent->app->period_closed(agent->app->context, monitor->start_ms, period_ms);
+        agent->app->period_closed(agent->app->context, period->start_ms, period_ms);
     }
 }
 
-static void count(fl_agent_t *agent, const fl_observation_t *observation) {
-    fl_monitor_t *monitor = &agent->monitor;
-    const fl_model_info_t *info = &agent->running.info;
+FL_APART static void count(fl_period_t *period, const fl_model_info_t *info,
+                           const fl_observation_t *observation) {
     if (!observation->classified) {
-        monitor->failures++;
+        period->failures++;
         return;
     }
-    monitor->windows++;
+    period->windows++;
     if (observation->predicted_class < minimum(info->class_count, FL_CLASSES_MAX)) {
-        monitor->class_counts[observation->predicted_class]++;
+        period->class_counts[observation->predicted_class]++;
     }
     for (uint32_t i = 0; i < minimum(info->channel_count, FL_CHANNELS_MAX); i++) {
-        fl_channel_t *channel = &monitor->channels[i];
+        fl_channel_t *channel = &period->channels[i];
         const float value = observation->channel_value[i];
         if (observation->channel_bin[i] < minimum(info->bin_count[i], FL_BINS_MAX)) {
             channel->bins[observation->channel_bin[i]]++;
         }
-        if (monitor->windows == 1 || value < channel->min) {
+        if (period->windows == 1) {
             channel->min = value;
-        }
-        if (monitor->windows == 1 || value > channel->max) {
             channel->max = value;
         }
+        channel->min = value < channel->min ? value : channel->min;
+        channel->max = value > channel->max ? value : channel->max;
         /* Welford 1962. */
         const float delta = value - channel->mean;
-        channel->mean += delta / (float)monitor->windows;
+        channel->mean += delta / (float)period->windows;
         channel->m2 += delta * (value - channel->mean);
     }
 }
@@ -234,29 +230,26 @@ static bool take_lowest(fl_lowest_t *lowest, float value) {
     return true;
 }
 
+/* Draws for the window that was counted last. */
 static bool chosen_at_random(fl_agent_t *agent) {
-    fl_monitor_t *monitor = &agent->monitor;
-    if (monitor->windows_seen >= monitor->windows_expected) {
+    fl_period_t *period = &agent->monitor.period;
+    const uint32_t before = (uint32_t)period->windows + period->failures - 1u;
+    if (before >= period->windows_expected ||
+        fl_agent_random(agent, period->windows_expected - before - 1u) >= period->random_left) {
         return false;
     }
-    const uint32_t to_come = monitor->windows_expected - monitor->windows_seen;
-    if (fl_agent_random(agent, to_come - 1u) >= monitor->random_left) {
-        return false;
-    }
-    monitor->random_left--;
+    period->random_left--;
     return true;
 }
 
 static void enqueue_sample(fl_agent_t *agent, const fl_observation_t *observation,
                            fl_reason_t reason, float probability) {
-    const fl_port_t *port = agent->port;
     const bool is_int16 = observation->values_int16 != NULL;
     const void *payload = is_int16 ? (const void *)observation->values_int16 : observation->values;
     const size_t payload_size =
         observation->value_count * (is_int16 ? sizeof(int16_t) : sizeof(float));
     uint8_t header[HEADER_PREFIX + FL_PB(SampleHeader_size)];
     uint8_t digest[32];
-    fl_sha256_t hash;
     if (payload_size > MAX_PAYLOAD) {
         fl_agent_log(agent, FL_LOG_WARNING, "a window is too large to be sent as a recording");
         return;
@@ -265,31 +258,31 @@ static void enqueue_sample(fl_agent_t *agent, const fl_observation_t *observatio
     if (sequence == 0) {
         return;
     }
-    port->sha256_start(port->context, &hash);
-    port->sha256_update(port->context, &hash, payload, payload_size);
-    port->sha256_finish(port->context, &hash, digest);
+    fl_part_t parts[2];
+    parts[1] = (fl_part_t){.data = payload, .size = payload_size};
+    fl_hash(agent->port, &parts[1], 1, digest);
 
     fl_writer_t writer = {.at = header + HEADER_PREFIX, .end = header + sizeof header};
-    fl_put_number(&writer, FL_PB(SampleHeader_start_ms_tag), observation->start_ms);
-    fl_put_number(&writer, FL_PB(SampleHeader_first_reading_tag), observation->first_reading);
-    fl_put_float(&writer, FL_PB(SampleHeader_frequency_hz_tag), agent->running.info.frequency_hz);
-    fl_put_number(&writer, FL_PB(SampleHeader_axes_tag), agent->running.info.axes);
-    fl_put_number(&writer, FL_PB(SampleHeader_encoding_tag),
-                  is_int16 ? FL_PB(SampleEncoding_SAMPLE_ENCODING_I16)
-                           : FL_PB(SampleEncoding_SAMPLE_ENCODING_F32));
-    fl_put_float(&writer, FL_PB(SampleHeader_scale_tag), 1.0f);
-    fl_put_number(&writer, FL_PB(SampleHeader_reason_tag), reason); /* The numbers are the same. */
-    fl_put_float(&writer, FL_PB(SampleHeader_probability_tag), probability);
-    fl_put_bytes(&writer, FL_PB(SampleHeader_model_digest_tag), agent->running.model.digest, 32);
-    fl_put_number(&writer, FL_PB(SampleHeader_predicted_class_tag), observation->predicted_class);
-    fl_put_float(&writer, FL_PB(SampleHeader_confidence_tag), observation->confidence);
-    fl_put_bytes(&writer, FL_PB(SampleHeader_payload_digest_tag), digest, sizeof digest);
+    fl_writer_t *to = &writer;
+    to = fl_put_long(to, FL_PB(SampleHeader_start_ms_tag), observation->start_ms);
+    to = fl_put_long(to, FL_PB(SampleHeader_first_reading_tag), observation->first_reading);
+    to = fl_put_float(to, FL_PB(SampleHeader_frequency_hz_tag), agent->running.info.frequency_hz);
+    to = fl_put_number(to, FL_PB(SampleHeader_axes_tag), agent->running.info.axes);
+    to = fl_put_number(to, FL_PB(SampleHeader_encoding_tag),
+                       is_int16 ? FL_PB(SampleEncoding_SAMPLE_ENCODING_I16)
+                                : FL_PB(SampleEncoding_SAMPLE_ENCODING_F32));
+    to = fl_put_float(to, FL_PB(SampleHeader_scale_tag), 1.0f);
+    to = fl_put_number(to, FL_PB(SampleHeader_reason_tag), reason); /* The numbers are the same. */
+    to = fl_put_float(to, FL_PB(SampleHeader_probability_tag), probability);
+    to = fl_put_bytes(to, FL_PB(SampleHeader_model_digest_tag), agent->running.model.digest, 32);
+    to = fl_put_number(to, FL_PB(SampleHeader_predicted_class_tag), observation->predicted_class);
+    to = fl_put_float(to, FL_PB(SampleHeader_confidence_tag), observation->confidence);
+    to = fl_put_bytes(to, FL_PB(SampleHeader_payload_digest_tag), digest, sizeof digest);
     const size_t header_size = (size_t)(writer.at - header);
     header[0] = (uint8_t)(header_size - HEADER_PREFIX);
     header[1] = 0;
-    agent->monitor.chosen++;
-    const fl_part_t parts[] = {{.data = header, .size = header_size},
-                               {.data = payload, .size = payload_size}};
+    agent->monitor.period.chosen++;
+    parts[0] = (fl_part_t){.data = header, .size = header_size};
     const fl_entry_kind_t kind = reason == FL_REASON_RANDOM ? FL_ENTRY_RANDOM : FL_ENTRY_CHOSEN;
     if (fl_agent_enqueue(agent, kind, sequence, parts, sizeof parts / sizeof parts[0]) == FL_OK &&
         agent->app->sample_chosen != NULL) {
@@ -301,14 +294,14 @@ static void choose(fl_agent_t *agent, const fl_observation_t *observation) {
     fl_monitor_t *monitor = &agent->monitor;
     /* A window that failed takes part in the draw as well: the probability of the others stays. */
     const bool random = chosen_at_random(agent);
-    monitor->windows_seen++;
     if (!observation->classified) {
         return;
     }
     const bool unsure = observation->confidence < agent->running.info.uncertain_below;
     if (random) {
-        enqueue_sample(agent, observation, FL_REASON_RANDOM,
-                       (float)monitor->random_quota / (float)monitor->windows_expected);
+        enqueue_sample(
+            agent, observation, FL_REASON_RANDOM,
+            (float)monitor->period.random_quota / (float)monitor->period.windows_expected);
     } else if (observation->anomalous && take_lowest(&monitor->novel, -observation->anomaly)) {
         enqueue_sample(agent, observation, FL_REASON_NOVEL, 1.0f);
     } else if (unsure && take_lowest(&monitor->uncertain, observation->confidence)) {
@@ -321,13 +314,12 @@ static void choose(fl_agent_t *agent, const fl_observation_t *observation) {
 }
 
 void fl_monitor_observe(fl_agent_t *agent, const fl_observation_t *observation) {
-    fl_monitor_t *monitor = &agent->monitor;
+    fl_period_t *period = &agent->monitor.period;
     uint64_t start_ms = observation->start_ms;
-    if (monitor->open) {
-        const uint64_t period_start = monitor->start_ms;
-        const uint64_t period_end = period_start + monitor->period_ms;
-        const uint64_t next_end = period_end + monitor->period_ms;
-        if (start_ms < period_start || start_ms >= period_end) {
+    if (period->open) {
+        const uint64_t period_end = period->start_ms + period->duration_ms;
+        const uint64_t next_end = period_end + period->duration_ms;
+        if (start_ms < period->start_ms || start_ms >= period_end) {
             fl_monitor_close(agent);
             /* Periods follow each other without a gap while the signal does. */
             if (start_ms >= period_end && start_ms < next_end) {
@@ -335,10 +327,10 @@ void fl_monitor_observe(fl_agent_t *agent, const fl_observation_t *observation) 
             }
         }
     }
-    if (!monitor->open) {
+    if (!period->open) {
         open_period(agent, start_ms, observation->stride_ms);
     }
-    monitor->end_ms = observation->start_ms + observation->stride_ms;
-    count(agent, observation);
+    period->end_ms = observation->start_ms + observation->stride_ms;
+    count(period, &agent->running.info, observation);
     choose(agent, observation);
 }

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "apart.h"
 #include "bytes.h"
 #include "crc32.h"
 #include "flash.h"
@@ -28,12 +29,6 @@ typedef struct walk {
     fl_entry_t entry;
 } walk_t;
 
-/* What the header of a sector says. */
-typedef struct sector {
-    bool used;
-    uint32_t number;
-} sector_t;
-
 /* An entry's header is followed by the mark that it is done. The mark has a program unit of its
  * own, because a unit is programmed once. */
 static uint32_t entry_base(const fl_outbox_t *outbox) {
@@ -42,10 +37,6 @@ static uint32_t entry_base(const fl_outbox_t *outbox) {
 
 static uint32_t entry_footprint(const fl_outbox_t *outbox, uint32_t size) {
     return entry_base(outbox) + fl_round_up(size, outbox->flash->program_size);
-}
-
-static uint32_t sector_count(const fl_outbox_t *outbox) {
-    return outbox->flash->size / outbox->flash->sector_size;
 }
 
 static fl_status_t mark(const fl_outbox_t *outbox, uint32_t offset) {
@@ -63,14 +54,15 @@ static bool is_marked(const fl_outbox_t *outbox, const uint8_t *unit) {
     return false;
 }
 
-static fl_status_t read_sector(const fl_outbox_t *outbox, uint32_t index, sector_t *sector) {
+/* Reads a sector's number; 0 when it is free. */
+static fl_status_t read_sector(const fl_outbox_t *outbox, uint32_t index, uint32_t *number) {
     uint8_t header[SECTOR_HEADER];
     const fl_flash_t *flash = outbox->flash;
     FL_RETURN_IF_ERROR(
         flash->read(flash->context, index * flash->sector_size, header, sizeof header));
-    sector->used =
+    const bool used =
         fl_get_u32(header) == SECTOR_MAGIC && fl_get_u32(header + 12) == fl_crc32(0, header, 12);
-    sector->number = fl_get_u32(header + 4);
+    *number = used ? fl_get_u32(header + 4) : 0;
     return FL_OK;
 }
 
@@ -108,21 +100,29 @@ static fl_status_t check_content(const fl_outbox_t *outbox, const walk_t *walk) 
     return crc == walk->crc ? FL_OK : FL_ERR_CORRUPT;
 }
 
+/* Ends a header with the checksum of its first bytes and programs it. */
+static fl_status_t program_header(const fl_outbox_t *outbox, uint32_t offset,
+                                  uint8_t header[ENTRY_HEADER], uint32_t size) {
+    const fl_flash_t *flash = outbox->flash;
+    const uint32_t end = size + 4u;
+    fl_put_u32(header + size, fl_crc32(0, header, size));
+    memset(header + end, flash->erased_value, ENTRY_HEADER - end);
+    return flash->program(flash->context, offset, header, ENTRY_HEADER);
+}
+
 /* Programs an entry's header, which is the moment from which it counts. The content is durable
  * before: a cut that left bits of it unsettled leaves no header, or a sequence could be sent with
  * two contents. */
 static fl_status_t write_entry_header(const fl_outbox_t *outbox, uint32_t offset,
                                       const fl_entry_t *entry, uint32_t crc) {
     uint8_t header[ENTRY_HEADER];
-    memset(header, outbox->flash->erased_value, sizeof header);
     fl_put_u32(header, ENTRY_MAGIC);
     fl_put_u32(header + 4, (uint32_t)entry->kind);
     fl_put_u32(header + 8, entry->size);
     fl_put_u64(header + 12, entry->sequence);
     fl_put_u32(header + 20, crc);
-    fl_put_u32(header + 24, fl_crc32(0, header, 24));
     FL_RETURN_IF_ERROR(fl_flash_sync(outbox->flash));
-    return outbox->flash->program(outbox->flash->context, offset, header, sizeof header);
+    return program_header(outbox, offset, header, 24);
 }
 
 static void walk_sector(const fl_outbox_t *outbox, uint32_t sector, walk_t *walk) {
@@ -135,13 +135,11 @@ static void walk_sector(const fl_outbox_t *outbox, uint32_t sector, walk_t *walk
 static fl_status_t walk_live(const fl_outbox_t *outbox, walk_t *walk) {
     const uint32_t sector_size = outbox->flash->sector_size;
     for (;;) {
-        bool used = true;
+        uint32_t number = 1;
         if (walk->next == walk->sector * sector_size + SECTOR_HEADER) {
-            sector_t sector;
-            FL_RETURN_IF_ERROR(read_sector(outbox, walk->sector, &sector));
-            used = sector.used;
+            FL_RETURN_IF_ERROR(read_sector(outbox, walk->sector, &number));
         }
-        while (used) {
+        while (number != 0) {
             const fl_status_t status = walk_entry(outbox, walk);
             if (status == FL_ERR_NOT_FOUND) {
                 break;
@@ -151,26 +149,46 @@ static fl_status_t walk_live(const fl_outbox_t *outbox, walk_t *walk) {
                 return FL_OK;
             }
         }
-        if (walk->sector + 1u >= sector_count(outbox)) {
+        if (walk->sector + 1u >= outbox->sector_count) {
             return FL_ERR_NOT_FOUND;
         }
         walk_sector(outbox, walk->sector + 1u, walk);
     }
 }
 
-static fl_status_t count_live(fl_outbox_t *outbox) {
-    walk_t walk;
+/* Finds what waits of the kinds up to a limit and is the first to send; or of those from the limit
+ * on, and is the first to drop. Of a kind that is the oldest. Counts all that waits on the way. */
+static fl_status_t choose(fl_outbox_t *outbox, fl_entry_kind_t limit, bool to_drop,
+                          walk_t *chosen) {
+    fl_status_t status;
     uint32_t live = 0;
+    bool found = false;
+    walk_t walk;
     walk_sector(outbox, 0, &walk);
-    for (;;) {
-        const fl_status_t status = walk_live(outbox, &walk);
-        if (status == FL_ERR_NOT_FOUND) {
-            outbox->live = live;
-            return FL_OK;
-        }
-        FL_RETURN_IF_ERROR(status);
+    while ((status = walk_live(outbox, &walk)) == FL_OK) {
+        const fl_entry_t *entry = &walk.entry;
+        const fl_entry_t *best = &chosen->entry;
         live++;
+        if (to_drop ? entry->kind < limit : entry->kind > limit) {
+            continue;
+        }
+        if (!found || (entry->kind == best->kind ? entry->sequence < best->sequence
+                                                 : (entry->kind > best->kind) == to_drop)) {
+            *chosen = walk;
+            found = true;
+        }
     }
+    if (status != FL_ERR_NOT_FOUND) {
+        return status;
+    }
+    outbox->live = live;
+    return found ? FL_OK : FL_ERR_NOT_FOUND;
+}
+
+static fl_status_t count_live(fl_outbox_t *outbox) {
+    walk_t first;
+    const fl_status_t status = choose(outbox, FL_ENTRY_CHOSEN, false, &first);
+    return status == FL_ERR_NOT_FOUND ? FL_OK : status;
 }
 
 /* An entry that will not be sent: it makes room for others, or its content was lost. */
@@ -195,17 +213,14 @@ static fl_status_t begin_head(fl_outbox_t *outbox, uint32_t sector) {
     const fl_flash_t *flash = outbox->flash;
     FL_RETURN_IF_ERROR(clean(outbox, sector));
     uint8_t header[SECTOR_HEADER];
-    memset(header, flash->erased_value, sizeof header);
     fl_put_u32(header, SECTOR_MAGIC);
     fl_put_u32(header + 4, outbox->head_number + 1u);
     fl_put_u32(header + 8, 0);
-    fl_put_u32(header + 12, fl_crc32(0, header, 12));
     outbox->unsynced = true;
-    FL_RETURN_IF_ERROR(
-        flash->program(flash->context, sector * flash->sector_size, header, sizeof header));
-    sector_t written;
+    FL_RETURN_IF_ERROR(program_header(outbox, sector * flash->sector_size, header, 12));
+    uint32_t written;
     FL_RETURN_IF_ERROR(read_sector(outbox, sector, &written));
-    if (!written.used || written.number != outbox->head_number + 1u) {
+    if (written != outbox->head_number + 1u) {
         return FL_ERR_IO;
     }
     outbox->head = sector;
@@ -220,11 +235,11 @@ static fl_status_t find_free(const fl_outbox_t *outbox, uint32_t *count, uint32_
     *count = 0;
     *free_sector = NONE;
     /* From behind the head on, so that all sectors wear alike. */
-    for (uint32_t i = 1; i <= sector_count(outbox); i++) {
-        const uint32_t index = (base + i) % sector_count(outbox);
-        sector_t sector;
-        FL_RETURN_IF_ERROR(read_sector(outbox, index, &sector));
-        if (!sector.used && (*count)++ == 0) {
+    for (uint32_t i = 1; i <= outbox->sector_count; i++) {
+        const uint32_t index = (base + i) % outbox->sector_count;
+        uint32_t number;
+        FL_RETURN_IF_ERROR(read_sector(outbox, index, &number));
+        if (number == 0 && (*count)++ == 0) {
             *free_sector = index;
         }
     }
@@ -255,18 +270,18 @@ static fl_status_t find_victim(const fl_outbox_t *outbox, uint32_t free_sector, 
     uint32_t oldest = 0;
     *victim = NONE;
     *bytes = 0;
-    for (uint32_t i = 0; i < sector_count(outbox); i++) {
-        sector_t sector;
+    for (uint32_t i = 0; i < outbox->sector_count; i++) {
+        uint32_t number;
         uint32_t live;
-        FL_RETURN_IF_ERROR(read_sector(outbox, i, &sector));
-        if (!sector.used || i == free_sector) {
+        FL_RETURN_IF_ERROR(read_sector(outbox, i, &number));
+        if (number == 0 || i == free_sector) {
             continue;
         }
         FL_RETURN_IF_ERROR(live_bytes(outbox, i, &live));
-        if (*victim == NONE || live < *bytes || (live == *bytes && sector.number < oldest)) {
+        if (*victim == NONE || live < *bytes || (live == *bytes && number < oldest)) {
             *victim = i;
             *bytes = live;
-            oldest = sector.number;
+            oldest = number;
         }
     }
     return *victim == NONE ? FL_ERR_NOT_FOUND : FL_OK;
@@ -296,10 +311,10 @@ static fl_status_t is_redundant(const fl_outbox_t *outbox, uint32_t sector, bool
         }
         FL_RETURN_IF_ERROR(status);
         *redundant = walk.done;
-        for (uint32_t i = 0; i < sector_count(outbox) && !*redundant; i++) {
-            sector_t other;
-            FL_RETURN_IF_ERROR(read_sector(outbox, i, &other));
-            if (i != sector && other.used) {
+        for (uint32_t i = 0; i < outbox->sector_count && !*redundant; i++) {
+            uint32_t number;
+            FL_RETURN_IF_ERROR(read_sector(outbox, i, &number));
+            if (i != sector && number != 0) {
                 const fl_status_t found = find_in_sector(outbox, i, walk.entry.sequence);
                 *redundant = found == FL_OK;
                 FL_RETURN_IF_ERROR(found == FL_ERR_NOT_FOUND ? FL_OK : found);
@@ -314,8 +329,8 @@ static fl_status_t is_redundant(const fl_outbox_t *outbox, uint32_t sector, bool
 static fl_status_t reclaim(fl_outbox_t *outbox) {
     uint32_t chosen = NONE;
     uint32_t live = 0;
-    for (uint32_t i = 0; i < sector_count(outbox) && chosen == NONE; i++) {
-        const uint32_t index = (outbox->head + i) % sector_count(outbox);
+    for (uint32_t i = 0; i < outbox->sector_count && chosen == NONE; i++) {
+        const uint32_t index = (outbox->head + i) % outbox->sector_count;
         bool redundant;
         FL_RETURN_IF_ERROR(is_redundant(outbox, index, &redundant));
         chosen = redundant ? index : NONE;
@@ -332,18 +347,21 @@ static fl_status_t reclaim(fl_outbox_t *outbox) {
 fl_status_t fl_outbox_mount(fl_outbox_t *outbox, const fl_flash_t *flash) {
     uint32_t free_count = 0;
     memset(outbox, 0, sizeof *outbox);
-    FL_RETURN_IF_ERROR(fl_flash_check(flash, 3, 512));
+    if (!fl_flash_is_usable(flash, 3, 512)) {
+        return FL_ERR_ARG;
+    }
     outbox->flash = flash;
+    outbox->sector_count = flash->size / flash->sector_size;
     outbox->mark_size = flash->program_size < 4u ? 4u : flash->program_size;
     outbox->head = NONE;
     outbox->clean = NONE;
-    for (uint32_t i = 0; i < sector_count(outbox); i++) {
-        sector_t sector;
-        FL_RETURN_IF_ERROR(read_sector(outbox, i, &sector));
-        free_count += sector.used ? 0 : 1u;
-        if (sector.used && (outbox->head == NONE || sector.number > outbox->head_number)) {
+    for (uint32_t i = 0; i < outbox->sector_count; i++) {
+        uint32_t number;
+        FL_RETURN_IF_ERROR(read_sector(outbox, i, &number));
+        free_count += number == 0 ? 1u : 0;
+        if (number > outbox->head_number) {
             outbox->head = i;
-            outbox->head_number = sector.number;
+            outbox->head_number = number;
         }
     }
     /* What a cut append left may read differently tomorrow, or look erased and not be: nothing is
@@ -357,43 +375,19 @@ fl_status_t fl_outbox_mount(fl_outbox_t *outbox, const fl_flash_t *flash) {
 }
 
 static fl_status_t drop_least(fl_outbox_t *outbox, fl_entry_kind_t kind) {
-    walk_t walk;
-    walk_t least = {0};
-    bool found = false;
-    walk_sector(outbox, 0, &walk);
-    for (;;) {
-        const fl_status_t status = walk_live(outbox, &walk);
-        if (status == FL_ERR_NOT_FOUND) {
-            break;
-        }
-        FL_RETURN_IF_ERROR(status);
-        if (walk.entry.kind >= kind &&
-            (!found || walk.entry.kind > least.entry.kind ||
-             (walk.entry.kind == least.entry.kind && walk.entry.sequence < least.entry.sequence))) {
-            least = walk;
-            found = true;
-        }
-    }
-    if (!found) {
-        return FL_ERR_NO_SPACE;
+    walk_t least;
+    const fl_status_t status = choose(outbox, kind, true, &least);
+    if (status != FL_OK) {
+        return status == FL_ERR_NOT_FOUND ? FL_ERR_NO_SPACE : status;
     }
     return drop(outbox, &least);
 }
 
-static fl_status_t copy_bytes(const fl_flash_t *flash, uint32_t from, fl_flash_writer_t *to,
-                              uint32_t size) {
-    uint8_t buffer[128];
-    while (size > 0) {
-        const uint32_t part = size < sizeof buffer ? size : (uint32_t)sizeof buffer;
-        FL_RETURN_IF_ERROR(flash->read(flash->context, from, buffer, part));
-        FL_RETURN_IF_ERROR(fl_flash_write(to, buffer, part));
-        from += part;
-        size -= part;
-    }
-    return fl_flash_write_end(to);
+static fl_status_t copy_piece(void *to, const uint8_t *data, uint32_t size) {
+    return fl_flash_write(to, data, size);
 }
 
-static fl_status_t copy_live(fl_outbox_t *outbox, uint32_t victim) {
+FL_APART static fl_status_t copy_live(fl_outbox_t *outbox, uint32_t victim) {
     const fl_flash_t *flash = outbox->flash;
     walk_t walk;
     walk_sector(outbox, victim, &walk);
@@ -411,7 +405,9 @@ static fl_status_t copy_live(fl_outbox_t *outbox, uint32_t victim) {
         const uint32_t to = outbox->head * flash->sector_size + outbox->head_offset;
         fl_flash_writer_t writer;
         fl_flash_writer_init(&writer, flash, to + entry_base(outbox));
-        FL_RETURN_IF_ERROR(copy_bytes(flash, walk.entry.offset, &writer, walk.entry.size));
+        FL_RETURN_IF_ERROR(
+            fl_flash_each(flash, walk.entry.offset, walk.entry.size, copy_piece, &writer));
+        FL_RETURN_IF_ERROR(fl_flash_write_end(&writer));
         FL_RETURN_IF_ERROR(write_entry_header(outbox, to, &walk.entry, walk.crc));
         outbox->head_offset += footprint;
     }
@@ -541,33 +537,10 @@ fl_status_t fl_outbox_sync(fl_outbox_t *outbox) {
     return FL_OK;
 }
 
-/* The first to send of what waits, in *first; counts what waits on the way. */
-static fl_status_t find_first(fl_outbox_t *outbox, fl_entry_kind_t least, walk_t *first) {
-    bool found = false;
-    uint32_t live = 0;
-    walk_t walk;
-    walk_sector(outbox, 0, &walk);
-    for (;;) {
-        const fl_status_t status = walk_live(outbox, &walk);
-        if (status == FL_ERR_NOT_FOUND) {
-            outbox->live = live;
-            return found ? FL_OK : FL_ERR_NOT_FOUND;
-        }
-        FL_RETURN_IF_ERROR(status);
-        live++;
-        if (walk.entry.kind <= least && (!found || walk.entry.kind < first->entry.kind ||
-                                         (walk.entry.kind == first->entry.kind &&
-                                          walk.entry.sequence < first->entry.sequence))) {
-            *first = walk;
-            found = true;
-        }
-    }
-}
-
 fl_status_t fl_outbox_next(fl_outbox_t *outbox, fl_entry_kind_t least, fl_entry_t *entry) {
     while (outbox->live > 0) {
         walk_t first;
-        FL_RETURN_IF_ERROR(find_first(outbox, least, &first));
+        FL_RETURN_IF_ERROR(choose(outbox, least, false, &first));
         const fl_status_t status = check_content(outbox, &first);
         if (status == FL_OK) {
             *entry = first.entry;

@@ -39,10 +39,6 @@ enum { CHUNK_RETRIES = FIELDLOOP_AGENT_REPLY_TIMEOUT_MS / FIELDLOOP_AGENT_CHUNK_
 
 static const uint64_t NEVER = UINT64_MAX;
 
-static uint64_t add_ms(uint64_t a, uint64_t b) {
-    return a > NEVER - b ? NEVER : a + b;
-}
-
 /* --- Waiting and giving up --- */
 
 /* Full jitter: evenly distributed up to a limit that doubles with each failure in a row. */
@@ -62,25 +58,24 @@ static uint32_t backoff(fl_agent_t *agent) {
 }
 
 /* Nothing that was sent counts as delivered. */
-static void forget_requests(fl_session_t *session) {
+FL_APART static void forget_requests(fl_session_t *session) {
     session->state_needed = session->state_needed || session->state_sequence != 0;
     session->state_sequence = 0;
     session->check_in_waiting = false;
     session->enroll_waiting = false;
     session->uplink.sequence = 0;
     session->requested_end = 0;
-    session->chunk_deadline_ms = NEVER;
     session->chunk_retries = 0;
 }
 
-static void close_session(fl_agent_t *agent, uint64_t retry_ms) {
+static void close_session(fl_agent_t *agent, uint32_t retry_ms) {
     fl_session_t *session = &agent->session;
     if (session->state != CLOSED) {
         agent->port->close(agent->port->context);
     }
     session->state = CLOSED;
     session->reconnect = false;
-    session->next_attempt_ms = add_ms(fl_agent_now(agent), retry_ms);
+    session->next_attempt_ms = fl_agent_in(agent, retry_ms);
     session->rx_size = 0;
     session->tx_end = 0;
     session->tx_at = 0;
@@ -108,7 +103,7 @@ static uint32_t retry_delay(fl_agent_t *agent, uint32_t retry_after_ms) {
 }
 
 bool fl_session_awaits_chunks(const fl_agent_t *agent) {
-    return agent->session.requested_end > agent->update.received;
+    return agent->session.requested_end > agent->fetch.received;
 }
 
 /* Whether the other side has to act: to answer, to take what is sent, or to end its frame. */
@@ -122,8 +117,8 @@ static bool awaits_answer(const fl_agent_t *agent) {
 
 /* --- Sending --- */
 
-static void begin_frame(fl_agent_t *agent, fl_writer_t *writer) {
-    fl_frame_begin(writer, agent->session.frame, sizeof agent->session.frame);
+FL_APART static fl_writer_t *begin_frame(fl_agent_t *agent, fl_writer_t *writer) {
+    return fl_frame_begin(writer, agent->frame, sizeof agent->frame);
 }
 
 /* Sends the frame that was written. False if it is larger than one may be. */
@@ -132,7 +127,7 @@ static bool queue(fl_agent_t *agent, fl_slice_t frame) {
     if (frame.size == 0 || frame.size - FL_FRAME_LENGTH > session->peer_max_frame) {
         return false;
     }
-    session->tx_at = (uint32_t)(frame.data - session->frame);
+    session->tx_at = (uint32_t)(frame.data - agent->frame);
     session->tx_end = session->tx_at + (uint32_t)frame.size;
     session->activity_ms = fl_agent_now(agent);
     return true;
@@ -145,19 +140,19 @@ static bool queue_frame(fl_agent_t *agent, fl_writer_t *writer, uint32_t number)
 static void send_hello(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     fl_writer_t writer;
-    begin_frame(agent, &writer);
-    fl_put_number(&writer, FL_PB(Hello_protocol_tag), 1);
-    fl_put_number(&writer, FL_PB(Hello_max_frame_bytes_tag), FIELDLOOP_AGENT_RX_BYTES);
-    fl_put_bytes(&writer, FL_PB(Hello_nonce_tag), session->nonce, sizeof session->nonce);
-    fl_put_text(&writer, FL_PB(Hello_hardware_id_tag), agent->config->hardware_id);
-    fl_put_text(&writer, FL_PB(Hello_agent_version_tag), FIELDLOOP_AGENT_VERSION);
-    fl_put_number(&writer, FL_PB(Hello_root_version_tag), agent->root_version);
-    fl_put_number(&writer, FL_PB(Hello_boot_count_tag), agent->state.boot_count);
+    fl_writer_t *to = begin_frame(agent, &writer);
+    to = fl_put_number(to, FL_PB(Hello_protocol_tag), 1);
+    to = fl_put_number(to, FL_PB(Hello_max_frame_bytes_tag), FIELDLOOP_AGENT_RX_BYTES);
+    to = fl_put_bytes(to, FL_PB(Hello_nonce_tag), session->nonce, sizeof session->nonce);
+    to = fl_put_text(to, FL_PB(Hello_hardware_id_tag), agent->config->hardware_id);
+    to = fl_put_text(to, FL_PB(Hello_agent_version_tag), FIELDLOOP_AGENT_VERSION);
+    to = fl_put_number(to, FL_PB(Hello_root_version_tag), agent->root_version);
+    to = fl_put_number(to, FL_PB(Hello_boot_count_tag), agent->state.boot_count);
     if (!agent->enrolled) {
-        fl_put_text(&writer, FL_PB(Hello_project_tag), agent->config->project);
+        to = fl_put_text(to, FL_PB(Hello_project_tag), agent->config->project);
     }
     session->peer_max_frame = FIELDLOOP_AGENT_RX_BYTES;
-    (void)queue_frame(agent, &writer, FL_PB(DeviceMessage_hello_tag));
+    (void)queue_frame(agent, to, FL_PB(DeviceMessage_hello_tag));
     session->state = HELLO;
 }
 
@@ -165,13 +160,13 @@ static bool send_state(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     const uint64_t sequence = fl_agent_sequence(agent);
     fl_writer_t writer;
-    begin_frame(agent, &writer);
-    fl_put_number(&writer, FL_PB(StateReport_sequence_tag), sequence);
-    fl_update_describe(agent, &writer);
-    fl_put_number(&writer, FL_PB(StateReport_confirmed_release_sequence_tag),
-                  agent->state.confirmed_sequence);
-    fl_put_number(&writer, FL_PB(StateReport_dropped_uplinks_tag), agent->outbox.dropped);
-    if (sequence == 0 || !queue_frame(agent, &writer, FL_PB(DeviceMessage_state_report_tag))) {
+    fl_writer_t *to = begin_frame(agent, &writer);
+    to = fl_put_long(to, FL_PB(StateReport_sequence_tag), sequence);
+    fl_update_describe(agent, to);
+    to = fl_put_long(to, FL_PB(StateReport_confirmed_release_sequence_tag),
+                     agent->state.confirmed_sequence);
+    to = fl_put_number(to, FL_PB(StateReport_dropped_uplinks_tag), agent->outbox.dropped);
+    if (sequence == 0 || !queue_frame(agent, to, FL_PB(DeviceMessage_state_report_tag))) {
         return false;
     }
     session->state_sequence = sequence;
@@ -182,38 +177,29 @@ static bool send_state(fl_agent_t *agent) {
 /* no_update stays unset, whatever the application says: a forced rollout must come through. */
 static bool send_check_in(fl_agent_t *agent) {
     fl_writer_t writer;
-    begin_frame(agent, &writer);
-    fl_put_number(&writer, FL_PB(CheckIn_settings_version_tag), agent->state.settings.version);
-    agent->session.check_in_waiting =
-        queue_frame(agent, &writer, FL_PB(DeviceMessage_check_in_tag));
+    fl_writer_t *to = begin_frame(agent, &writer);
+    to = fl_put_number(to, FL_PB(CheckIn_settings_version_tag), agent->state.settings.version);
+    agent->session.check_in_waiting = queue_frame(agent, to, FL_PB(DeviceMessage_check_in_tag));
     return agent->session.check_in_waiting;
 }
 
 static bool send_artifact_request(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     fl_writer_t writer;
-    uint32_t offset;
-    uint32_t size;
-    const uint8_t *digest = fl_update_wants(agent, &offset, &size);
-    if (digest == NULL) {
+    fl_writer_t *to = begin_frame(agent, &writer);
+    const uint32_t end = fl_update_request(agent, to);
+    if (end == 0 || !queue_frame(agent, to, FL_PB(DeviceMessage_artifact_request_tag))) {
         return false;
     }
-    begin_frame(agent, &writer);
-    fl_put_bytes(&writer, FL_PB(ArtifactRequest_digest_tag), digest, 32);
-    fl_put_number(&writer, FL_PB(ArtifactRequest_offset_tag), offset);
-    fl_put_number(&writer, FL_PB(ArtifactRequest_length_tag), size);
-    if (!queue_frame(agent, &writer, FL_PB(DeviceMessage_artifact_request_tag))) {
-        return false;
-    }
-    session->requested_end = offset + size;
-    session->chunk_deadline_ms = fl_agent_now(agent) + FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS;
+    session->requested_end = end;
+    session->chunk_deadline_ms = fl_agent_in(agent, FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS);
     return true;
 }
 
 /* An entry that is encoded already: its bytes are the frame. */
 static bool send_stored(fl_agent_t *agent, const fl_entry_t *entry) {
     fl_session_t *session = &agent->session;
-    uint8_t *frame = session->frame;
+    uint8_t *frame = agent->frame;
     if (entry->size > FIELDLOOP_AGENT_RX_BYTES ||
         fl_outbox_read(&agent->outbox, entry, 0, frame + FL_FRAME_LENGTH, entry->size) != FL_OK) {
         return false;
@@ -245,18 +231,17 @@ static bool send_sample_chunk(fl_agent_t *agent) {
     uint32_t size = total - at < SAMPLE_CHUNK_MAX ? total - at : SAMPLE_CHUNK_MAX;
     size = size < room ? size : room;
 
-    begin_frame(agent, &writer);
-    fl_put_number(&writer, FL_PB(SampleChunk_sequence_tag), entry->sequence);
-    uint8_t *header =
-        at > 0 ? NULL : fl_put_room(&writer, FL_PB(SampleChunk_header_tag), header_size);
-    fl_put_number(&writer, FL_PB(SampleChunk_offset_tag), at);
-    fl_put_number(&writer, FL_PB(SampleChunk_total_bytes_tag), total);
-    uint8_t *data = fl_put_room(&writer, FL_PB(SampleChunk_data_tag), size);
+    fl_writer_t *to = begin_frame(agent, &writer);
+    to = fl_put_long(to, FL_PB(SampleChunk_sequence_tag), entry->sequence);
+    uint8_t *header = at > 0 ? NULL : fl_put_room(to, FL_PB(SampleChunk_header_tag), header_size);
+    to = fl_put_number(to, FL_PB(SampleChunk_offset_tag), at);
+    to = fl_put_number(to, FL_PB(SampleChunk_total_bytes_tag), total);
+    uint8_t *data = fl_put_room(to, FL_PB(SampleChunk_data_tag), size);
     if (data == NULL ||
         (header != NULL &&
          fl_outbox_read(outbox, entry, sizeof prefix, header, header_size) != FL_OK) ||
         fl_outbox_read(outbox, entry, payload_at + at, data, size) != FL_OK ||
-        !queue_frame(agent, &writer, FL_PB(DeviceMessage_sample_chunk_tag))) {
+        !queue_frame(agent, to, FL_PB(DeviceMessage_sample_chunk_tag))) {
         return false;
     }
     session->uplink_sent += size;
@@ -268,11 +253,9 @@ static bool send_sample_chunk(fl_agent_t *agent) {
 static bool send_uplink(fl_agent_t *agent, fl_entry_kind_t least) {
     fl_session_t *session = &agent->session;
     if (session->uplink.sequence == 0) {
-        fl_entry_t entry;
-        if (fl_outbox_next(&agent->outbox, least, &entry) != FL_OK) {
+        if (fl_outbox_next(&agent->outbox, least, &session->uplink) != FL_OK) {
             return false;
         }
-        session->uplink = entry;
         session->uplink_sent = 0;
         session->uplink_complete = false;
     }
@@ -297,27 +280,27 @@ static bool send_certificate_request(fl_agent_t *agent) {
     const fl_port_t *port = agent->port;
     const bool renews = agent->enrolled;
     /* Made at the frame's end, from where it moves to its place. */
-    uint8_t *csr = session->frame + sizeof session->frame - CSR_MAX;
+    uint8_t *csr = agent->frame + sizeof agent->frame - CSR_MAX;
     fl_writer_t writer;
     size_t size = 0;
     bool queued = (renews || strlen(agent->config->token) <= TOKEN_MAX) &&
                   port->identity_request(port->context, csr, CSR_MAX, &size) == FL_OK;
     if (queued) {
-        begin_frame(agent, &writer);
+        fl_writer_t *to = begin_frame(agent, &writer);
         if (!renews) {
-            fl_put_text(&writer, FL_PB(EnrollRequest_token_tag), agent->config->token);
+            to = fl_put_text(to, FL_PB(EnrollRequest_token_tag), agent->config->token);
         }
         uint8_t *room = fl_put_room(
-            &writer, renews ? FL_PB(RenewRequest_csr_tag) : FL_PB(EnrollRequest_csr_tag), size);
+            to, renews ? FL_PB(RenewRequest_csr_tag) : FL_PB(EnrollRequest_csr_tag), size);
         memmove(room, csr, size);
-        queued = queue_frame(agent, &writer,
+        queued = queue_frame(agent, to,
                              renews ? FL_PB(DeviceMessage_renew_request_tag)
                                     : FL_PB(DeviceMessage_enroll_request_tag));
     }
     session->enroll_waiting = queued;
     if (!queued && renews) {
         fl_agent_log(agent, FL_LOG_WARNING, "a certificate request could not be made");
-        session->renew_after_ms = add_ms(fl_agent_now(agent), RENEW_RETRY_MS);
+        session->renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
     } else if (!queued) {
         fail_session(agent, "a certificate request could not be made");
     }
@@ -326,7 +309,7 @@ static bool send_certificate_request(fl_agent_t *agent) {
 
 static bool renewal_is_due(const fl_agent_t *agent) {
     const fl_session_t *session = &agent->session;
-    return fl_agent_unix_ms(agent) >= session->renew_at_ms &&
+    return 3u * fl_agent_unix_ms(agent) >= session->renew_at_x3_ms &&
            fl_agent_now(agent) >= session->renew_after_ms;
 }
 
@@ -359,46 +342,38 @@ static bool send_next(fl_agent_t *agent) {
     return !fl_session_awaits_chunks(agent) && send_artifact_request(agent);
 }
 
-/* Hands the frame to the connection. False when it takes no more now, or broke. */
-static bool flush_frame(fl_agent_t *agent) {
+/* Hands the frame to the connection. FL_ERR_AGAIN when it takes no more now. */
+static fl_status_t flush_frame(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     while (session->tx_at < session->tx_end) {
         size_t sent = 0;
-        const fl_status_t status =
-            agent->port->send(agent->port->context, session->frame + session->tx_at,
-                              session->tx_end - session->tx_at, &sent);
-        if (status == FL_ERR_AGAIN) {
-            return false;
-        }
-        if (status != FL_OK) {
-            fail_session(agent, "the connection broke");
-            return false;
-        }
+        FL_RETURN_IF_ERROR(agent->port->send(agent->port->context, agent->frame + session->tx_at,
+                                             session->tx_end - session->tx_at, &sent));
         session->tx_at += (uint32_t)sent;
     }
-    return true;
+    return FL_OK;
 }
 
 /* --- Receiving --- */
 
-static void on_hello_reply(fl_agent_t *agent, const fl_field_t *reply) {
+static fl_status_t on_hello_reply(fl_agent_t *agent, const fl_field_t *reply) {
     fl_session_t *session = &agent->session;
-    const uint64_t max_frame = reply[FL_PB(HelloReply_max_frame_bytes_tag) - 1].value;
-    if (reply[FL_PB(HelloReply_protocol_tag) - 1].value != 1 || max_frame < PEER_FRAME_MIN) {
-        fail_session(agent, "the server speaks no protocol that this agent knows");
-        return;
+    const uint32_t max_frame = fl_wire_number(&reply[FL_PB(HelloReply_max_frame_bytes_tag) - 1]);
+    if (fl_wire_number(&reply[FL_PB(HelloReply_protocol_tag) - 1]) != 1 ||
+        max_frame < PEER_FRAME_MIN) {
+        fl_agent_log(agent, FL_LOG_INFO, "the server speaks no protocol that this agent knows");
+        return FL_ERR_UNSUPPORTED;
     }
     session->state = READY;
     if (max_frame < session->peer_max_frame) {
-        session->peer_max_frame = (uint32_t)max_frame;
+        session->peer_max_frame = (uint16_t)max_frame;
     }
     session->state_needed = true;
     session->next_check_in_ms = fl_agent_now(agent);
     session->paused_until_ms = 0;
     fl_agent_learn_time(agent, reply[FL_PB(HelloReply_now_ms_tag) - 1].value);
-    if (agent->enrolled) {
-        session->contacted = true;
-    }
+    session->contacted = session->contacted || agent->enrolled;
+    return FL_OK;
 }
 
 static fl_status_t on_settings(fl_agent_t *agent, const fl_field_t *given) {
@@ -407,15 +382,15 @@ static fl_status_t on_settings(fl_agent_t *agent, const fl_field_t *given) {
     const fl_settings_t before = *settings;
     FL_RETURN_IF_ERROR(fl_wire_read(given[FL_PB(Settings_collection_tag) - 1].bytes, plan,
                                     FL_PB(CollectionPlan_plan_id_tag)));
-    const uint32_t period_ms = (uint32_t)given[FL_PB(Settings_sketch_period_ms_tag) - 1].value;
-    settings->version = (uint32_t)given[FL_PB(Settings_version_tag) - 1].value;
+    const uint32_t period_ms = fl_wire_number(&given[FL_PB(Settings_sketch_period_ms_tag) - 1]);
+    settings->version = fl_wire_number(&given[FL_PB(Settings_version_tag) - 1]);
     settings->sketch_period_ms = period_ms < 1000 ? 1000 : period_ms;
-    settings->trial_windows = (uint32_t)given[FL_PB(Settings_trial_windows_tag) - 1].value;
-    settings->trial_timeout_ms = (uint32_t)given[FL_PB(Settings_trial_timeout_ms_tag) - 1].value;
+    settings->trial_windows = fl_wire_number(&given[FL_PB(Settings_trial_windows_tag) - 1]);
+    settings->trial_timeout_ms = fl_wire_number(&given[FL_PB(Settings_trial_timeout_ms_tag) - 1]);
     settings->samples_per_period =
-        (uint32_t)plan[FL_PB(CollectionPlan_samples_per_period_tag) - 1].value;
-    settings->samples_total = (uint32_t)plan[FL_PB(CollectionPlan_samples_total_tag) - 1].value;
-    settings->plan_id = (uint32_t)plan[FL_PB(CollectionPlan_plan_id_tag) - 1].value;
+        fl_wire_number(&plan[FL_PB(CollectionPlan_samples_per_period_tag) - 1]);
+    settings->samples_total = fl_wire_number(&plan[FL_PB(CollectionPlan_samples_total_tag) - 1]);
+    settings->plan_id = fl_wire_number(&plan[FL_PB(CollectionPlan_plan_id_tag) - 1]);
     settings->random_share = fl_wire_float(&plan[FL_PB(CollectionPlan_random_share_tag) - 1]);
     if (!(settings->random_share >= 0.5f)) {
         settings->random_share = 0.5f;
@@ -446,23 +421,24 @@ static void on_done(fl_agent_t *agent, uint64_t sequence) {
     }
 }
 
-static void on_certificate(fl_agent_t *agent, fl_slice_t message) {
+static fl_status_t on_certificate(fl_agent_t *agent, fl_slice_t message) {
     fl_session_t *session = &agent->session;
     fl_slice_t certificate;
     fl_slice_t issuer;
     if (!session->enroll_waiting) {
-        return;
+        return FL_OK;
     }
     if (fl_wire_pair(message, &certificate, &issuer) != FL_OK ||
         agent->port->identity_store(agent->port->context, certificate.data, certificate.size,
                                     issuer.data, issuer.size) != FL_OK) {
-        session->renew_after_ms = add_ms(fl_agent_now(agent), RENEW_RETRY_MS);
-        fail_session(agent, "the certificate could not be used");
-        return;
+        fl_agent_log(agent, FL_LOG_INFO, "the certificate could not be used");
+        session->renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
+        return FL_ERR_CORRUPT;
     }
     fl_agent_log(agent, FL_LOG_INFO, agent->enrolled ? "the certificate was renewed" : "enrolled");
     session->attempts = 0;
     session->reconnect = true;
+    return FL_OK;
 }
 
 static void log_error(const fl_agent_t *agent, fl_slice_t detail) {
@@ -479,7 +455,7 @@ static void log_error(const fl_agent_t *agent, fl_slice_t detail) {
 
 static void on_error(fl_agent_t *agent, const fl_field_t *error) {
     fl_session_t *session = &agent->session;
-    const uint64_t code = error[FL_PB(Error_code_tag) - 1].value;
+    const uint32_t code = fl_wire_number(&error[FL_PB(Error_code_tag) - 1]);
     log_error(agent, error[FL_PB(Error_detail_tag) - 1].bytes);
     if (code == FL_PB(ErrorCode_ERROR_CODE_REJECTED)) {
         on_done(agent, error[FL_PB(Error_sequence_tag) - 1].value);
@@ -492,62 +468,58 @@ static void on_error(fl_agent_t *agent, const fl_field_t *error) {
         return;
     }
     const uint32_t delay =
-        retry_delay(agent, (uint32_t)error[FL_PB(Error_retry_after_ms_tag) - 1].value);
+        retry_delay(agent, fl_wire_number(&error[FL_PB(Error_retry_after_ms_tag) - 1]));
     if (session->enroll_waiting && agent->enrolled) {
-        session->renew_after_ms = add_ms(fl_agent_now(agent), RENEW_RETRY_MS);
+        session->renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
     }
     if (code == FL_PB(ErrorCode_ERROR_CODE_UNAVAILABLE) && session->state == READY &&
         agent->enrolled) {
         /* The session stands; what was asked is asked again later. */
         forget_requests(session);
-        session->paused_until_ms = add_ms(fl_agent_now(agent), delay);
+        session->paused_until_ms = fl_agent_in(agent, delay);
         return;
     }
     close_session(agent, delay);
 }
 
-static fl_status_t dispatch(fl_agent_t *agent, const fl_field_t *message) {
+FL_APART static fl_status_t dispatch(fl_agent_t *agent, const fl_field_t *message) {
     fl_session_t *session = &agent->session;
+    const uint32_t number = message->number;
     const fl_slice_t body = message->bytes;
     /* Enough for every message that is read this way, whose fields are all numbered up to 5. */
     fl_field_t fields[FL_PB(Settings_trial_timeout_ms_tag)];
-    const unsigned count = sizeof fields / sizeof fields[0];
-    if (message->number != FL_PB(ServerMessage_error_tag) &&
-        (session->state == HELLO) != (message->number == FL_PB(ServerMessage_hello_reply_tag))) {
+    if (number != FL_PB(ServerMessage_error_tag) &&
+        (session->state == HELLO) != (number == FL_PB(ServerMessage_hello_reply_tag))) {
         return FL_ERR_CORRUPT;
     }
-    switch (message->number) {
+    switch (number) {
         case FL_PB(ServerMessage_update_offer_tag): fl_update_offer(agent, body); return FL_OK;
-        case FL_PB(ServerMessage_artifact_chunk_tag):
-            session->chunk_deadline_ms = fl_agent_now(agent) + FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS;
-            return fl_update_chunk(agent, body);
-        case FL_PB(ServerMessage_certificate_reply_tag): on_certificate(agent, body); return FL_OK;
         case FL_PB(ServerMessage_root_tag): fl_agent_rotate_root(agent, body); return FL_OK;
-        case FL_PB(ServerMessage_error_tag):
-        case FL_PB(ServerMessage_hello_reply_tag):
-        case FL_PB(ServerMessage_check_in_reply_tag):
-        case FL_PB(ServerMessage_ack_tag):
-        case FL_PB(ServerMessage_settings_tag): break;
-        default: return FL_OK; /* Of a later version of the protocol. */
+        case FL_PB(ServerMessage_certificate_reply_tag): return on_certificate(agent, body);
+        default: break;
     }
-    FL_RETURN_IF_ERROR(fl_wire_read(body, fields, count));
-    switch (message->number) {
-        case FL_PB(ServerMessage_error_tag): on_error(agent, fields); break;
-        case FL_PB(ServerMessage_hello_reply_tag): on_hello_reply(agent, fields); break;
+    if (number > FL_PB(ServerMessage_error_tag)) {
+        return FL_OK; /* Of a later version of the protocol. */
+    }
+    FL_RETURN_IF_ERROR(fl_wire_read(body, fields, sizeof fields / sizeof fields[0]));
+    switch (number) {
+        case FL_PB(ServerMessage_hello_reply_tag): return on_hello_reply(agent, fields);
         case FL_PB(ServerMessage_check_in_reply_tag):
             session->check_in_waiting = false;
             session->attempts = 0;
             fl_agent_learn_time(agent, 0); /* A connection may last for weeks. */
-            session->next_check_in_ms =
-                fl_agent_now(agent) +
-                (uint32_t)fields[FL_PB(CheckInReply_next_check_in_ms_tag) - 1].value;
-            break;
+            session->next_check_in_ms = fl_agent_in(
+                agent, fl_wire_number(&fields[FL_PB(CheckInReply_next_check_in_ms_tag) - 1]));
+            return FL_OK;
+        case FL_PB(ServerMessage_artifact_chunk_tag):
+            session->chunk_deadline_ms = fl_agent_in(agent, FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS);
+            return fl_update_chunk(agent, fields);
         case FL_PB(ServerMessage_ack_tag):
             on_done(agent, fields[FL_PB(Ack_sequence_tag) - 1].value);
-            break;
-        default: return on_settings(agent, fields);
+            return FL_OK;
+        case FL_PB(ServerMessage_settings_tag): return on_settings(agent, fields);
+        default: on_error(agent, fields); return FL_OK;
     }
-    return FL_OK;
 }
 
 static fl_status_t handle_frame(fl_agent_t *agent, fl_slice_t frame) {
@@ -567,40 +539,29 @@ static fl_status_t handle_frame(fl_agent_t *agent, fl_slice_t frame) {
     return last.number == 0 ? FL_OK : dispatch(agent, &last);
 }
 
-/* Takes what has arrived, up to a frame. True when a frame was handled. */
-static bool receive_frame(fl_agent_t *agent) {
+/* Takes what has arrived, up to a frame. FL_OK when one was handled, FL_ERR_AGAIN when there is
+ * none yet. */
+FL_APART static fl_status_t receive_frame(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     for (;;) {
         uint32_t wanted = FL_FRAME_LENGTH;
         if (session->rx_size >= FL_FRAME_LENGTH) {
-            const uint32_t size = (uint32_t)session->frame[0] << 8 | session->frame[1];
+            const uint32_t size = (uint32_t)agent->frame[0] << 8 | agent->frame[1];
             if (size > FIELDLOOP_AGENT_RX_BYTES) {
-                fail_session(agent, "the server sent a frame that is too large");
-                return false;
+                return FL_ERR_NO_SPACE;
             }
             wanted += size;
             if (session->rx_size == wanted) {
-                const fl_slice_t frame = {.data = session->frame + FL_FRAME_LENGTH, .size = size};
                 session->rx_size = 0;
                 session->activity_ms = fl_agent_now(agent);
-                if (handle_frame(agent, frame) != FL_OK) {
-                    fail_session(agent, "the server sent a frame that breaks the protocol");
-                    return false;
-                }
-                return true;
+                return handle_frame(
+                    agent, (fl_slice_t){.data = agent->frame + FL_FRAME_LENGTH, .size = size});
             }
         }
         size_t size = 0;
-        const fl_status_t status =
-            agent->port->receive(agent->port->context, session->frame + session->rx_size,
-                                 wanted - session->rx_size, &size);
-        if (status == FL_ERR_AGAIN) {
-            return false;
-        }
-        if (status != FL_OK) {
-            fail_session(agent, "the server closed the connection");
-            return false;
-        }
+        FL_RETURN_IF_ERROR(agent->port->receive(agent->port->context,
+                                                agent->frame + session->rx_size,
+                                                wanted - session->rx_size, &size));
         if (session->rx_size == 0) {
             /* The whole frame has to come in time, or a byte now and then would hold the device. */
             session->activity_ms = fl_agent_now(agent);
@@ -615,20 +576,19 @@ static bool receive_frame(fl_agent_t *agent) {
 static void read_identity(fl_agent_t *agent) {
     fl_identity_t identity;
     agent->enrolled = agent->port->identity(agent->port->context, &identity) == FL_OK;
-    agent->session.renew_at_ms = NEVER;
-    if (agent->enrolled && identity.not_after_ms > identity.not_before_ms) {
-        agent->session.renew_at_ms =
-            identity.not_before_ms + (identity.not_after_ms - identity.not_before_ms) / 3u * 2u;
+    agent->session.renew_at_x3_ms = NEVER;
+    if (agent->enrolled && identity.not_after_ms > identity.not_before_ms &&
+        identity.not_after_ms < NEVER / 4u) {
+        agent->session.renew_at_x3_ms = identity.not_before_ms + 2u * identity.not_after_ms;
     }
 }
 
 void fl_session_init(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
-    const uint64_t now = fl_agent_now(agent);
     session->state = CLOSED;
-    session->chunk_deadline_ms = NEVER;
-    session->next_attempt_ms = now + fl_agent_random(agent, agent->config->first_contact_ms);
-    session->next_check_in_ms = now;
+    session->next_attempt_ms =
+        fl_agent_in(agent, fl_agent_random(agent, agent->config->first_contact_ms));
+    session->next_check_in_ms = fl_agent_now(agent);
     read_identity(agent);
 }
 
@@ -666,27 +626,29 @@ static void continue_connect(fl_agent_t *agent) {
     }
 }
 
-/* Receives, then sends, until neither goes on. True when only the limit ended it. */
-static bool exchange(fl_agent_t *agent) {
+/* Receives, then sends, until neither goes on: FL_ERR_AGAIN. FL_OK when only the limit ended it;
+ * anything else ends the session. */
+FL_APART static fl_status_t exchange(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     for (unsigned i = 0; i < FRAMES_PER_POLL; i++) {
-        if (agent->halted || !flush_frame(agent)) {
-            return false;
-        }
-        const bool received = receive_frame(agent);
+        FL_RETURN_IF_ERROR(flush_frame(agent));
+        const fl_status_t received = receive_frame(agent);
         if (session->reconnect) {
             close_session(agent, 0);
-            return true;
+            return FL_OK;
         }
         if (session->state == CLOSED) {
-            return false;
+            return FL_ERR_AGAIN;
+        }
+        if (received != FL_OK && received != FL_ERR_AGAIN) {
+            return received;
         }
         const bool queued = session->state == READY && session->rx_size == 0 && send_next(agent);
-        if (session->state == CLOSED || (!received && !queued)) {
-            return false;
+        if (!queued && (received != FL_OK || session->state == CLOSED)) {
+            return FL_ERR_AGAIN;
         }
     }
-    return true;
+    return FL_OK;
 }
 
 bool fl_session_poll(fl_agent_t *agent) {
@@ -703,7 +665,14 @@ bool fl_session_poll(fl_agent_t *agent) {
     }
     bool more = false;
     if (session->state == HELLO || session->state == READY) {
-        more = exchange(agent);
+        const fl_status_t status = exchange(agent);
+        more = status == FL_OK;
+        if (!more && status != FL_ERR_AGAIN) {
+            fail_session(agent, status == FL_ERR_CLOSED ? "the connection was closed or broke"
+                                : status == FL_ERR_NO_SPACE
+                                    ? "the server sent a frame that is too large"
+                                    : "the server sent a frame that breaks the protocol");
+        }
     }
     /* A part that is on its way, however slowly, is not asked for again. */
     if (session->state == READY && fl_session_awaits_chunks(agent) && session->rx_size == 0 &&

@@ -15,8 +15,8 @@ enum {
     STATE_SECTOR = 0,
 };
 
-/* Where a field is in fl_state_t. The record has them one behind the other, in this order, as they
- * lie in memory. */
+/* Bytes of fl_state_t. The record has them one behind the other, in this order, as they lie in
+ * memory. */
 typedef struct field {
     uint16_t offset;
     uint16_t size;
@@ -25,49 +25,40 @@ typedef struct field {
 /* Numbers are little endian in the record. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a port to big endian must swap");
 
-#define FIELD(member) \
-    { offsetof(fl_state_t, member), sizeof(((fl_state_t *)0)->member), }
-#define COMPONENT(kind)                                                             \
-    FIELD(active[kind].slot), FIELD(active[kind].digest), FIELD(active[kind].size), \
+/* The members from one to another one, between which there must be no padding. */
+#define RANGE(first, last)                                                 \
+    {                                                                      \
+        offsetof(fl_state_t, first),                                       \
+            offsetof(fl_state_t, last) + sizeof(((fl_state_t *)0)->last) - \
+                offsetof(fl_state_t, first),                               \
+    }
+#define FIELD(member) RANGE(member, member)
+#define COMPONENT(kind)                                                      \
+    FIELD(active[kind].slot), RANGE(active[kind].digest, active[kind].size), \
         FIELD(active[kind].release_sequence)
-#define ARTIFACT(kind) FIELD(target.artifact[kind].digest), FIELD(target.artifact[kind].size)
+_Static_assert(sizeof(fl_rollout_t) == 48 && sizeof(fl_artifact_t) == 36 &&
+                   sizeof(fl_settings_t) == 32 && offsetof(fl_target_t, rollout) == 8,
+               "there is padding in the record");
 
 static const field_t FIELDS[] = {
     FIELD(boot_count),
-    FIELD(time_floor_ms),
-    FIELD(sequence_limit),
+    RANGE(time_floor_ms, sequence_limit),
     FIELD(dropped_uplinks),
     FIELD(confirmed_sequence),
     COMPONENT(FL_KIND_MODEL),
     COMPONENT(FL_KIND_FIRMWARE),
     COMPONENT(FL_KIND_CONFIGURATION),
     FIELD(phase),
-    FIELD(target.release_sequence),
-    FIELD(target.rollout_id),
-    FIELD(target.named),
-    FIELD(target.install),
-    FIELD(target.done),
-    FIELD(target.boots),
-    FIELD(target.written),
-    ARTIFACT(FL_KIND_MODEL),
-    ARTIFACT(FL_KIND_FIRMWARE),
-    ARTIFACT(FL_KIND_CONFIGURATION),
+    FIELD(target.rollout),
+    RANGE(target.named, target.written),
+    FIELD(target.artifact),
     FIELD(ask_again_ms),
     FIELD(report.sequence),
-    FIELD(report.phase),
-    FIELD(report.cause),
-    FIELD(report.rollout_id),
-    FIELD(report.release_sequence),
-    FIELD(settings.version),
-    FIELD(settings.sketch_period_ms),
-    FIELD(settings.samples_per_period),
-    FIELD(settings.random_share),
-    FIELD(settings.samples_total),
-    FIELD(settings.plan_id),
-    FIELD(settings.trial_windows),
-    FIELD(settings.trial_timeout_ms),
-    FIELD(plan_id),
-    FIELD(plan_used),
+    RANGE(report.phase, report.cause),
+    FIELD(report.rollout.id),
+    FIELD(report.rollout.release_sequence),
+    FIELD(settings),
+    RANGE(plan_id, plan_used),
     FIELD(refused_count),
 };
 
@@ -126,8 +117,8 @@ fl_status_t fl_state_load(const fl_flash_t *flash, fl_state_t *state) {
     if (size == 0 || buffer[0] != STATE_FORMAT || walk(state, buffer + 1, size - 1u, true) == 0) {
         return FL_ERR_CORRUPT;
     }
-    state->target.rollout_id[sizeof state->target.rollout_id - 1] = '\0';
-    state->report.rollout_id[sizeof state->report.rollout_id - 1] = '\0';
+    state->target.rollout.id[sizeof state->target.rollout.id - 1] = '\0';
+    state->report.rollout.id[sizeof state->report.rollout.id - 1] = '\0';
     return is_sound(state) ? FL_OK : FL_ERR_CORRUPT;
 }
 

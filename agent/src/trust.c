@@ -6,22 +6,37 @@
 
 #include <string.h>
 
+#include "apart.h"
+
 #define CAUSE(name) FL_PB(UpdateCause_UPDATE_CAUSE_##name)
 
-static void hash(const fl_port_t *port, fl_slice_t bytes, uint8_t digest[32]) {
+void fl_hash(const fl_port_t *port, const fl_part_t *parts, size_t count, uint8_t digest[32]) {
     fl_sha256_t state;
     port->sha256_start(port->context, &state);
-    port->sha256_update(port->context, &state, bytes.data, bytes.size);
+    for (size_t i = 0; i < count; i++) {
+        port->sha256_update(port->context, &state, parts[i].data, parts[i].size);
+    }
     port->sha256_finish(port->context, &state, digest);
 }
 
 /* --- Roots --- */
 
-static fl_status_t add_index(fl_role_t *role, uint64_t index) {
-    if (role->key_count == sizeof role->keys || index >= FL_ROOT_KEYS) {
-        return FL_ERR_CORRUPT;
+/* Indices come packed or one by one. */
+static fl_status_t read_indices(const fl_field_t *field, fl_role_t *role) {
+    fl_slice_t packed = field->bytes;
+    uint64_t index = field->value;
+    while (field->wire_type == 0 || packed.size > 0) {
+        if (field->wire_type != 0) {
+            FL_RETURN_IF_ERROR(fl_wire_varint(&packed, &index));
+        }
+        if (role->key_count == sizeof role->keys || index >= FL_ROOT_KEYS) {
+            return FL_ERR_CORRUPT;
+        }
+        role->keys[role->key_count++] = (uint8_t)index;
+        if (field->wire_type == 0) {
+            break;
+        }
     }
-    role->keys[role->key_count++] = (uint8_t)index;
     return FL_OK;
 }
 
@@ -32,15 +47,8 @@ static fl_status_t read_role(fl_slice_t message, fl_role_t *role) {
     while ((status = fl_wire_next(&message, &field)) == FL_OK) {
         if (field.number == FL_PB(TrustedRole_threshold_tag)) {
             role->threshold = field.value > UINT8_MAX ? 0 : (uint8_t)field.value;
-        } else if (field.number != FL_PB(TrustedRole_key_indices_tag)) {
-            continue;
-        } else if (field.wire_type == 0) {
-            FL_RETURN_IF_ERROR(add_index(role, field.value));
-        }
-        while (field.number == FL_PB(TrustedRole_key_indices_tag) && field.bytes.size > 0) {
-            uint64_t index;
-            FL_RETURN_IF_ERROR(fl_wire_varint(&field.bytes, &index));
-            FL_RETURN_IF_ERROR(add_index(role, index));
+        } else if (field.number == FL_PB(TrustedRole_key_indices_tag)) {
+            FL_RETURN_IF_ERROR(read_indices(&field, role));
         }
     }
     return status == FL_ERR_NOT_FOUND ? FL_OK : status;
@@ -55,22 +63,19 @@ static fl_status_t read_root(fl_slice_t message, fl_root_t *root) {
             case FL_PB(RootDocument_version_tag): root->version = (uint32_t)field.value; break;
             case FL_PB(RootDocument_expires_s_tag): root->expires_s = field.value; break;
             case FL_PB(RootDocument_keys_tag): {
-                fl_field_t key[1];
-                FL_RETURN_IF_ERROR(fl_wire_read(field.bytes, key, 1));
-                if (key[0].bytes.size != FL_KEY_BYTES || root->key_count == FL_ROOT_KEYS) {
+                fl_field_t key;
+                FL_RETURN_IF_ERROR(fl_wire_read(field.bytes, &key, 1));
+                if (key.bytes.size != FL_KEY_BYTES || root->key_count == FL_ROOT_KEYS) {
                     return FL_ERR_CORRUPT;
                 }
-                root->keys[root->key_count++] = key[0].bytes.data;
+                root->keys[root->key_count++] = key.bytes.data;
                 break;
             }
             case FL_PB(RootDocument_root_tag):
-                FL_RETURN_IF_ERROR(read_role(field.bytes, &root->root));
-                break;
             case FL_PB(RootDocument_release_tag):
-                FL_RETURN_IF_ERROR(read_role(field.bytes, &root->release));
-                break;
             case FL_PB(RootDocument_directive_tag):
-                FL_RETURN_IF_ERROR(read_role(field.bytes, &root->directive));
+                FL_RETURN_IF_ERROR(read_role(
+                    field.bytes, &root->roles[field.number - FL_PB(RootDocument_root_tag)]));
                 break;
             default: break;
         }
@@ -78,27 +83,36 @@ static fl_status_t read_root(fl_slice_t message, fl_root_t *root) {
     return status == FL_ERR_NOT_FOUND ? FL_OK : status;
 }
 
+/* Reads a root document and checks that each role has keys. */
+static fl_status_t open_root(const fl_document_t *document, fl_root_t *root) {
+    FL_RETURN_IF_ERROR(read_root(document->payload, root));
+    for (unsigned role = 0; role < FL_ROLE_COUNT; role++) {
+        if (root->roles[role].key_count == 0) {
+            return FL_ERR_CORRUPT;
+        }
+    }
+    return root->version >= 1 ? FL_OK : FL_ERR_CORRUPT;
+}
+
 fl_status_t fl_trust_open_root(fl_slice_t signed_root, fl_root_t *root) {
     fl_document_t document;
     FL_RETURN_IF_ERROR(fl_wire_document(signed_root, &document));
-    FL_RETURN_IF_ERROR(read_root(document.payload, root));
-    return root->version >= 1 && root->root.key_count > 0 && root->release.key_count > 0 &&
-                   root->directive.key_count > 0
-               ? FL_OK
-               : FL_ERR_CORRUPT;
+    return open_root(&document, root);
 }
 
 fl_status_t fl_trust_next_root(const fl_port_t *port, const fl_root_t *current, fl_slice_t next,
                                uint32_t *version) {
     fl_root_t root;
     fl_document_t document;
-    FL_RETURN_IF_ERROR(fl_trust_open_root(next, &root));
     FL_RETURN_IF_ERROR(fl_wire_document(next, &document));
+    FL_RETURN_IF_ERROR(open_root(&document, &root));
     if (root.version != current->version + 1u) {
         return FL_ERR_TRUST;
     }
-    FL_RETURN_IF_ERROR(fl_trust_verify(port, current, &current->root, FL_CONTEXT_ROOT, &document));
-    FL_RETURN_IF_ERROR(fl_trust_verify(port, &root, &root.root, FL_CONTEXT_ROOT, &document));
+    FL_RETURN_IF_ERROR(
+        fl_trust_verify(port, current, &current->roles[FL_ROLE_ROOT], FL_CONTEXT_ROOT, &document));
+    FL_RETURN_IF_ERROR(
+        fl_trust_verify(port, &root, &root.roles[FL_ROLE_ROOT], FL_CONTEXT_ROOT, &document));
     *version = root.version;
     return FL_OK;
 }
@@ -119,11 +133,9 @@ static bool named_before(const fl_root_t *root, const fl_role_t *role, unsigned 
 fl_status_t fl_trust_verify(const fl_port_t *port, const fl_root_t *root, const fl_role_t *role,
                             const char *context, const fl_document_t *document) {
     uint8_t digest[32];
-    fl_sha256_t state;
-    port->sha256_start(port->context, &state);
-    port->sha256_update(port->context, &state, context, strlen(context) + 1u);
-    port->sha256_update(port->context, &state, document->payload.data, document->payload.size);
-    port->sha256_finish(port->context, &state, digest);
+    const fl_part_t parts[] = {{.data = context, .size = strlen(context) + 1u},
+                               {.data = document->payload.data, .size = document->payload.size}};
+    fl_hash(port, parts, sizeof parts / sizeof parts[0], digest);
 
     if (role->threshold == 0) {
         return FL_ERR_TRUST;
@@ -140,7 +152,8 @@ fl_status_t fl_trust_verify(const fl_port_t *port, const fl_root_t *root, const 
         }
         const uint8_t *key = root->keys[role->keys[k]];
         uint8_t key_id[32];
-        hash(port, (fl_slice_t){.data = key, .size = FL_KEY_BYTES}, key_id);
+        const fl_part_t key_part = {.data = key, .size = FL_KEY_BYTES};
+        fl_hash(port, &key_part, 1, key_id);
         for (uint32_t i = 0; i < document->signature_count; i++) {
             if (memcmp(document->signatures[i].key_id, key_id, 8) == 0 &&
                 port->verify(port->context, key, digest, document->signatures[i].value) == FL_OK) {
@@ -154,9 +167,9 @@ fl_status_t fl_trust_verify(const fl_port_t *port, const fl_root_t *root, const 
 
 /* --- Offers --- */
 
-/* expires_s is a time, and it is past. */
-static bool expired(uint64_t expires_s, uint64_t now_ms) {
-    return now_ms / 1000u > expires_s;
+/* The whole second of expires_s is past. What is further away than a clock can say never is. */
+FL_APART static bool expired(uint64_t expires_s, uint64_t now_ms) {
+    return expires_s < UINT64_MAX / 1024u && now_ms >= (expires_s + 1u) * 1000u;
 }
 
 /* Takes up a component. A set is installed whole or not at all: one of a kind that this agent does
@@ -166,19 +179,18 @@ static FL_PB(UpdateCause) add_component(fl_slice_t message, fl_offer_t *offer) {
     if (fl_wire_read(message, fields, FL_PB(ReleaseComponent_size_bytes_tag)) != FL_OK) {
         return CAUSE(MALFORMED);
     }
-    const uint64_t kind = fields[FL_PB(ReleaseComponent_kind_tag) - 1].value - 1u;
-    const uint64_t size = fields[FL_PB(ReleaseComponent_size_bytes_tag) - 1].value;
+    const uint32_t kind = fl_wire_number(&fields[FL_PB(ReleaseComponent_kind_tag) - 1]) - 1u;
+    const uint32_t size = fl_wire_number(&fields[FL_PB(ReleaseComponent_size_bytes_tag) - 1]);
     const fl_slice_t digest = fields[FL_PB(ReleaseComponent_digest_tag) - 1].bytes;
     if (kind >= FL_KIND_COUNT) {
         return CAUSE(NOT_FOR_THIS_DEVICE);
     }
-    if (size == 0 || size > UINT32_MAX || digest.size != 32 ||
-        (offer->named & fl_kind_bit((unsigned)kind)) != 0) {
+    if (size == 0 || digest.size != 32 || (offer->target.named & fl_kind_bit(kind)) != 0) {
         return CAUSE(MALFORMED);
     }
-    offer->named |= fl_kind_bit((unsigned)kind);
-    offer->artifact[kind].size = (uint32_t)size;
-    memcpy(offer->artifact[kind].digest, digest.data, digest.size);
+    offer->target.named |= fl_kind_bit(kind);
+    offer->target.artifact[kind].size = size;
+    memcpy(offer->target.artifact[kind].digest, digest.data, digest.size);
     return CAUSE(UNSPECIFIED);
 }
 
@@ -199,7 +211,9 @@ static fl_status_t read_manifest(fl_slice_t message, const char *hardware_id, ma
     while ((status = fl_wire_next(&message, &field)) == FL_OK) {
         switch (field.number) {
             case FL_PB(ReleaseManifest_project_tag): manifest->project = field.bytes; break;
-            case FL_PB(ReleaseManifest_sequence_tag): offer->release_sequence = field.value; break;
+            case FL_PB(ReleaseManifest_sequence_tag):
+                offer->target.rollout.release_sequence = field.value;
+                break;
             case FL_PB(ReleaseManifest_expires_s_tag): manifest->expires_s = field.value; break;
             case FL_PB(ReleaseManifest_hardware_ids_tag):
                 manifest->names_hardware = true;
@@ -213,7 +227,7 @@ static fl_status_t read_manifest(fl_slice_t message, const char *hardware_id, ma
             default: break;
         }
     }
-    if (manifest->set == CAUSE(UNSPECIFIED) && offer->named == 0) {
+    if (manifest->set == CAUSE(UNSPECIFIED) && offer->target.named == 0) {
         manifest->set = CAUSE(MALFORMED);
     }
     return status == FL_ERR_NOT_FOUND ? FL_OK : status;
@@ -250,8 +264,8 @@ static FL_PB(UpdateCause) check_manifest(const manifest_t *manifest,
 }
 
 FL_PB(UpdateCause)
-fl_trust_offer(const fl_port_t *port, const fl_root_t *root, const fl_offer_context_t *context,
-               fl_slice_t message, fl_offer_t *offer) {
+fl_trust_offer(fl_slice_t message, const fl_port_t *port, const fl_root_t *root,
+               const fl_offer_context_t *context, fl_offer_t *offer) {
     fl_slice_t signed_manifest;
     fl_slice_t signed_directive;
     fl_document_t document;
@@ -263,27 +277,30 @@ fl_trust_offer(const fl_port_t *port, const fl_root_t *root, const fl_offer_cont
     if (fl_wire_pair(message, &signed_manifest, &signed_directive) != FL_OK ||
         fl_wire_document(signed_directive, &document) != FL_OK ||
         fl_wire_read(document.payload, directive, FL_PB(Directive_forced_tag)) != FL_OK ||
-        !fl_wire_copy_text(directive[FL_PB(Directive_rollout_id_tag) - 1].bytes, offer->rollout_id,
-                           sizeof offer->rollout_id - 1u)) {
+        !fl_wire_copy_text(directive[FL_PB(Directive_rollout_id_tag) - 1].bytes,
+                           offer->target.rollout.id, sizeof offer->target.rollout.id - 1u)) {
         return CAUSE(MALFORMED);
     }
     if (root->expires_s != 0 && expired(root->expires_s, context->now_ms)) {
         return CAUSE(EXPIRED);
     }
-    if (fl_trust_verify(port, root, &root->directive, FL_CONTEXT_DIRECTIVE, &document) != FL_OK) {
+    if (fl_trust_verify(port, root, &root->roles[FL_ROLE_DIRECTIVE], FL_CONTEXT_DIRECTIVE,
+                        &document) != FL_OK) {
         return CAUSE(BAD_SIGNATURE);
     }
     if (fl_wire_document(signed_manifest, &document) != FL_OK ||
         read_manifest(document.payload, context->hardware_id, &manifest, offer) != FL_OK) {
         return CAUSE(MALFORMED);
     }
-    if (fl_trust_verify(port, root, &root->release, FL_CONTEXT_MANIFEST, &document) != FL_OK) {
+    if (fl_trust_verify(port, root, &root->roles[FL_ROLE_RELEASE], FL_CONTEXT_MANIFEST,
+                        &document) != FL_OK) {
         return CAUSE(BAD_SIGNATURE);
     }
-    hash(port, document.payload, manifest_digest);
+    const fl_part_t payload = {.data = document.payload.data, .size = document.payload.size};
+    fl_hash(port, &payload, 1, manifest_digest);
     offer->forced = directive[FL_PB(Directive_forced_tag) - 1].value != 0;
     const FL_PB(UpdateCause) cause = check_directive(directive, context, manifest_digest);
     return cause != CAUSE(UNSPECIFIED)
                ? cause
-               : check_manifest(&manifest, context, offer->release_sequence);
+               : check_manifest(&manifest, context, offer->target.rollout.release_sequence);
 }

@@ -6,6 +6,7 @@
 #ifndef FIELDLOOP_AGENT_SRC_TRUST_H
 #define FIELDLOOP_AGENT_SRC_TRUST_H
 
+#include "fieldloop_agent/outbox.h"
 #include "fieldloop_agent/port.h"
 #include "fieldloop_agent/state.h"
 #include "wire.h"
@@ -27,16 +28,20 @@ typedef struct fl_role {
     uint8_t threshold;
 } fl_role_t;
 
+/* The roles, in the order of a RootDocument's fields. */
+enum { FL_ROLE_ROOT = 0, FL_ROLE_RELEASE, FL_ROLE_DIRECTIVE, FL_ROLE_COUNT };
+
 /* A RootDocument, whose keys lie in the document that it was read from. */
 typedef struct fl_root {
     uint64_t expires_s;
     uint32_t version;
     uint32_t key_count;
     const uint8_t *keys[FL_ROOT_KEYS];
-    fl_role_t root;
-    fl_role_t release;
-    fl_role_t directive;
+    fl_role_t roles[FL_ROLE_COUNT];
 } fl_root_t;
+
+/* SHA-256 of the parts, one behind the other. */
+void fl_hash(const fl_port_t *port, const fl_part_t *parts, size_t count, uint8_t digest[32]);
 
 /* Verifies that at least role->threshold different keys of the role signed the document in the
  * context. FL_OK; FL_ERR_TRUST, also for a role whose indices or threshold make no sense. */
@@ -64,19 +69,16 @@ typedef struct fl_offer_context {
 
 /* What an offer that was accepted wants. */
 typedef struct fl_offer {
-    uint64_t release_sequence;
-    char rollout_id[40];
+    fl_target_t target; /* What of it the release says: rollout, named and artifact. */
     bool forced;
-    uint8_t named; /* Kinds. */
-    fl_artifact_t artifact[FL_KIND_COUNT];
 } fl_offer_t;
 
 /* Checks an UpdateOffer. Returns UPDATE_CAUSE_UNSPECIFIED when it may be installed, otherwise the
- * cause. offer->rollout_id and release_sequence are set as far as they could be read, for the
+ * cause. offer->target.rollout is set as far as it could be read, for the
  * report; the rest only when it may be installed. */
 FL_PB(UpdateCause)
-fl_trust_offer(const fl_port_t *port, const fl_root_t *root, const fl_offer_context_t *context,
-               fl_slice_t message, fl_offer_t *offer);
+fl_trust_offer(fl_slice_t message, const fl_port_t *port, const fl_root_t *root,
+               const fl_offer_context_t *context, fl_offer_t *offer);
 
 #ifdef __cplusplus
 }

@@ -21,12 +21,14 @@
 /* What the running program does about record.phase. */
 enum {
     STEP_IDLE = 0,
-    STEP_REHASH, /* Hashing what an earlier start downloaded. */
+    STEP_HASH, /* Reads back what flash has of a component. */
     STEP_FETCH,
-    STEP_VERIFY,    /* Hashing all of a component, as flash has it. */
     STEP_READY,     /* Waits for consent to install. */
     STEP_INSTALLED, /* Waits for consent to restart. */
 };
+
+/* Of an ArtifactChunk's data. */
+enum { CHUNK_MAX = sizeof((FL_PB(ArtifactChunk) *)0)->data.bytes };
 
 /* A shorter deferral that follows another one need not outlive a restart. */
 static const uint32_t DEFERRAL_SAVE_MS = 60000;
@@ -34,19 +36,6 @@ static const uint32_t DEFAULT_TRIAL_WINDOWS = 10;
 static const uint32_t DEFAULT_TRIAL_TIMEOUT_MS = 600000;
 
 /* --- Components --- */
-
-static bool has_configuration(const fl_agent_t *agent) {
-    return agent->port->configuration[0].size > 0;
-}
-
-static bool has_firmware(const fl_agent_t *agent) {
-    return agent->port->firmware.running != NULL;
-}
-
-static bool has_kind(const fl_agent_t *agent, unsigned kind) {
-    return kind == FL_KIND_MODEL ||
-           (kind == FL_KIND_FIRMWARE ? has_firmware(agent) : has_configuration(agent));
-}
 
 static bool installs(const fl_state_t *state, unsigned kind) {
     return (state->target.install & fl_kind_bit(kind)) != 0;
@@ -60,6 +49,10 @@ static const fl_flash_t *area(const fl_agent_t *agent, unsigned kind, uint8_t sl
     }
 }
 
+FL_APART static bool has_kind(const fl_agent_t *agent, unsigned kind) {
+    return area(agent, kind, 0)->size > 0;
+}
+
 /* Where the next component of a kind goes: never where the confirmed one is. */
 static uint8_t free_slot(const fl_state_t *state, unsigned kind) {
     return kind != FL_KIND_FIRMWARE && state->active[kind].slot == 0 ? 1 : 0;
@@ -69,38 +62,38 @@ static const fl_flash_t *target_area(const fl_agent_t *agent, unsigned kind) {
     return area(agent, kind, free_slot(&agent->state, kind));
 }
 
-/* What is in place of a kind once the target is installed. */
-static fl_component_t component_of_target(const fl_state_t *state, unsigned kind) {
-    fl_component_t component = state->active[kind];
-    if (installs(state, kind)) {
-        component.slot = free_slot(state, kind);
-        component.size = state->target.artifact[kind].size;
-        memcpy(component.digest, state->target.artifact[kind].digest, sizeof component.digest);
+/* What is in place of a kind: as confirmed, or once the target is installed. */
+static void get_component(const fl_agent_t *agent, unsigned kind, bool of_target,
+                          fl_component_t *component) {
+    const fl_state_t *state = &agent->state;
+    const fl_artifact_t *artifact = &state->target.artifact[kind];
+    *component = state->active[kind];
+    if (of_target && installs(state, kind)) {
+        component->slot = free_slot(state, kind);
+        component->size = artifact->size;
+        memcpy(component->digest, artifact->digest, sizeof component->digest);
     }
-    if ((state->target.named & fl_kind_bit(kind)) != 0) {
-        component.release_sequence = state->target.release_sequence;
+    if (of_target && (state->target.named & fl_kind_bit(kind)) != 0) {
+        component->release_sequence = state->target.rollout.release_sequence;
     }
-    return component;
 }
 
-/* Names what the device would run with the given components in place of its own: the first bytes of
- * a digest over the digests of all. A component is good or bad together with the others, so this is
- * what is refused after a failed trial, and not each of its digests. */
-static void name_set(const fl_agent_t *agent, uint8_t kinds, const fl_artifact_t *artifact,
+/* Names what the device would run with the target's components in place of its own: the first bytes
+ * of a digest over the digests of all. A component is good or bad together with the others, so this
+ * is what is refused after a failed trial, and not each of its digests. */
+static void name_set(const fl_agent_t *agent, const fl_target_t *target,
                      uint8_t name[FL_REFUSED_BYTES]) {
     static const uint8_t NOTHING[32] = {0};
-    const fl_port_t *port = agent->port;
-    fl_sha256_t hash;
+    fl_part_t parts[FL_KIND_COUNT];
     uint8_t digest[32];
-    port->sha256_start(port->context, &hash);
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
         const fl_component_t *active = &agent->state.active[kind];
         const uint8_t *own = active->slot == FL_SLOT_NONE ? NOTHING : active->digest;
-        port->sha256_update(port->context, &hash,
-                            (kinds & fl_kind_bit(kind)) != 0 ? artifact[kind].digest : own,
-                            sizeof digest);
+        parts[kind].data =
+            (target->named & fl_kind_bit(kind)) != 0 ? target->artifact[kind].digest : own;
+        parts[kind].size = sizeof digest;
     }
-    port->sha256_finish(port->context, &hash, digest);
+    fl_hash(agent->port, parts, FL_KIND_COUNT, digest);
     memcpy(name, digest, FL_REFUSED_BYTES);
 }
 
@@ -109,38 +102,35 @@ static void name_set(const fl_agent_t *agent, uint8_t kinds, const fl_artifact_t
 /* Decides a report. It is saved with the record that the caller saves next, and put in the outbox
  * by publish_report(); a reset in between is made good by fl_update_boot(). */
 static void decide_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB(UpdateCause) cause,
-                          const char *rollout_id, uint64_t release_sequence) {
+                          const fl_rollout_t *rollout) {
     fl_pending_report_t *report = &agent->state.report;
-    report->sequence = fl_agent_sequence_to_save(agent);
+    report->sequence = agent->next_sequence++; /* Reserved by the save that follows. */
+    report->rollout = *rollout;
     report->phase = (uint8_t)phase;
     report->cause = (uint8_t)cause;
-    memmove(report->rollout_id, rollout_id, sizeof report->rollout_id);
-    report->release_sequence = release_sequence;
 }
 
 static void publish_report(fl_agent_t *agent) {
-    const fl_state_t *state = &agent->state;
-    const fl_pending_report_t *report = &state->report;
+    const fl_pending_report_t *report = &agent->state.report;
     uint8_t buffer[FL_MESSAGE_HEAD + FL_PB(UpdateReport_size)];
     fl_writer_t writer;
+    fl_component_t model;
     if (report->sequence == 0) {
         return;
     }
     /* Decided with the report, so that a repetition after a reset has the same bytes. */
-    const fl_component_t model = report->phase == FL_PHASE(TRIAL)
-                                     ? component_of_target(state, FL_KIND_MODEL)
-                                     : state->active[FL_KIND_MODEL];
-    fl_frame_begin(&writer, buffer, sizeof buffer);
-    fl_put_number(&writer, FL_PB(UpdateReport_sequence_tag), report->sequence);
-    fl_put_text(&writer, FL_PB(UpdateReport_rollout_id_tag), report->rollout_id);
-    fl_put_number(&writer, FL_PB(UpdateReport_phase_tag), report->phase);
-    fl_put_number(&writer, FL_PB(UpdateReport_cause_tag), report->cause);
-    fl_put_bytes(&writer, FL_PB(UpdateReport_active_digest_tag), model.digest,
-                 model.slot == FL_SLOT_NONE ? 0 : sizeof model.digest);
-    fl_put_number(&writer, FL_PB(UpdateReport_release_sequence_tag), report->release_sequence);
-    if (fl_agent_enqueue_frame(agent, FL_ENTRY_REPORT, report->sequence,
-                               fl_frame_end(&writer, FL_PB(DeviceMessage_update_report_tag))) ==
-        FL_OK) {
+    get_component(agent, FL_KIND_MODEL, report->phase == FL_PHASE(TRIAL), &model);
+    fl_writer_t *to = fl_frame_begin(&writer, buffer, sizeof buffer);
+    to = fl_put_long(to, FL_PB(UpdateReport_sequence_tag), report->sequence);
+    to = fl_put_text(to, FL_PB(UpdateReport_rollout_id_tag), report->rollout.id);
+    to = fl_put_number(to, FL_PB(UpdateReport_phase_tag), report->phase);
+    to = fl_put_number(to, FL_PB(UpdateReport_cause_tag), report->cause);
+    to = fl_put_bytes(to, FL_PB(UpdateReport_active_digest_tag), model.digest,
+                      model.slot == FL_SLOT_NONE ? 0 : sizeof model.digest);
+    to =
+        fl_put_long(to, FL_PB(UpdateReport_release_sequence_tag), report->rollout.release_sequence);
+    if (fl_agent_enqueue_frame(agent, FL_ENTRY_REPORT, report->sequence, to,
+                               FL_PB(DeviceMessage_update_report_tag)) == FL_OK) {
         (void)fl_outbox_sync(&agent->outbox);
     }
 }
@@ -148,19 +138,17 @@ static void publish_report(fl_agent_t *agent) {
 /* Whether the last report said just this: a server that repeats an offer gets no report, and flash
  * no write, for each repetition. */
 static bool is_reported(const fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB(UpdateCause) cause,
-                        const char *rollout_id, uint64_t release_sequence) {
+                        const fl_rollout_t *rollout) {
     const fl_pending_report_t *report = &agent->state.report;
     return report->phase == (uint8_t)phase && report->cause == (uint8_t)cause &&
-           strcmp(report->rollout_id, rollout_id) == 0 &&
-           report->release_sequence == release_sequence;
+           memcmp(&report->rollout, rollout, sizeof *rollout) == 0;
 }
 
 /* Saves the record with a report and sends that on its way. */
 static fl_status_t save_and_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase,
-                                   FL_PB(UpdateCause) cause, const char *rollout_id,
-                                   uint64_t release_sequence) {
+                                   FL_PB(UpdateCause) cause, const fl_rollout_t *rollout) {
     const fl_pending_report_t before = agent->state.report;
-    decide_report(agent, phase, cause, rollout_id, release_sequence);
+    decide_report(agent, phase, cause, rollout);
     const fl_status_t status = fl_agent_save(agent);
     if (status != FL_OK) {
         agent->state.report = before; /* It was not told. */
@@ -170,117 +158,112 @@ static fl_status_t save_and_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase,
     return FL_OK;
 }
 
-static fl_status_t report_target(fl_agent_t *agent, FL_PB(UpdatePhase) phase,
-                                 FL_PB(UpdateCause) cause) {
-    return save_and_report(agent, phase, cause, agent->state.target.rollout_id,
-                           agent->state.target.release_sequence);
+FL_APART static fl_status_t report_target(fl_agent_t *agent, FL_PB(UpdatePhase) phase,
+                                          FL_PB(UpdateCause) cause) {
+    return save_and_report(agent, phase, cause, &agent->state.target.rollout);
 }
 
 /* --- Start --- */
 
+/* A hash that is computed over flash. */
+typedef struct flash_hash {
+    const fl_port_t *port;
+    fl_sha256_t *hash;
+} flash_hash_t;
+
+static fl_status_t add_to_hash(void *context, const uint8_t *data, uint32_t size) {
+    const flash_hash_t *to = context;
+    to->port->sha256_update(to->port->context, to->hash, data, size);
+    return FL_OK;
+}
+
 static fl_status_t hash_area(const fl_agent_t *agent, const fl_flash_t *flash, fl_sha256_t *hash,
                              uint32_t offset, uint32_t size) {
-    uint8_t buffer[256];
-    while (size > 0) {
-        const uint32_t part = size < sizeof buffer ? size : (uint32_t)sizeof buffer;
-        FL_RETURN_IF_ERROR(flash->read(flash->context, offset, buffer, part));
-        agent->port->sha256_update(agent->port->context, hash, buffer, part);
-        offset += part;
-        size -= part;
-    }
-    return FL_OK;
+    flash_hash_t to = {.port = agent->port, .hash = hash};
+    return fl_flash_each(flash, offset, size, add_to_hash, &to);
+}
+
+/* Ends a hash. Whether it is the digest that was expected. */
+static bool hash_ends_as(const fl_agent_t *agent, fl_sha256_t *hash, const uint8_t expected[32]) {
+    uint8_t digest[32];
+    agent->port->sha256_finish(agent->port->context, hash, digest);
+    return memcmp(digest, expected, sizeof digest) == 0;
 }
 
 /* Whether a component is there and its bytes are whole. */
 static bool is_whole(const fl_agent_t *agent, unsigned kind, const fl_component_t *component) {
-    const fl_port_t *port = agent->port;
     fl_sha256_t hash;
-    uint8_t digest[32];
-    if (component->slot == FL_SLOT_NONE) {
-        return false;
-    }
-    const fl_flash_t *flash = area(agent, kind, component->slot);
-    if (component->size > flash->size) {
-        return false;
-    }
-    /* A read that fails once must not cost the component. */
-    fl_status_t status = FL_ERR_IO;
-    for (unsigned attempt = 0; attempt < 3 && status != FL_OK; attempt++) {
-        port->sha256_start(port->context, &hash);
-        status = hash_area(agent, flash, &hash, 0, component->size);
+    fl_status_t status = FL_ERR_NOT_FOUND;
+    if (component->slot != FL_SLOT_NONE) {
+        const fl_flash_t *flash = area(agent, kind, component->slot);
+        /* A read that fails once must not cost the component. */
+        for (unsigned attempt = 0; attempt < 3 && status != FL_OK; attempt++) {
+            agent->port->sha256_start(agent->port->context, &hash);
+            status = component->size > flash->size
+                         ? FL_ERR_NO_SPACE
+                         : hash_area(agent, flash, &hash, 0, component->size);
+        }
     }
     if (status != FL_OK) {
         return false;
     }
-    port->sha256_finish(port->context, &hash, digest);
-    if (memcmp(digest, component->digest, sizeof digest) != 0) {
+    if (!hash_ends_as(agent, &hash, component->digest)) {
         fl_agent_log(agent, FL_LOG_WARNING, "the bytes of a component in flash have changed");
         return false;
     }
     return true;
 }
 
-/* Hands the configuration to the application, or tells it that there is none. */
-static FL_PB(UpdateCause) start_configuration(fl_agent_t *agent, const fl_component_t *component) {
+/* Starts a component, or tells the application that there is no configuration. One that is damaged
+ * is left out: if the set brought it, that is a cause; if it was there before, the set is not to
+ * blame. */
+static FL_PB(UpdateCause) start_component(fl_agent_t *agent, unsigned kind, bool of_target) {
     const fl_app_t *app = agent->app;
-    const bool whole = is_whole(agent, FL_KIND_CONFIGURATION, component);
-    if (app->configuration_start == NULL) {
-        agent->running.configuration = whole;
-        return FL_CAUSE(UNSPECIFIED);
-    }
-    const fl_status_t status = whole
-                                   ? app->configuration_start(app->context, component->slot,
-                                                              component->size, component->digest)
-                                   : app->configuration_start(app->context, FL_SLOT_NONE, 0, NULL);
-    agent->running.configuration = whole && status == FL_OK;
-    if (status == FL_OK || !whole) {
-        return FL_CAUSE(UNSPECIFIED);
-    }
-    fl_agent_log(agent, FL_LOG_WARNING, "the application refused its configuration");
-    return status == FL_ERR_IO ? FL_CAUSE(STORAGE) : FL_CAUSE(DECLINED);
-}
-
-static FL_PB(UpdateCause) start_model(fl_agent_t *agent, const fl_component_t *component) {
     fl_running_t *running = &agent->running;
-    if (!is_whole(agent, FL_KIND_MODEL, component)) {
+    fl_component_t component;
+    fl_status_t status = FL_OK;
+    get_component(agent, kind, of_target, &component);
+    const bool whole = is_whole(agent, kind, &component);
+    if (kind == FL_KIND_MODEL) {
+        if (whole) {
+            status = app->model_start(app->context, component.slot, component.size,
+                                      component.digest, &running->info);
+        }
+        running->on = whole && status == FL_OK;
+        running->model = component;
+    } else {
+        if (app->configuration_start != NULL) {
+            status = whole ? app->configuration_start(app->context, component.slot, component.size,
+                                                      component.digest)
+                           : app->configuration_start(app->context, FL_SLOT_NONE, 0, NULL);
+        }
+        running->configuration = whole && status == FL_OK;
+    }
+    if (!whole) {
+        return of_target && installs(&agent->state, kind) ? FL_CAUSE(STORAGE)
+                                                          : FL_CAUSE(UNSPECIFIED);
+    }
+    if (status == FL_OK) {
         return FL_CAUSE(UNSPECIFIED);
     }
-    const fl_status_t status = agent->app->model_start(
-        agent->app->context, component->slot, component->size, component->digest, &running->info);
-    if (status != FL_OK) {
-        fl_agent_log(agent, FL_LOG_WARNING, "the model did not start or failed its self-test");
-        return status == FL_ERR_IO ? FL_CAUSE(STORAGE) : FL_CAUSE(SELF_TEST);
+    fl_agent_log(agent, FL_LOG_WARNING,
+                 kind == FL_KIND_MODEL ? "the model did not start or failed its self-test"
+                                       : "the application refused its configuration");
+    if (status == FL_ERR_IO) {
+        return FL_CAUSE(STORAGE);
     }
-    running->on = true;
-    running->model = *component;
-    return FL_CAUSE(UNSPECIFIED);
+    return kind == FL_KIND_MODEL ? FL_CAUSE(SELF_TEST) : FL_CAUSE(DECLINED);
 }
 
-/* Starts what the set consists of. A component that is damaged is left out: if the set brought it,
- * that is a cause; if it was there before, the set is not to blame. */
+/* Starts what the set consists of, the configuration first. A target is given up at once when part
+ * of it does not start. */
 static FL_PB(UpdateCause) start_set(fl_agent_t *agent, bool target) {
-    const fl_state_t *state = &agent->state;
     FL_PB(UpdateCause) cause = FL_CAUSE(UNSPECIFIED);
-    fl_component_t component;
-    if (has_configuration(agent)) {
-        component = target ? component_of_target(state, FL_KIND_CONFIGURATION)
-                           : state->active[FL_KIND_CONFIGURATION];
-        cause = start_configuration(agent, &component);
-        if (target && cause == FL_CAUSE(UNSPECIFIED) && installs(state, FL_KIND_CONFIGURATION) &&
-            !agent->running.configuration) {
-            cause = FL_CAUSE(STORAGE);
-        }
+    if (has_kind(agent, FL_KIND_CONFIGURATION)) {
+        cause = start_component(agent, FL_KIND_CONFIGURATION, target);
     }
-    if (target && cause != FL_CAUSE(UNSPECIFIED)) {
-        return cause;
-    }
-    component = target ? component_of_target(state, FL_KIND_MODEL) : state->active[FL_KIND_MODEL];
-    cause = start_model(agent, &component);
-    if (target && cause == FL_CAUSE(UNSPECIFIED) && installs(state, FL_KIND_MODEL) &&
-        !agent->running.on) {
-        cause = FL_CAUSE(STORAGE);
-    }
-    return cause;
+    return target && cause != FL_CAUSE(UNSPECIFIED) ? cause
+                                                    : start_component(agent, FL_KIND_MODEL, target);
 }
 
 /* Which firmware runs is a fact that the port tells; the record follows it, unless the firmware is
@@ -289,7 +272,7 @@ static bool learn_firmware(fl_agent_t *agent) {
     fl_state_t *state = &agent->state;
     fl_component_t *active = &state->active[FL_KIND_FIRMWARE];
     uint8_t digest[32];
-    if (!has_firmware(agent) ||
+    if (!has_kind(agent, FL_KIND_FIRMWARE) ||
         agent->port->firmware.running(agent->port->context, digest) != FL_OK) {
         return false;
     }
@@ -309,14 +292,13 @@ static bool learn_firmware(fl_agent_t *agent) {
 static void decide_revert(fl_agent_t *agent, FL_PB(UpdateCause) cause, bool runs_firmware) {
     fl_state_t *state = &agent->state;
     uint8_t name[FL_REFUSED_BYTES];
-    name_set(agent, state->target.named, state->target.artifact, name);
+    name_set(agent, &state->target, name);
     fl_state_refuse(state, name);
     state->phase = runs_firmware ? FL_PHASE_REVERTING : FL_PHASE_IDLE;
     state->target.boots = 0;
     agent->running.on = false;
     agent->running.configuration = false;
-    decide_report(agent, FL_PHASE(REVERTED), cause, state->target.rollout_id,
-                  state->target.release_sequence);
+    decide_report(agent, FL_PHASE(REVERTED), cause, &state->target.rollout);
     fl_agent_log(agent, FL_LOG_WARNING, "the set on trial was reverted");
 }
 
@@ -394,9 +376,9 @@ fl_status_t fl_update_boot(fl_agent_t *agent) {
         }
         if (cause == FL_CAUSE(UNSPECIFIED)) {
             agent->running.on_trial = true;
-            agent->update.of.trial.since_ms = fl_agent_now(agent);
+            agent->trial.since_ms = fl_agent_now(agent);
             if (!is_reported(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED),
-                             state->target.rollout_id, state->target.release_sequence)) {
+                             &state->target.rollout)) {
                 FL_RETURN_IF_ERROR(report_target(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED)));
             }
             return FL_OK;
@@ -418,33 +400,27 @@ fl_status_t fl_update_boot(fl_agent_t *agent) {
 /* --- Consent --- */
 
 /* FL_CONSENT_NOW, FL_CONSENT_DECLINED, or anything else for later. */
-static uint32_t ask(fl_agent_t *agent, fl_step_t step, bool forced, const char *rollout_id,
-                    uint64_t release_sequence) {
+static uint32_t ask(fl_agent_t *agent, fl_step_t step, bool forced, const fl_rollout_t *rollout) {
     fl_state_t *state = &agent->state;
     const fl_app_t *app = agent->app;
     const uint64_t now_ms = fl_agent_unix_ms(agent);
-    if (forced || app->consents == NULL) {
-        state->ask_again_ms = 0;
-        return FL_CONSENT_NOW;
-    }
-    if (now_ms < state->ask_again_ms) {
-        return 1;
-    }
-    const uint32_t answer = app->consents(app->context, step);
-    if (answer == FL_CONSENT_NOW) {
-        state->ask_again_ms = 0;
-        return answer;
+    uint32_t answer = FL_CONSENT_NOW;
+    if (!forced && app->consents != NULL) {
+        if (now_ms < state->ask_again_ms) {
+            return 1;
+        }
+        answer = app->consents(app->context, step);
     }
     const bool declined = answer == FL_CONSENT_DECLINED;
-    if (declined && step != FL_STEP_REBOOT) {
+    if (answer == FL_CONSENT_NOW || (declined && step != FL_STEP_REBOOT)) {
         state->ask_again_ms = 0;
         return answer;
     }
     state->ask_again_ms = declined ? UINT64_MAX : now_ms + answer;
     const FL_PB(UpdateCause) cause = declined ? FL_CAUSE(DECLINED) : FL_CAUSE(UNSPECIFIED);
-    if (!is_reported(agent, FL_PHASE(DEFERRED), cause, rollout_id, release_sequence)) {
+    if (!is_reported(agent, FL_PHASE(DEFERRED), cause, rollout)) {
         fl_agent_log(agent, FL_LOG_INFO, "the application asked to wait");
-        (void)save_and_report(agent, FL_PHASE(DEFERRED), cause, rollout_id, release_sequence);
+        (void)save_and_report(agent, FL_PHASE(DEFERRED), cause, rollout);
     } else if (answer >= DEFERRAL_SAVE_MS) {
         (void)fl_agent_save(agent);
     }
@@ -452,22 +428,20 @@ static uint32_t ask(fl_agent_t *agent, fl_step_t step, bool forced, const char *
 }
 
 static uint32_t ask_about_target(fl_agent_t *agent, fl_step_t step) {
-    return ask(agent, step, agent->update.forced, agent->state.target.rollout_id,
-               agent->state.target.release_sequence);
+    return ask(agent, step, agent->update.forced, &agent->state.target.rollout);
 }
 
 /* --- Offer --- */
 
 static void refuse_offer(fl_agent_t *agent, const fl_offer_t *offer, FL_PB(UpdateCause) cause) {
-    if (is_reported(agent, FL_PHASE(FAILED), cause, offer->rollout_id, offer->release_sequence)) {
-        return;
+    if (!is_reported(agent, FL_PHASE(FAILED), cause, &offer->target.rollout)) {
+        fl_agent_log(agent, FL_LOG_WARNING, "an offer was refused");
+        (void)save_and_report(agent, FL_PHASE(FAILED), cause, &offer->target.rollout);
     }
-    fl_agent_log(agent, FL_LOG_WARNING, "an offer was refused");
-    (void)save_and_report(agent, FL_PHASE(FAILED), cause, offer->rollout_id,
-                          offer->release_sequence);
 }
 
-static bool is_running(const fl_agent_t *agent, unsigned kind, const fl_component_t *component) {
+FL_APART static bool is_running(const fl_agent_t *agent, unsigned kind,
+                                const fl_component_t *component) {
     switch (kind) {
         case FL_KIND_MODEL: return agent->running.on;
         case FL_KIND_CONFIGURATION: return agent->running.configuration;
@@ -475,26 +449,22 @@ static bool is_running(const fl_agent_t *agent, unsigned kind, const fl_componen
     }
 }
 
-static bool runs_artifact(const fl_agent_t *agent, unsigned kind, const fl_artifact_t *artifact) {
-    const fl_component_t *active = &agent->state.active[kind];
-    return is_running(agent, kind, active) &&
-           memcmp(active->digest, artifact->digest, sizeof active->digest) == 0;
-}
-
 /* Kinds that the device does not run already. */
 static uint8_t kinds_to_install(const fl_agent_t *agent, const fl_offer_t *offer) {
-    uint8_t kinds = 0;
+    uint8_t kinds = offer->target.named;
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        if ((offer->named & fl_kind_bit(kind)) != 0 &&
-            !runs_artifact(agent, kind, &offer->artifact[kind])) {
-            kinds |= fl_kind_bit(kind);
+        const fl_component_t *active = &agent->state.active[kind];
+        if (is_running(agent, kind, active) &&
+            memcmp(active->digest, offer->target.artifact[kind].digest, sizeof active->digest) ==
+                0) {
+            kinds &= (uint8_t)~fl_kind_bit(kind);
         }
     }
     return kinds;
 }
 
 /* Notes the release with the components that it names. */
-static void note_release(fl_agent_t *agent, uint8_t named, uint64_t release_sequence) {
+FL_APART static void note_release(fl_agent_t *agent, uint8_t named, uint64_t release_sequence) {
     fl_state_t *state = &agent->state;
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
         if ((named & fl_kind_bit(kind)) != 0) {
@@ -509,33 +479,24 @@ static void note_release(fl_agent_t *agent, uint8_t named, uint64_t release_sequ
 
 /* The release names what runs already. */
 static void adopt_running(fl_agent_t *agent, const fl_offer_t *offer) {
-    if (is_reported(agent, FL_PHASE(CONFIRMED), FL_CAUSE(UNSPECIFIED), offer->rollout_id,
-                    offer->release_sequence)) {
+    if (is_reported(agent, FL_PHASE(CONFIRMED), FL_CAUSE(UNSPECIFIED), &offer->target.rollout)) {
         return;
     }
     agent->state.phase = FL_PHASE_IDLE;
     agent->update.step = STEP_IDLE;
     agent->update.allowed = false;
-    note_release(agent, offer->named, offer->release_sequence);
+    note_release(agent, offer->target.named, offer->target.rollout.release_sequence);
     agent->session.state_needed = true;
-    (void)save_and_report(agent, FL_PHASE(CONFIRMED), FL_CAUSE(UNSPECIFIED), offer->rollout_id,
-                          offer->release_sequence);
+    (void)save_and_report(agent, FL_PHASE(CONFIRMED), FL_CAUSE(UNSPECIFIED),
+                          &offer->target.rollout);
 }
 
+/* Whether the offer names what is downloaded, or was. */
 static bool is_target(const fl_state_t *state, const fl_offer_t *offer) {
     const fl_target_t *target = &state->target;
-    if ((state->phase != FL_PHASE_DOWNLOADING && state->phase != FL_PHASE_DOWNLOADED) ||
-        target->named != offer->named) {
-        return false;
-    }
-    for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        if ((offer->named & fl_kind_bit(kind)) != 0 &&
-            (target->artifact[kind].size != offer->artifact[kind].size ||
-             memcmp(target->artifact[kind].digest, offer->artifact[kind].digest, 32) != 0)) {
-            return false;
-        }
-    }
-    return true;
+    return (state->phase == FL_PHASE_DOWNLOADING || state->phase == FL_PHASE_DOWNLOADED) &&
+           target->named == offer->target.named &&
+           memcmp(target->artifact, offer->target.artifact, sizeof target->artifact) == 0;
 }
 
 static uint32_t target_size(const fl_agent_t *agent) {
@@ -549,6 +510,12 @@ static uint32_t written(const fl_agent_t *agent) {
                                                                  : target->written;
 }
 
+static void begin_hash(fl_agent_t *agent) {
+    agent->update.step = STEP_HASH;
+    agent->fetch.hashed = 0;
+    agent->port->sha256_start(agent->port->context, &agent->fetch.hash);
+}
+
 /* Takes up the next component that is not hashed yet. False when there is none. */
 static bool begin_component(fl_agent_t *agent) {
     fl_update_t *update = &agent->update;
@@ -558,33 +525,30 @@ static bool begin_component(fl_agent_t *agent) {
             return false;
         }
     }
-    update->step = STEP_REHASH;
-    update->received = written(agent);
-    update->hashed = 0;
-    update->stage_size = 0;
+    agent->fetch.received = written(agent);
+    fl_flash_writer_init(&agent->fetch.writer, target_area(agent, update->kind),
+                         agent->fetch.received);
     agent->session.requested_end = 0;
-    agent->port->sha256_start(agent->port->context, &update->hash);
+    begin_hash(agent);
     return true;
 }
 
-static void accept(fl_agent_t *agent, const fl_offer_t *offer, uint8_t install) {
+static void accept(fl_agent_t *agent, const fl_offer_t *offer) {
     fl_state_t *state = &agent->state;
     fl_target_t *target = &state->target;
     fl_update_t *update = &agent->update;
     const bool same = is_target(state, offer);
     update->forced = offer->forced;
-    if (same && strcmp(target->rollout_id, offer->rollout_id) == 0 &&
-        target->release_sequence == offer->release_sequence) {
+    if (same &&
+        memcmp(&target->rollout, &offer->target.rollout, sizeof offer->target.rollout) == 0) {
         update->allowed = true;
     } else {
         if (!same) {
             state->phase = FL_PHASE_DOWNLOADING;
-            *target = (fl_target_t){.named = offer->named, .install = install};
-            memcpy(target->artifact, offer->artifact, sizeof target->artifact);
+            *target = offer->target;
             update->step = STEP_IDLE;
         }
-        target->release_sequence = offer->release_sequence;
-        memcpy(target->rollout_id, offer->rollout_id, sizeof target->rollout_id);
+        target->rollout = offer->target.rollout;
         fl_agent_log(agent, FL_LOG_INFO, "an offer was accepted");
         update->allowed = report_target(agent, FL_PHASE(ACCEPTED), FL_CAUSE(UNSPECIFIED)) == FL_OK;
     }
@@ -598,17 +562,17 @@ static void accept(fl_agent_t *agent, const fl_offer_t *offer, uint8_t install) 
 static FL_PB(UpdateCause) check_set(const fl_agent_t *agent, const fl_offer_t *offer) {
     uint8_t name[FL_REFUSED_BYTES];
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        if ((offer->named & fl_kind_bit(kind)) == 0) {
+        if ((offer->target.named & fl_kind_bit(kind)) == 0) {
             continue;
         }
         if (!has_kind(agent, kind)) {
             return FL_CAUSE(NOT_FOR_THIS_DEVICE);
         }
-        if (offer->artifact[kind].size > target_area(agent, kind)->size) {
+        if (offer->target.artifact[kind].size > target_area(agent, kind)->size) {
             return FL_CAUSE(TOO_LARGE);
         }
     }
-    name_set(agent, offer->named, offer->artifact, name);
+    name_set(agent, &offer->target, name);
     return fl_state_is_refused(&agent->state, name) ? FL_CAUSE(REFUSED_BEFORE)
                                                     : FL_CAUSE(UNSPECIFIED);
 }
@@ -629,7 +593,7 @@ void fl_update_offer(fl_agent_t *agent, fl_slice_t message) {
                                         .nonce = agent->session.nonce,
                                         .now_ms = fl_agent_unix_ms(agent),
                                         .confirmed_sequence = state->confirmed_sequence};
-    FL_PB(UpdateCause) cause = fl_trust_offer(agent->port, &root, &context, message, &offer);
+    FL_PB(UpdateCause) cause = fl_trust_offer(message, agent->port, &root, &context, &offer);
     if (cause == FL_CAUSE(UNSPECIFIED)) {
         cause = check_set(agent, &offer);
     }
@@ -637,30 +601,27 @@ void fl_update_offer(fl_agent_t *agent, fl_slice_t message) {
         refuse_offer(agent, &offer, cause);
         return;
     }
-    const uint8_t install = kinds_to_install(agent, &offer);
-    if (install == 0) {
+    offer.target.install = kinds_to_install(agent, &offer);
+    if (offer.target.install == 0) {
         adopt_running(agent, &offer);
         return;
     }
-    if (!offer.forced && is_reported(agent, FL_PHASE(FAILED), FL_CAUSE(DECLINED), offer.rollout_id,
-                                     offer.release_sequence)) {
+    if (!offer.forced &&
+        is_reported(agent, FL_PHASE(FAILED), FL_CAUSE(DECLINED), &offer.target.rollout)) {
         return;
     }
     /* What is downloaded needs no consent to download. */
-    if (state->phase == FL_PHASE_DOWNLOADED && is_target(state, &offer)) {
-        accept(agent, &offer, install);
-        return;
+    if (state->phase != FL_PHASE_DOWNLOADED || !is_target(state, &offer)) {
+        const uint32_t answer = ask(agent, FL_STEP_DOWNLOAD, offer.forced, &offer.target.rollout);
+        if (answer != FL_CONSENT_NOW) {
+            agent->update.allowed = false;
+            if (answer == FL_CONSENT_DECLINED) {
+                refuse_offer(agent, &offer, FL_CAUSE(DECLINED));
+            }
+            return;
+        }
     }
-    const uint32_t answer =
-        ask(agent, FL_STEP_DOWNLOAD, offer.forced, offer.rollout_id, offer.release_sequence);
-    if (answer == FL_CONSENT_NOW) {
-        accept(agent, &offer, install);
-        return;
-    }
-    agent->update.allowed = false;
-    if (answer == FL_CONSENT_DECLINED) {
-        refuse_offer(agent, &offer, FL_CAUSE(DECLINED));
-    }
+    accept(agent, &offer);
 }
 
 /* --- Download --- */
@@ -674,115 +635,94 @@ static void fail(fl_agent_t *agent, FL_PB(UpdateCause) cause) {
     (void)report_target(agent, FL_PHASE(FAILED), cause);
 }
 
-const uint8_t *fl_update_wants(const fl_agent_t *agent, uint32_t *offset, uint32_t *size) {
+uint32_t fl_update_request(const fl_agent_t *agent, fl_writer_t *writer) {
     const fl_update_t *update = &agent->update;
+    const uint32_t received = agent->fetch.received;
     if (!update->allowed || update->step != STEP_FETCH) {
-        return NULL;
+        return 0;
     }
-    const uint32_t left = target_size(agent) - update->received;
-    *offset = update->received;
-    *size = left < FIELDLOOP_AGENT_DOWNLOAD_WINDOW ? left : FIELDLOOP_AGENT_DOWNLOAD_WINDOW;
-    return agent->state.target.artifact[update->kind].digest;
+    const uint32_t left = target_size(agent) - received;
+    const uint32_t size =
+        left < FIELDLOOP_AGENT_DOWNLOAD_WINDOW ? left : FIELDLOOP_AGENT_DOWNLOAD_WINDOW;
+    writer = fl_put_bytes(writer, FL_PB(ArtifactRequest_digest_tag),
+                          agent->state.target.artifact[update->kind].digest, 32);
+    writer = fl_put_number(writer, FL_PB(ArtifactRequest_offset_tag), received);
+    writer = fl_put_number(writer, FL_PB(ArtifactRequest_length_tag), size);
+    return received + size;
 }
 
 /* At a sector's end: writes down how far the download is, now and then. */
-static fl_status_t journal(fl_agent_t *agent, const fl_flash_t *flash, uint32_t offset) {
-    if (offset - agent->state.target.written < FIELDLOOP_AGENT_JOURNAL_STEP) {
+static fl_status_t journal(fl_agent_t *agent) {
+    const uint32_t received = agent->fetch.received;
+    if (received - agent->state.target.written < FIELDLOOP_AGENT_JOURNAL_STEP) {
         return FL_OK;
     }
-    FL_RETURN_IF_ERROR(fl_flash_sync(flash));
-    agent->state.target.written = offset;
+    FL_RETURN_IF_ERROR(fl_flash_sync(agent->fetch.writer.flash));
+    agent->state.target.written = received;
     return fl_agent_save(agent);
 }
 
 /* Programs bytes behind those that were programmed before; a sector is erased when it is entered.
  */
 static fl_status_t store(fl_agent_t *agent, const uint8_t *data, uint32_t size) {
-    fl_update_t *update = &agent->update;
-    const fl_flash_t *flash = target_area(agent, update->kind);
+    fl_fetch_t *fetch = &agent->fetch;
+    const fl_flash_t *flash = fetch->writer.flash;
     while (size > 0) {
-        const uint32_t in_sector = update->received % flash->sector_size;
+        const uint32_t in_sector = fetch->received % flash->sector_size;
         if (in_sector == 0) {
-            FL_RETURN_IF_ERROR(journal(agent, flash, update->received));
-            FL_RETURN_IF_ERROR(flash->erase(flash->context, update->received));
+            FL_RETURN_IF_ERROR(journal(agent));
+            FL_RETURN_IF_ERROR(flash->erase(flash->context, fetch->received));
         }
         const uint32_t room = flash->sector_size - in_sector;
         const uint32_t part = size < room ? size : room;
-        fl_flash_writer_t writer;
-        fl_flash_writer_init(&writer, flash, update->received - update->stage_size);
-        writer.staged = update->stage_size;
-        memcpy(writer.stage, update->of.stage, update->stage_size);
-        FL_RETURN_IF_ERROR(fl_flash_write(&writer, data, part));
-        update->received += part;
-        if (update->received == target_size(agent)) {
-            FL_RETURN_IF_ERROR(fl_flash_write_end(&writer));
+        FL_RETURN_IF_ERROR(fl_flash_write(&fetch->writer, data, part));
+        fetch->received += part;
+        if (fetch->received == target_size(agent)) {
+            FL_RETURN_IF_ERROR(fl_flash_write_end(&fetch->writer));
         }
-        update->stage_size = writer.staged;
-        memcpy(update->of.stage, writer.stage, writer.staged);
         data += part;
         size -= part;
     }
     return FL_OK;
 }
 
-static void begin_verify(fl_agent_t *agent) {
-    fl_update_t *update = &agent->update;
-    update->step = STEP_VERIFY;
-    update->hashed = 0;
-    agent->port->sha256_start(agent->port->context, &update->hash);
-}
-
 /* All bytes came: they must be the right ones before anything else is asked of flash. */
 static void end_fetch(fl_agent_t *agent) {
-    const fl_port_t *port = agent->port;
-    uint8_t digest[32];
-    port->sha256_finish(port->context, &agent->update.hash, digest);
-    if (memcmp(digest, agent->state.target.artifact[agent->update.kind].digest, sizeof digest) !=
-        0) {
+    const uint8_t kind = agent->update.kind;
+    if (!hash_ends_as(agent, &agent->fetch.hash, agent->state.target.artifact[kind].digest)) {
         fail(agent, FL_CAUSE(DIGEST_MISMATCH));
-    } else if (fl_flash_sync(target_area(agent, agent->update.kind)) != FL_OK) {
+    } else if (fl_flash_sync(agent->fetch.writer.flash) != FL_OK) {
         fail(agent, FL_CAUSE(STORAGE));
     } else {
-        begin_verify(agent);
+        begin_hash(agent);
     }
 }
 
-fl_status_t fl_update_chunk(fl_agent_t *agent, fl_slice_t message) {
+fl_status_t fl_update_chunk(fl_agent_t *agent, const fl_field_t *chunk) {
     fl_update_t *update = &agent->update;
-    fl_chunk_t chunk;
-    FL_RETURN_IF_ERROR(fl_wire_chunk(message, &chunk));
-    if (!update->allowed || update->step != STEP_FETCH || chunk.offset != update->received ||
-        chunk.artifact != fl_get_u32(agent->state.target.artifact[update->kind].digest)) {
-        return FL_OK; /* A late answer to a request that was repeated, or is no longer of use. */
-    }
-    if (chunk.data.size > target_size(agent) - update->received) {
+    const fl_slice_t data = chunk[FL_PB(ArtifactChunk_data_tag) - 1].bytes;
+    const uint32_t offset = fl_wire_number(&chunk[FL_PB(ArtifactChunk_offset_tag) - 1]);
+    const uint32_t artifact = fl_wire_number(&chunk[FL_PB(ArtifactChunk_artifact_tag) - 1]);
+    if (data.size == 0 || data.size > CHUNK_MAX) {
         return FL_ERR_CORRUPT;
     }
-    agent->port->sha256_update(agent->port->context, &update->hash, chunk.data.data,
-                               chunk.data.size);
-    if (store(agent, chunk.data.data, (uint32_t)chunk.data.size) != FL_OK) {
+    if (!update->allowed || update->step != STEP_FETCH || offset != agent->fetch.received ||
+        artifact != fl_get_u32(agent->state.target.artifact[update->kind].digest)) {
+        return FL_OK; /* A late answer to a request that was repeated, or is no longer of use. */
+    }
+    if (data.size > target_size(agent) - agent->fetch.received) {
+        return FL_ERR_CORRUPT;
+    }
+    agent->port->sha256_update(agent->port->context, &agent->fetch.hash, data.data, data.size);
+    if (store(agent, data.data, (uint32_t)data.size) != FL_OK) {
         fail(agent, FL_CAUSE(STORAGE));
-    } else if (update->received == target_size(agent)) {
+    } else if (agent->fetch.received == target_size(agent)) {
         end_fetch(agent);
     }
     return FL_OK;
 }
 
 /* --- Steps --- */
-
-/* Hashes a piece of the slot. True once size bytes are hashed. */
-static bool hash_step(fl_agent_t *agent, uint32_t size) {
-    fl_update_t *update = &agent->update;
-    const uint32_t left = size - update->hashed;
-    const uint32_t part = left < FIELDLOOP_AGENT_HASH_STEP ? left : FIELDLOOP_AGENT_HASH_STEP;
-    if (hash_area(agent, target_area(agent, update->kind), &update->hash, update->hashed, part) !=
-        FL_OK) {
-        fail(agent, FL_CAUSE(STORAGE));
-        return false;
-    }
-    update->hashed += part;
-    return update->hashed == size;
-}
 
 /* All of the set is in flash and was read back. */
 static fl_status_t end_download(fl_agent_t *agent) {
@@ -795,15 +735,13 @@ static fl_status_t end_download(fl_agent_t *agent) {
     return FL_OK;
 }
 
-static void end_verify(fl_agent_t *agent) {
-    const fl_port_t *port = agent->port;
+/* The component is in flash, and all of it was read back. */
+static void end_component(fl_agent_t *agent) {
     fl_update_t *update = &agent->update;
     fl_target_t *target = &agent->state.target;
     const uint8_t bit = fl_kind_bit(update->kind);
     const bool news = (target->done & bit) == 0;
-    uint8_t digest[32];
-    port->sha256_finish(port->context, &update->hash, digest);
-    if (memcmp(digest, target->artifact[update->kind].digest, sizeof digest) != 0) {
+    if (!hash_ends_as(agent, &agent->fetch.hash, target->artifact[update->kind].digest)) {
         fail(agent, FL_CAUSE(STORAGE));
         return;
     }
@@ -814,6 +752,26 @@ static void end_verify(fl_agent_t *agent) {
     if ((more && news && fl_agent_save(agent) != FL_OK) ||
         (!more && end_download(agent) != FL_OK)) {
         fail(agent, FL_CAUSE(STORAGE));
+    }
+}
+
+/* Hashes a piece of what flash has of the component: what an earlier start left of it, or all. */
+static void hash_piece(fl_agent_t *agent) {
+    fl_fetch_t *fetch = &agent->fetch;
+    const uint32_t left = fetch->received - fetch->hashed;
+    const uint32_t part = left < FIELDLOOP_AGENT_HASH_STEP ? left : FIELDLOOP_AGENT_HASH_STEP;
+    if (hash_area(agent, fetch->writer.flash, &fetch->hash, fetch->hashed, part) != FL_OK) {
+        fail(agent, FL_CAUSE(STORAGE));
+        return;
+    }
+    fetch->hashed += part;
+    if (part < left) {
+        return;
+    }
+    if (fetch->received < target_size(agent)) {
+        agent->update.step = STEP_FETCH;
+    } else {
+        end_component(agent);
     }
 }
 
@@ -860,9 +818,9 @@ static void confirm(fl_agent_t *agent) {
     }
     memcpy(before, state->active, sizeof before);
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        state->active[kind] = component_of_target(state, kind);
+        get_component(agent, kind, true, &state->active[kind]);
     }
-    note_release(agent, state->target.named, state->target.release_sequence);
+    note_release(agent, state->target.named, state->target.rollout.release_sequence);
     state->phase = FL_PHASE_IDLE;
     if (report_target(agent, FL_PHASE(CONFIRMED), FL_CAUSE(UNSPECIFIED)) != FL_OK) {
         memcpy(state->active, before, sizeof before);
@@ -898,56 +856,41 @@ static uint32_t trial_windows(const fl_agent_t *agent) {
 uint64_t fl_update_deadline(const fl_agent_t *agent) {
     const uint64_t ask_again_ms = agent->state.ask_again_ms;
     const uint8_t step = agent->update.step;
-    const uint64_t now = fl_agent_now(agent);
     if (agent->running.on_trial) {
         const uint32_t timeout = agent->state.settings.trial_timeout_ms;
-        return agent->update.of.trial.since_ms +
-               (timeout == 0 ? DEFAULT_TRIAL_TIMEOUT_MS : timeout);
+        return agent->trial.since_ms + (timeout == 0 ? DEFAULT_TRIAL_TIMEOUT_MS : timeout);
     }
-    if ((step != STEP_READY || !agent->update.allowed) && step != STEP_INSTALLED) {
+    if (((step != STEP_READY || !agent->update.allowed) && step != STEP_INSTALLED) ||
+        ask_again_ms == UINT64_MAX) {
         return UINT64_MAX;
     }
     const uint64_t unix_ms = fl_agent_unix_ms(agent);
-    if (ask_again_ms == UINT64_MAX || ask_again_ms <= unix_ms) {
-        return ask_again_ms == UINT64_MAX ? UINT64_MAX : now;
-    }
-    return now + (ask_again_ms - unix_ms);
+    return ask_again_ms <= unix_ms ? 0 : fl_agent_now(agent) + (ask_again_ms - unix_ms);
 }
 
 bool fl_update_step(fl_agent_t *agent) {
     fl_update_t *update = &agent->update;
     if (agent->running.on_trial) {
-        if (agent->session.contacted && update->of.trial.healthy >= trial_windows(agent)) {
+        if (agent->session.contacted && agent->trial.healthy >= trial_windows(agent)) {
             confirm(agent);
         } else if (fl_agent_now(agent) >= fl_update_deadline(agent)) {
             revert(agent);
         }
         return false;
     }
-    switch (update->step) {
-        case STEP_REHASH:
-            if (hash_step(agent, written(agent))) {
-                if (update->hashed == target_size(agent)) {
-                    end_verify(agent);
-                } else {
-                    update->step = STEP_FETCH;
-                }
-            }
-            return update->step != STEP_IDLE;
-        case STEP_VERIFY:
-            if (hash_step(agent, target_size(agent))) {
-                end_verify(agent);
-            }
-            return update->step != STEP_IDLE;
-        case STEP_READY: install(agent); return update->step == STEP_INSTALLED;
-        case STEP_INSTALLED: restart(agent); return false;
-        default: return false;
+    const uint8_t before = update->step;
+    switch (before) {
+        case STEP_HASH: hash_piece(agent); return true;
+        case STEP_READY: install(agent); break;
+        case STEP_INSTALLED: restart(agent); break;
+        default: break;
     }
+    return update->step != before;
 }
 
 void fl_update_observe(fl_agent_t *agent, bool classified) {
     if (agent->running.on_trial) {
-        agent->update.of.trial.healthy = classified ? agent->update.of.trial.healthy + 1u : 0;
+        agent->trial.healthy = classified ? agent->trial.healthy + 1u : 0;
     }
 }
 
@@ -957,17 +900,17 @@ void fl_update_describe(const fl_agent_t *agent, fl_writer_t *writer) {
         if (!has_kind(agent, kind)) {
             continue;
         }
-        const fl_component_t component =
-            on_trial ? component_of_target(&agent->state, kind) : agent->state.active[kind];
+        fl_component_t component;
+        get_component(agent, kind, on_trial, &component);
         uint8_t *message = fl_put_begin(writer, FL_PB(StateReport_components_tag));
-        fl_put_number(writer, FL_PB(ComponentState_kind_tag), kind + 1u);
+        writer = fl_put_number(writer, FL_PB(ComponentState_kind_tag), kind + 1u);
         if (is_running(agent, kind, &component)) {
-            fl_put_bytes(writer, FL_PB(ComponentState_active_digest_tag), component.digest,
-                         sizeof component.digest);
-            fl_put_number(writer, FL_PB(ComponentState_confirmed_tag),
-                          on_trial && installs(&agent->state, kind) ? 0 : 1);
-            fl_put_number(writer, FL_PB(ComponentState_release_sequence_tag),
-                          component.release_sequence);
+            writer = fl_put_bytes(writer, FL_PB(ComponentState_active_digest_tag), component.digest,
+                                  sizeof component.digest);
+            writer = fl_put_number(writer, FL_PB(ComponentState_confirmed_tag),
+                                   on_trial && installs(&agent->state, kind) ? 0 : 1);
+            writer = fl_put_long(writer, FL_PB(ComponentState_release_sequence_tag),
+                                 component.release_sequence);
         }
         fl_put_end(writer, message);
     }

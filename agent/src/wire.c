@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "apart.h"
 #include "bytes.h"
 
 enum { VARINT = 0, FIXED64 = 1, DELIMITED = 2, FIXED32 = 5, ONE_BYTE_MAX = 127 };
@@ -133,18 +134,6 @@ fl_status_t fl_wire_pair(fl_slice_t message, fl_slice_t *first, fl_slice_t *seco
     return FL_OK;
 }
 
-fl_status_t fl_wire_chunk(fl_slice_t message, fl_chunk_t *chunk) {
-    fl_field_t fields[FL_PB(ArtifactChunk_artifact_tag)];
-    FL_RETURN_IF_ERROR(fl_wire_read(message, fields, FL_PB(ArtifactChunk_artifact_tag)));
-    const uint64_t offset = fields[FL_PB(ArtifactChunk_offset_tag) - 1].value;
-    chunk->offset = (uint32_t)offset;
-    chunk->artifact = (uint32_t)fields[FL_PB(ArtifactChunk_artifact_tag) - 1].value;
-    chunk->data = fields[FL_PB(ArtifactChunk_data_tag) - 1].bytes;
-    return chunk->data.size >= 1 && chunk->data.size <= 1024 && offset <= UINT32_MAX
-               ? FL_OK
-               : FL_ERR_CORRUPT;
-}
-
 /* --- Writing --- */
 
 void fl_put_element(fl_writer_t *writer, uint64_t value) {
@@ -158,7 +147,7 @@ void fl_put_element(fl_writer_t *writer, uint64_t value) {
     } while (value > 0);
 }
 
-static void put_key(fl_writer_t *writer, uint32_t number, uint32_t wire_type) {
+FL_APART static void put_key(fl_writer_t *writer, uint32_t number, uint32_t wire_type) {
     fl_put_element(writer, number << 3 | wire_type);
 }
 
@@ -172,28 +161,33 @@ static uint8_t *put_raw(fl_writer_t *writer, size_t size) {
     return at;
 }
 
-void fl_put_number(fl_writer_t *writer, uint32_t number, uint64_t value) {
+fl_writer_t *fl_put_number(fl_writer_t *writer, uint32_t number, uint32_t value) {
+    return fl_put_long(writer, number, value);
+}
+
+fl_writer_t *fl_put_long(fl_writer_t *writer, uint32_t number, uint64_t value) {
     if (value != 0) {
         put_key(writer, number, VARINT);
         fl_put_element(writer, value);
     }
+    return writer;
 }
 
-void fl_put_fixed32(fl_writer_t *writer, uint32_t number, uint32_t value) {
-    if (value == 0) {
-        return;
+fl_writer_t *fl_put_fixed32(fl_writer_t *writer, uint32_t number, uint32_t value) {
+    if (value != 0) {
+        put_key(writer, number, FIXED32);
+        uint8_t *at = put_raw(writer, 4);
+        if (at != NULL) {
+            fl_put_u32(at, value);
+        }
     }
-    put_key(writer, number, FIXED32);
-    uint8_t *at = put_raw(writer, 4);
-    if (at != NULL) {
-        fl_put_u32(at, value);
-    }
+    return writer;
 }
 
-void fl_put_float(fl_writer_t *writer, uint32_t number, float value) {
+fl_writer_t *fl_put_float(fl_writer_t *writer, uint32_t number, float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    fl_put_fixed32(writer, number, bits);
+    return fl_put_fixed32(writer, number, bits);
 }
 
 uint8_t *fl_put_room(fl_writer_t *writer, uint32_t number, size_t size) {
@@ -202,18 +196,18 @@ uint8_t *fl_put_room(fl_writer_t *writer, uint32_t number, size_t size) {
     return put_raw(writer, size);
 }
 
-void fl_put_bytes(fl_writer_t *writer, uint32_t number, const void *data, size_t size) {
-    if (size == 0) {
-        return;
+fl_writer_t *fl_put_bytes(fl_writer_t *writer, uint32_t number, const void *data, size_t size) {
+    if (size > 0) {
+        uint8_t *room = fl_put_room(writer, number, size);
+        if (room != NULL) {
+            memcpy(room, data, size);
+        }
     }
-    uint8_t *room = fl_put_room(writer, number, size);
-    if (room != NULL) {
-        memcpy(room, data, size);
-    }
+    return writer;
 }
 
-void fl_put_text(fl_writer_t *writer, uint32_t number, const char *text) {
-    fl_put_bytes(writer, number, text, strlen(text));
+fl_writer_t *fl_put_text(fl_writer_t *writer, uint32_t number, const char *text) {
+    return fl_put_bytes(writer, number, text, strlen(text));
 }
 
 uint8_t *fl_put_begin(fl_writer_t *writer, uint32_t number) {
@@ -230,11 +224,12 @@ void fl_put_end(fl_writer_t *writer, uint8_t *begun) {
     *begun = (uint8_t)size;
 }
 
-void fl_frame_begin(fl_writer_t *writer, uint8_t *buffer, size_t capacity) {
+fl_writer_t *fl_frame_begin(fl_writer_t *writer, uint8_t *buffer, size_t capacity) {
     writer->start = buffer;
     writer->at = buffer + FL_MESSAGE_HEAD;
     writer->end = buffer + capacity;
     writer->failed = false;
+    return writer;
 }
 
 fl_slice_t fl_frame_end(fl_writer_t *writer, uint32_t number) {

@@ -47,6 +47,11 @@ fl_status_t fl_wire_next(fl_slice_t *message, fl_field_t *field);
  * of a number counts, others are skipped. FL_OK or FL_ERR_CORRUPT. */
 fl_status_t fl_wire_read(fl_slice_t message, fl_field_t *fields, unsigned count);
 
+/* A number of 32 bits, in the way of protobuf: higher bits do not count. */
+static inline uint32_t fl_wire_number(const fl_field_t *field) {
+    return (uint32_t)field->value;
+}
+
 /* A float that a fixed32 carries. */
 float fl_wire_float(const fl_field_t *field);
 
@@ -71,22 +76,14 @@ fl_status_t fl_wire_document(fl_slice_t message, fl_document_t *document);
  */
 fl_status_t fl_wire_pair(fl_slice_t message, fl_slice_t *first, fl_slice_t *second);
 
-/* An ArtifactChunk. */
-typedef struct fl_chunk {
-    uint32_t offset;
-    uint32_t artifact;
-    fl_slice_t data;
-} fl_chunk_t;
-
-fl_status_t fl_wire_chunk(fl_slice_t message, fl_chunk_t *chunk);
-
 /* --- Writing --- */
 
 /* Bytes of a frame's length and of the largest header of the message in a DeviceMessage. */
 enum { FL_FRAME_LENGTH = 2, FL_MESSAGE_HEAD = FL_FRAME_LENGTH + 3, FL_MESSAGE_MAX = 16383 };
 
 /* Writes fields one behind the other. What does not fit sets `failed`, and nothing more is written.
- * As in proto3, a number that is 0 and bytes that are empty are left out. */
+ * As in proto3, a number that is 0 and bytes that are empty are left out. The functions return the
+ * writer: to go on with what the last one returned is what takes the least flash. */
 typedef struct fl_writer {
     uint8_t *start;
     uint8_t *at;
@@ -94,11 +91,12 @@ typedef struct fl_writer {
     bool failed;
 } fl_writer_t;
 
-void fl_put_number(fl_writer_t *writer, uint32_t number, uint64_t value);
-void fl_put_fixed32(fl_writer_t *writer, uint32_t number, uint32_t value);
-void fl_put_float(fl_writer_t *writer, uint32_t number, float value);
-void fl_put_bytes(fl_writer_t *writer, uint32_t number, const void *data, size_t size);
-void fl_put_text(fl_writer_t *writer, uint32_t number, const char *text);
+fl_writer_t *fl_put_number(fl_writer_t *writer, uint32_t number, uint32_t value);
+fl_writer_t *fl_put_long(fl_writer_t *writer, uint32_t number, uint64_t value);
+fl_writer_t *fl_put_fixed32(fl_writer_t *writer, uint32_t number, uint32_t value);
+fl_writer_t *fl_put_float(fl_writer_t *writer, uint32_t number, float value);
+fl_writer_t *fl_put_bytes(fl_writer_t *writer, uint32_t number, const void *data, size_t size);
+fl_writer_t *fl_put_text(fl_writer_t *writer, uint32_t number, const char *text);
 
 /* Room for the bytes of a field, to be filled by the caller; NULL if it does not fit. */
 uint8_t *fl_put_room(fl_writer_t *writer, uint32_t number, size_t size);
@@ -113,7 +111,7 @@ void fl_put_end(fl_writer_t *writer, uint8_t *begun);
 
 /* A frame with a DeviceMessage: begin, put the fields of its message, end with its field number.
  * The frame begins within the first bytes of the buffer. Empty if it did not fit. */
-void fl_frame_begin(fl_writer_t *writer, uint8_t *buffer, size_t capacity);
+fl_writer_t *fl_frame_begin(fl_writer_t *writer, uint8_t *buffer, size_t capacity);
 fl_slice_t fl_frame_end(fl_writer_t *writer, uint32_t number);
 
 #ifdef __cplusplus

@@ -276,7 +276,8 @@ void Device::Note() {
   }
   if (state.phase == FL_PHASE_IDLE && state.report.phase == v1::UPDATE_PHASE_REVERTED) {
     for (const Offer& offer : scenario_.script.offers) {
-      if (offer.sequence == state.report.release_sequence && seen.refused.count(offer.digest) == 0)
+      if (offer.sequence == state.report.rollout.release_sequence &&
+          seen.refused.count(offer.digest) == 0)
         world_.seen.Change().refused.insert(offer.digest);
     }
   }

@@ -353,8 +353,8 @@ class AgentDevice {
     if (situation >= kDownloading) {
       Place(memory_.slot[1], Model("NEXT"));
       state.phase = situation == kOnTrial ? FL_PHASE_TRIAL : FL_PHASE_DOWNLOADING;
-      state.target.release_sequence = 2;
-      std::copy_n("rollout-1", 10, state.target.rollout_id);
+      state.target.rollout.release_sequence = 2;
+      std::copy_n("rollout-1", 10, state.target.rollout.id);
       state.target.named = state.target.install = fl_kind_bit(FL_KIND_MODEL);
       state.target.done = situation == kOnTrial ? state.target.install : 0;
       state.target.written = situation == kOnTrial ? 0 : 512;

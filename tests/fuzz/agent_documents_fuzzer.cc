@@ -73,13 +73,14 @@ class Documents {
         kDeviceId, reinterpret_cast<const std::uint8_t*>(nonce_.data()),
         kNowMs,    1};
     fl_offer_t offer;
-    const auto cause = fl_trust_offer(&port_, &root_, &context, Slice(bytes), &offer);
-    Require(std::memchr(offer.rollout_id, '\0', sizeof offer.rollout_id) != nullptr);
+    const auto cause = fl_trust_offer(Slice(bytes), &port_, &root_, &context, &offer);
+    Require(std::memchr(offer.target.rollout.id, '\0', sizeof offer.target.rollout.id) != nullptr);
     if (cause != FL_PB(UpdateCause_UPDATE_CAUSE_UNSPECIFIED)) return;
-    Require(offer.named != 0 && offer.named < fl_kind_bit(FL_KIND_COUNT));
-    Require(offer.release_sequence >= context.confirmed_sequence);
+    Require(offer.target.named != 0 && offer.target.named < fl_kind_bit(FL_KIND_COUNT));
+    Require(offer.target.rollout.release_sequence >= context.confirmed_sequence);
     for (unsigned kind = 0; kind < FL_KIND_COUNT; ++kind) {
-      Require((offer.named & fl_kind_bit(kind)) == 0 || offer.artifact[kind].size > 0);
+      Require((offer.target.named & fl_kind_bit(kind)) == 0 ||
+              offer.target.artifact[kind].size > 0);
     }
   }
 
@@ -103,9 +104,6 @@ class Documents {
               document.payload.data + document.payload.size <= all.data + all.size);
     }
     static_cast<void>(fl_wire_pair(all, &first, &second));
-    fl_chunk_t chunk;
-    if (fl_wire_chunk(all, &chunk) == FL_OK)
-      Require(chunk.data.size >= 1 && chunk.data.size <= 1024);
   }
 
   fl_port_t port_ = {};

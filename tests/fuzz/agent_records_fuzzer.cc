@@ -29,8 +29,8 @@ void TryState(const fl_flash_t& flash) {
     Require(component.slot <= 1 || component.slot == FL_SLOT_NONE);
   }
   Require(state.phase <= FL_PHASE_REVERTING && state.refused_count <= FIELDLOOP_AGENT_REFUSED_MAX);
-  Require(std::memchr(state.target.rollout_id, '\0', sizeof state.target.rollout_id) != nullptr);
-  Require(std::memchr(state.report.rollout_id, '\0', sizeof state.report.rollout_id) != nullptr);
+  Require(std::memchr(state.target.rollout.id, '\0', sizeof state.target.rollout.id) != nullptr);
+  Require(std::memchr(state.report.rollout.id, '\0', sizeof state.report.rollout.id) != nullptr);
   fl_state_t again;
   Require(fl_state_save(&flash, &state) == FL_OK && fl_state_load(&flash, &again) == FL_OK);
   Require(again.boot_count == state.boot_count && again.plan_used == state.plan_used &&

@@ -26,9 +26,11 @@ DOCUMENT = ROOT / "agent" / "docs" / "SIZES.md"
 # A product has no use for them; see config.h.
 WITHOUT_TEXTS = "-DFIELDLOOP_AGENT_LOG_TEXT=0 -DFIELDLOOP_AGENT_STATUS_TEXT=0"
 GOALS = {"core flash": 16 * 1024, "core RAM": 4 * 1024}
-LIMITS = {"core flash": 20 * 1024, "core RAM": 4 * 1024}  # Never to be raised.
+LIMITS = {"core flash": 17 * 1024, "core RAM": 4 * 1024}  # Never to be raised.
 TOLERANCE = 256  # Bytes by which the document may be behind.
 NESTING = 3  # Messages within messages: a form in a component in a manifest.
+# Functions of the agent that it calls by a pointer of its own, from fl_flash_each().
+PIECES = {"compare", "add_to_crc", "add_to_hash", "copy_piece"}
 
 # Where an object file of a map belongs.
 PARTS = [
@@ -96,6 +98,10 @@ def call_graph():
                 frames[node.group(1)] = int(node.group(2))
             elif edge:
                 calls[edge.group(1)].add(edge.group(2))
+    pieces = {name for name in frames if name.rsplit(":", 1)[-1] in PIECES}
+    if len(pieces) != len(PIECES):
+        sys.exit(f"of the functions {sorted(PIECES)} only {sorted(pieces)} are in the call graphs")
+    calls["fl_flash_each"] |= pieces
     return frames, calls
 
 
@@ -188,8 +194,8 @@ reads and writes its messages in place and links nothing of nanopb; the impulse 
 
 ## Stack
 
-The deepest chain of calls, from the compiler's own call graph (`-fcallgraph-info=su`). Calls through pointers end it: what the port's functions
-and the application's hooks need comes on top. A function that calls itself is counted for {NESTING} nested messages.
+The deepest chain of calls, from the compiler's own call graph (`-fcallgraph-info=su`). It ends where the port or the application is
+called: what their functions need, mbedTLS among them, is not measured and comes on top. A function that calls itself is counted for {NESTING} nested messages.
 
 | called | stack | by way of |
 |---|---|---|

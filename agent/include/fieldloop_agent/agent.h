@@ -84,46 +84,53 @@ typedef struct fl_channel {
     uint16_t bins[FL_BINS_MAX];
 } fl_channel_t;
 
-/* Counts of the period and the choice of recordings. */
-typedef struct fl_monitor {
-    uint64_t start_ms;
-    uint64_t end_ms;    /* Of the last window's stride. */
-    uint32_t period_ms; /* As planned: of at most UINT16_MAX windows. */
-    uint32_t reserved;  /* Counted in state.plan_used and not granted to a period. */
-    uint16_t granted;   /* Recordings that the plan allows in this period. */
-    uint16_t chosen;    /* Of them. */
+/* What is counted and chosen in a period. */
+typedef struct fl_period {
+    bool open;
+    uint16_t granted; /* Recordings that the plan allows. */
+    uint16_t chosen;  /* Of them. */
     uint16_t random_quota;
     uint16_t random_left;
     uint16_t windows_expected; /* In a whole period. */
-    uint16_t windows_seen;
-    uint16_t windows; /* Classified. */
+    uint16_t windows;          /* Classified. */
     uint16_t failures;
-    bool open;
-    fl_lowest_t uncertain; /* By confidence. */
-    fl_lowest_t novel;     /* By the anomaly score, negated. */
+    uint64_t start_ms;
+    uint64_t end_ms;      /* Of the last window's stride. */
+    uint32_t duration_ms; /* As planned: of at most UINT16_MAX windows. */
     uint16_t class_counts[FL_CLASSES_MAX];
     fl_channel_t channels[FL_CHANNELS_MAX];
+} fl_period_t;
+
+/* The period that is open, and the choice of recordings. */
+typedef struct fl_monitor {
+    uint32_t reserved;     /* Counted in state.plan_used and not granted to a period. */
+    fl_lowest_t uncertain; /* By confidence. */
+    fl_lowest_t novel;     /* By the anomaly score, negated. */
+    fl_period_t period;
 } fl_monitor_t;
 
-/* The download and what follows it. */
+/* What is being done about state.phase. */
 typedef struct fl_update {
     uint8_t step;
     uint8_t kind;    /* Component that is fetched or hashed. */
     uint8_t checked; /* Kinds whose bytes were hashed as flash has them. */
     bool allowed;    /* This session's server offered the set. */
     bool forced;
-    uint32_t received; /* Bytes of the component taken from chunks. */
-    uint32_t hashed;   /* Bytes of the component read back. */
-    uint32_t stage_size;
-    union { /* Nothing is downloaded on trial. */
-        uint8_t stage[FL_PROGRAM_SIZE_MAX];
-        struct {
-            uint64_t since_ms;
-            uint32_t healthy; /* Windows in a row without failure. */
-        } trial;
-    } of;
-    fl_sha256_t hash;
 } fl_update_t;
+
+/* A component on its way into its slot. */
+typedef struct fl_fetch {
+    uint32_t received; /* Bytes taken from chunks, or found in the slot. */
+    uint32_t hashed;   /* Bytes read back. */
+    fl_flash_writer_t writer;
+    fl_sha256_t hash;
+} fl_fetch_t;
+
+/* A set on trial. */
+typedef struct fl_trial {
+    uint64_t since_ms;
+    uint32_t healthy; /* Windows in a row without failure. */
+} fl_trial_t;
 
 /* The connection. */
 typedef struct fl_session {
@@ -135,48 +142,53 @@ typedef struct fl_session {
     bool check_in_waiting;
     bool enroll_waiting; /* For a certificate, be it the first or a newer one. */
     bool uplink_complete;
-    uint64_t next_attempt_ms;
-    uint64_t next_check_in_ms;
-    uint64_t paused_until_ms;
-    uint64_t renew_at_ms;    /* Unix time from which the certificate is renewed. */
-    uint64_t renew_after_ms; /* Time before which a renewal is not tried again. */
-    uint64_t activity_ms;    /* When a frame was begun or ended last. */
-    uint64_t chunk_deadline_ms;
-    uint8_t nonce[16];
-    uint32_t peer_max_frame;
-    uint64_t state_sequence; /* StateReport that waits for its Ack, 0 for none. */
-    fl_entry_t uplink;       /* Entry that is sent or waits for its Ack; sequence 0 for none. */
-    uint32_t uplink_sent;    /* Bytes of its payload that were sent. */
-    uint32_t requested_end;  /* Of the last ArtifactRequest. */
+    uint8_t chunk_retries; /* Requests for a part that nothing came for. */
+    uint16_t peer_max_frame;
+    uint32_t uplink_sent;   /* Bytes of its payload that were sent. */
+    uint32_t requested_end; /* Of the last ArtifactRequest. */
     /* One frame, in one of two directions: none is built while part of one is held that came. */
     uint32_t rx_size; /* Bytes of it that came. */
     uint32_t tx_end;  /* Where the one that is sent ends; tx_at is what is left of it. */
     uint32_t tx_at;
-    uint8_t chunk_retries; /* Requests for a part that nothing came for. */
-    uint8_t frame[FIELDLOOP_AGENT_RX_BYTES + 2];
+    uint64_t next_attempt_ms;
+    uint64_t next_check_in_ms;
+    uint64_t paused_until_ms;
+    uint64_t renew_at_x3_ms; /* Thrice the Unix time from which the certificate is renewed. */
+    uint64_t renew_after_ms; /* Time before which a renewal is not tried again. */
+    uint64_t activity_ms;    /* When a frame was begun or ended last. */
+    uint64_t chunk_deadline_ms;
+    uint64_t state_sequence; /* StateReport that waits for its Ack, 0 for none. */
+    fl_entry_t uplink;       /* Entry that is sent or waits for its Ack; sequence 0 for none. */
+    uint8_t nonce[16];
 } fl_session_t;
 
 /** An agent. Treat the members as private, except running and state, which may be read.
  */
 typedef struct fl_agent {
+    /* What is used most comes first: it is reached with the shortest instructions. */
     const fl_port_t *port;
     const fl_app_t *app;
     const fl_agent_config_t *config;
-    fl_running_t running;
-    fl_state_t state;
     bool enrolled;
     bool halted; /* The port was told to reboot. */
     bool root_in_flash;
-    uint32_t root_version;
+    fl_update_t update;
+    fl_session_t session;
+    union { /* Nothing is downloaded on trial. */
+        fl_fetch_t fetch;
+        fl_trial_t trial;
+    };
+    fl_running_t running;
+    fl_state_t state;
     uint64_t next_sequence;
-    uint64_t random_state;
+    uint32_t random_state;
+    uint32_t root_version;
     uint64_t time_base_ms;      /* now_ms() when state.time_floor_ms was learnt. */
     uint64_t time_saved_ms;     /* time_floor_ms as saved last. */
     uint64_t unsynced_since_ms; /* 0 when the outbox is synced. */
     fl_outbox_t outbox;
     fl_monitor_t monitor;
-    fl_update_t update;
-    fl_session_t session;
+    uint8_t frame[FIELDLOOP_AGENT_RX_BYTES + 2]; /* See fl_session_t.rx_size. */
 } fl_agent_t;
 
 /**

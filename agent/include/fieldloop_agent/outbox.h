@@ -50,6 +50,7 @@ typedef struct fl_part {
 /** An outbox. Treat the members as private; dropped may be read and set. */
 typedef struct fl_outbox {
     const fl_flash_t *flash;
+    uint32_t sector_count;
     uint32_t mark_size;   /* Bytes of a mark: one program unit, at least 4. */
     uint32_t head;        /* Sector that is appended to; UINT32_MAX for none. */
     uint32_t head_offset; /* Where in it; sector_size when it is full. */

@@ -71,6 +71,15 @@ typedef struct fl_flash {
     fl_status_t (*sync)(void *context);
 } fl_flash_t;
 
+/* Appends bytes from a unit-aligned offset on; what does not fill a unit waits in stage. The
+ * agent's own. */
+typedef struct fl_flash_writer {
+    const fl_flash_t *flash;
+    uint32_t offset; /* Of the next unit. */
+    uint32_t staged;
+    uint8_t stage[FL_PROGRAM_SIZE_MAX];
+} fl_flash_writer_t;
+
 /** State of one SHA-256 computation; its content is the port's. */
 typedef struct fl_sha256 {
     uint64_t state[FIELDLOOP_AGENT_SHA256_BYTES / 8];
@@ -133,17 +142,6 @@ typedef struct fl_firmware {
 typedef struct fl_port {
     /** Passed back as the first argument of every function below. May be NULL. */
     void *context;
-
-    /** Records of the agent: at least 4 sectors of at least 1280 bytes. */
-    fl_flash_t state;
-    /** Uplinks that wait: at least 3 sectors; an entry larger than a sector is not kept. */
-    fl_flash_t outbox;
-    /** The two model slots. */
-    fl_flash_t slot[2];
-    /** The two slots of the application's configuration; both of size 0: the device has none. */
-    fl_flash_t configuration[2];
-    /** Firmware updates; all zero: none. */
-    fl_firmware_t firmware;
 
     /** Milliseconds since some fixed moment. Never goes back, never wraps. */
     uint64_t (*now_ms)(void *context);
@@ -222,6 +220,17 @@ typedef struct fl_port {
 
     /** One line of text without newline. May be NULL. */
     void (*log)(void *context, fl_log_level_t level, const char *text);
+
+    /** Records of the agent: at least 4 sectors of at least 1280 bytes. */
+    fl_flash_t state;
+    /** Uplinks that wait: at least 3 sectors; an entry larger than a sector is not kept. */
+    fl_flash_t outbox;
+    /** The two model slots. */
+    fl_flash_t slot[2];
+    /** The two slots of the application's configuration; both of size 0: the device has none. */
+    fl_flash_t configuration[2];
+    /** Firmware updates; all zero: none. */
+    fl_firmware_t firmware;
 } fl_port_t;
 
 #ifdef __cplusplus

@@ -41,30 +41,35 @@ static inline uint8_t fl_kind_bit(unsigned kind) {
     return (1u << kind) & 0xffu;
 }
 
-/** A component that is in place. */
-typedef struct fl_component {
-    uint64_t release_sequence; /**< Of the release that it came from; 0 for none. */
-    uint32_t size;
-    uint8_t digest[32];
-    uint8_t slot; /**< 0, 1 or FL_SLOT_NONE. Firmware: 0, its place is the bootloader's. */
-} fl_component_t;
+/** A release, and the rollout that gives it. */
+typedef struct fl_rollout {
+    uint64_t release_sequence;
+    char id[40]; /**< Ended and filled up with zeros, so that two are compared byte for byte. */
+} fl_rollout_t;
 
 /** Bytes that a release names. */
 typedef struct fl_artifact {
-    uint32_t size;
     uint8_t digest[32];
+    uint32_t size;
 } fl_artifact_t;
+
+/** A component that is in place. */
+typedef struct fl_component {
+    uint64_t release_sequence; /**< Of the release that it came from; 0 for none. */
+    uint8_t digest[32];
+    uint32_t size;
+    uint8_t slot; /**< 0, 1 or FL_SLOT_NONE. Firmware: 0, its place is the bootloader's. */
+} fl_component_t;
 
 /** The set that is downloaded, installed or on trial. */
 typedef struct fl_target {
-    uint64_t release_sequence;
-    char rollout_id[40];
-    uint32_t written; /**< Bytes of the first missing component that are in its slot. */
     uint8_t named;    /**< Kinds of the release. */
     uint8_t install;  /**< Of them, those that the device does not run already. */
     uint8_t done;     /**< Of these, those that are in their slots whole. */
     uint8_t boots;    /**< Starts on trial, or with firmware that has to go. */
-    fl_artifact_t artifact[FL_KIND_COUNT];
+    uint32_t written; /**< Bytes of the first missing component that are in its slot. */
+    fl_rollout_t rollout;
+    fl_artifact_t artifact[FL_KIND_COUNT]; /**< Zeros where the release names none. */
 } fl_target_t;
 
 /** Settings that the server gave, as in the protocol. */
@@ -82,8 +87,7 @@ typedef struct fl_settings {
 /** A report that was decided together with the record; it is put in the outbox afterwards. */
 typedef struct fl_pending_report {
     uint64_t sequence; /**< 0 once it is acknowledged. */
-    uint64_t release_sequence;
-    char rollout_id[40];
+    fl_rollout_t rollout;
     uint8_t phase; /**< UpdatePhase. */
     uint8_t cause; /**< UpdateCause. */
 } fl_pending_report_t;
@@ -93,20 +97,20 @@ typedef struct fl_pending_report {
 
 /** The record. */
 typedef struct fl_state {
+    uint8_t phase; /**< fl_phase_t. */
+    uint8_t refused_count;
+    uint32_t boot_count;
+    fl_target_t target;          /**< Meaningful unless idle. */
     uint64_t time_floor_ms;      /**< Unix time that is certainly past. */
     uint64_t sequence_limit;     /**< Sequences from here on were never used. */
     uint64_t confirmed_sequence; /**< Highest release sequence ever confirmed. */
     uint64_t ask_again_ms;       /**< Unix time before which no consent is asked for. */
-    fl_target_t target;          /**< Meaningful unless idle. */
     fl_pending_report_t report;
     fl_component_t active[FL_KIND_COUNT]; /**< Confirmed; what a revert goes back to. */
     fl_settings_t settings;
-    uint32_t boot_count;
     uint32_t dropped_uplinks;
     uint32_t plan_id;   /**< Plan that plan_used counts. */
     uint32_t plan_used; /**< Recordings that may have been sent under it. */
-    uint8_t phase;      /**< fl_phase_t. */
-    uint8_t refused_count;
     uint8_t refused[FIELDLOOP_AGENT_REFUSED_MAX][FL_REFUSED_BYTES];
 } fl_state_t;
 

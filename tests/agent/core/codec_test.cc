@@ -259,7 +259,7 @@ TEST(CodecTest, EveryKindOfFieldIsWrittenAsProtobufWritesIt) {
   sketch->mutable_channels(0)->set_max(-1.25F);
   const std::string frame =
       Frame(fieldloop_agent_v1_DeviceMessage_sketch_report_tag, 200, [](fl_writer_t* writer) {
-        fl_put_number(writer, fieldloop_agent_v1_SketchReport_sequence_tag, ~0ull);
+        fl_put_long(writer, fieldloop_agent_v1_SketchReport_sequence_tag, ~0ull);
         fl_put_number(writer, fieldloop_agent_v1_SketchReport_reference_id_tag, 0);
         fl_put_number(writer, fieldloop_agent_v1_SketchReport_windows_tag, 127);
         fl_put_number(writer, fieldloop_agent_v1_SketchReport_failures_tag, 128);

@@ -196,7 +196,7 @@ TEST_F(StateRecordTest, WhatIsSavedIsLoaded) {
   state_.ask_again_ms = 1ull << 40;
   state_.active[FL_KIND_CONFIGURATION].slot = 1;
   state_.settings.random_share = 0.75F;
-  std::memcpy(state_.target.rollout_id, "rollout", 8);
+  std::memcpy(state_.target.rollout.id, "rollout", 8);
   ASSERT_EQ(fl_state_save(&area_, &state_), FL_OK);
   fl_state_t loaded;
   ASSERT_EQ(fl_state_load(&area_, &loaded), FL_OK);
@@ -206,7 +206,7 @@ TEST_F(StateRecordTest, WhatIsSavedIsLoaded) {
   EXPECT_EQ(loaded.active[FL_KIND_CONFIGURATION].slot, 1);
   EXPECT_EQ(loaded.active[FL_KIND_MODEL].slot, FL_SLOT_NONE);
   EXPECT_EQ(loaded.settings.random_share, 0.75F);
-  EXPECT_STREQ(loaded.target.rollout_id, "rollout");
+  EXPECT_STREQ(loaded.target.rollout.id, "rollout");
 }
 
 TEST_F(StateRecordTest, ARecordOfAnotherFormatOrCutShortIsNotTakenForAFreshDevice) {

@@ -667,7 +667,7 @@ TEST_F(UpdateTest, APartThatDoesNotNameItsArtifactIsLeftOut) {
     return std::vector<v1::ServerMessage>{chunk};
   };
   device_.Run(20'000);
-  EXPECT_EQ(device_.agent->update.received, 0u);
+  EXPECT_EQ(device_.agent->fetch.received, 0u);
 }
 
 TEST_F(UpdateTest, AThresholdOfTwoTakesTwoDifferentKeys) {
