@@ -356,6 +356,22 @@ class LargerTest(unittest.TestCase):
                 self.assertEqual(env["FIELDLOOP_DATABASE"], {"name": "fieldloop-database", "key": service})
                 self.assertEqual("FIELDLOOP_BLOBS" in env, service in ("ingestion", "build"))
 
+    def test_spans_go_to_the_collector_that_is_named_and_nowhere_otherwise(self):
+        for url, port in (
+            ("http://tempo.observability:4318", 4318),
+            ("https://traces.example.com/v1/traces", 443),
+            ("http://tempo4", 80),
+        ):
+            manifests = rendered("standard", f"traces.url={url}", "traces.sample=0.01")
+            for service in SERVICES:
+                arguments = container(manifests, service)["args"]
+                self.assertIn(f"--traces={url}", arguments)
+                self.assertIn("--trace-sample=0.01", arguments)
+                policy = next(p for p in of_kind(manifests, "NetworkPolicy") if component(p) == service)
+                self.assertIn({"ports": [{"port": port}]}, policy["spec"]["egress"])
+        for service in SERVICES:
+            self.assertFalse([a for a in container(rendered("standard"), service)["args"] if "trace" in a])
+
     def test_a_volume_is_left_for_blobs_where_there_is_no_bucket(self):
         manifests = rendered("small", "database.existingSecret=fieldloop-database")
         kinds = {component(one): one["kind"] for one in of_kind(manifests, *WORKLOADS)}
@@ -445,7 +461,7 @@ class RefusalTest(unittest.TestCase):
 
     def test_wrong_values_are_refused(self):
         for setting in ("tls.mode=none", "devicePort.port=0", "provisioning.replicas=0", "drainSeconds=9999",
-                        "ingestion.storageSize=big", "logFormat=xml", "build.args={build-workers}"):
+                        "ingestion.storageSize=big", "logFormat=xml", "traces.url=tempo:4318", "traces.sample=2", "build.args={build-workers}"):
             self.refused("values don't meet the specifications", setting)
 
 

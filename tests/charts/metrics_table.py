@@ -14,6 +14,7 @@ OPEN = {
     "method": "a method of the contracts in `proto/`",
     "code": "a status code of gRPC",
     "project": "a project",
+    "model": "a model of the project, `sha256:` and 12 digits of one without a name, `none` or `other`",
 }
 FROM_CLIENTS = {"le", "quantile"}
 FROM_PROMETHEUS_CPP = ("exposer_",)  # The library's own.

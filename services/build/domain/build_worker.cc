@@ -17,6 +17,7 @@
 #include "services/build/domain/recipe.h"
 #include "services/build/domain/training_set.h"
 #include "services/common/status/status_macros.h"
+#include "services/common/trace/span.h"
 
 namespace fieldloop::build {
 namespace {
@@ -384,9 +385,13 @@ absl::StatusOr<bool> BuildWorker::RunOne() {
     parts_.observer.OnBuildDone(*build, absl::ZeroDuration());
     return true;
   }
+  WorkSpan work("build", SpanKind::kInternal, {},
+                {{"build", BuildName(build->project, build->number)}});
   const std::shared_ptr<RunningBuild> running = parts_.running.Add(*build);
   Attempt attempt(parts_, *build, *running);
-  FIELDLOOP_RETURN_IF_ERROR(attempt.Run());
+  const absl::Status status = attempt.Run();
+  work.span().Finish(status);
+  FIELDLOOP_RETURN_IF_ERROR(status);
   return true;
 }
 

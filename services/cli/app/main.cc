@@ -3,10 +3,15 @@
 
 // fieldloop: the command line of an installation.
 
+#include <atomic>
+#include <cstddef>
 #include <cstdlib>
 #include <exception>
+#include <functional>
 #include <iostream>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +20,9 @@
 #include "absl/strings/str_cat.h"
 #include "services/cli/commands/commands.h"
 #include "services/common/status/error_reason.h"
+#include "services/common/status/status_macros.h"
+#include "services/common/trace/span.h"
+#include "services/common/trace/span_exporter.h"
 
 namespace {
 
@@ -52,6 +60,60 @@ std::string UnknownCommand(const CLI::App& app, int argc, char** argv) {
   return "";
 }
 
+// "cycles start": the nouns and verbs of the command.
+std::string CommandName(const CLI::App& app) {
+  std::string name;
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    absl::StrAppend(&name, name.empty() ? "" : " ", at->get_name());
+  }
+  return name;
+}
+
+// Notes whether a service was called, and passes spans on.
+class CallWatch final : public fieldloop::SpanSink {
+ public:
+  explicit CallWatch(std::shared_ptr<fieldloop::SpanSink> next) : next_(std::move(next)) {}
+  void Add(fieldloop::SpanData span) override {
+    called_ = called_ || span.kind == fieldloop::SpanKind::kClient;
+    if (next_ != nullptr) {
+      next_->Add(std::move(span));
+    }
+  }
+  bool called() const { return called_; }
+
+ private:
+  const std::shared_ptr<fieldloop::SpanSink> next_;
+  std::atomic<bool> called_ = false;
+};
+
+// Each command is a trace, and all of them are sampled: they are few, and who sees an id wants to
+// find it. `request_id` is that of the calls which the command made, "" if there was none.
+absl::Status RunInTrace(const CLI::App& app, const std::string& traces,
+                        const std::function<absl::Status()>& action, std::string& request_id) {
+  const std::string name = CommandName(app);
+  std::shared_ptr<fieldloop::SpanSink> exporter;
+  if (!traces.empty() && name == "up") {
+    ::setenv("FIELDLOOP_TRACES", traces.c_str(), /*overwrite=*/1);  // For the services.
+  } else if (!traces.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(
+        exporter, fieldloop::SpanExporter::Start({.url = traces, .service = "fieldloop"},
+                                                 [](fieldloop::SpanFate, std::size_t) {}));
+  }
+  const auto watch = std::make_shared<CallWatch>(std::move(exporter));
+  fieldloop::SetSpanSink(watch, 1);
+  absl::Status status;
+  {
+    fieldloop::WorkSpan work(absl::StrCat("fieldloop ", name), fieldloop::SpanKind::kInternal, {},
+                             {});
+    status = action();
+    request_id = watch->called() ? fieldloop::CurrentRequestId() : "";
+    work.span().Finish(status);
+  }
+  fieldloop::SetSpanSink(nullptr, 0);
+  return status;
+}
+
 }  // namespace
 
 namespace fieldloop::cli {
@@ -79,6 +141,11 @@ int main(int argc, char** argv) try {
   app.add_option("--token", client.token, "API token; default: the installation's own")
       ->envname("FIELDLOOP_TOKEN");
   app.add_option("-p,--project", client.project, "project id")->envname("FIELDLOOP_PROJECT");
+  std::string traces;
+  app.add_option("--traces", traces,
+                 "collector that gets spans of this command by OTLP over HTTP, and of the services "
+                 "that `up` starts; default: none")
+      ->envname("FIELDLOOP_TRACES");
   app.add_option("-o,--output", client.output, "table for people, json for programs")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
@@ -108,6 +175,7 @@ int main(int argc, char** argv) try {
   fieldloop::cli::AddMetrics(program);
   fieldloop::cli::AddRollouts(program);
   fieldloop::cli::AddFleet(program);
+  std::string request_id;
   try {
     app.parse(argc, argv);
   } catch (const CLI::RequiredError& error) {
@@ -122,7 +190,7 @@ int main(int argc, char** argv) try {
     return app.exit(error);
   }
 
-  const absl::Status status = program.chosen();
+  const absl::Status status = RunInTrace(app, traces, program.chosen, request_id);
   if (status.ok()) {
     return EXIT_SUCCESS;
   }
@@ -133,6 +201,9 @@ int main(int argc, char** argv) try {
   std::cerr << "\n";
   if (const std::string advice = Advice(status, client.home); !advice.empty()) {
     std::cerr << "  " << advice << "\n";
+  }
+  if (!request_id.empty()) {
+    std::cerr << "  request id " << request_id << "\n";
   }
   return EXIT_FAILURE;
 } catch (const std::exception& error) {

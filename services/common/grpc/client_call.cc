@@ -13,48 +13,13 @@
 #include <grpcpp/support/client_interceptor.h>
 
 #include "absl/strings/str_cat.h"
-#include "services/common/log/log.h"
+#include "services/common/grpc/call_headers.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop {
 namespace {
 
 constexpr int kMaxMessageBytes = 64 << 20;
-
-// Sends the request id and the token with every call of a channel.
-class HeaderInterceptor final : public grpc::experimental::Interceptor {
- public:
-  explicit HeaderInterceptor(const std::string& token) : token_(token) {}
-  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
-    if (methods->QueryInterceptionHookPoint(
-            grpc::experimental::InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
-      auto* metadata = methods->GetSendInitialMetadata();
-      if (!CurrentRequestId().empty()) {
-        metadata->emplace("x-request-id", CurrentRequestId());
-      }
-      if (!token_.empty()) {
-        metadata->emplace("authorization", "Bearer " + token_);
-      }
-    }
-    methods->Proceed();
-  }
-
- private:
-  const std::string& token_;
-};
-
-class HeaderInterceptorFactory final
-    : public grpc::experimental::ClientInterceptorFactoryInterface {
- public:
-  explicit HeaderInterceptorFactory(std::string token) : token_(std::move(token)) {}
-  grpc::experimental::Interceptor* CreateClientInterceptor(
-      grpc::experimental::ClientRpcInfo* /*info*/) override {
-    return new HeaderInterceptor(token_);  // gRPC owns it.
-  }
-
- private:
-  std::string token_;
-};
 
 absl::StatusOr<std::string> ReadPem(const std::string& path) {
   if (path.empty()) {
@@ -88,7 +53,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& ad
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(std::make_unique<HeaderInterceptorFactory>(token));
+  interceptors.push_back(MakeCallHeadersFactory(token));
   return grpc::experimental::CreateCustomChannelWithInterceptors(
       address, grpc::SslCredentials(options), arguments, std::move(interceptors));
 }

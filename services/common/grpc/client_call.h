@@ -24,7 +24,7 @@ struct TlsFiles {
   std::string key;   // Own key; empty with `cert`.
 };
 
-// Opens a channel to a service over TLS. The id of the current request travels with every call.
+// Opens a channel to a service over TLS. The ids of the current request and trace go with calls.
 // `token` is sent as "authorization: Bearer ..." when it is not empty. `server_name` is the name
 // that the certificate must carry; services carry their own, such as "ingestion". The channel
 // connects when it is first used and reconnects by itself. INVALID_ARGUMENT if a file cannot be

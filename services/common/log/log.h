@@ -12,29 +12,15 @@
 
 namespace fieldloop {
 
-// Sends the log to standard error, one line an event: "text" for people or "json" for collectors.
-// Each line carries the service, and the id of the current request when there is one. INVALID names
-// are read as text.
+// Sends the log to standard error, one line an event, times in UTC:
+//   text  2026-01-31 12:00:00.123 I ingestion [request id] the message
+//   json  {"time":"2026-01-31T12:00:00.123Z","level":"info","service":"ingestion",
+//          "message":"the message","request_id":...,"trace_id":...,"span_id":...}
+// The ids, and the fields of CurrentCall() as further members, are there when the thread works on a
+// request; text shows the trace id where it is not the request id. Bytes of a message that are no
+// UTF-8 become U+FFFD, and control characters are escaped, so that no message can forge a line.
+// INVALID names are read as text.
 void StartLog(const std::string& service, const std::string& format);
-
-// The id of the request that this thread works on; "" outside of one. It is taken from the metadata
-// "x-request-id", made when the caller sent none, and passed on by every channel of OpenChannel.
-const std::string& CurrentRequestId();
-
-// Sets the id for this thread while it lives, for work that does not begin with a gRPC call.
-class RequestScope {
- public:
-  explicit RequestScope(std::string request_id);
-  ~RequestScope();
-  RequestScope(const RequestScope&) = delete;
-  RequestScope& operator=(const RequestScope&) = delete;
-
-  // Sets the id for this thread until it is set again, where no scope can stand around the work.
-  static void Set(const std::string& request_id);
-
- private:
-  std::string previous_;
-};
 
 }  // namespace fieldloop
 

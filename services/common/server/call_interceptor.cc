@@ -15,9 +15,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
-#include "services/common/crypto/digest.h"
+#include "services/common/grpc/call_headers.h"
 #include "services/common/log/log.h"
 #include "services/common/sync/mutex.h"
 
@@ -25,8 +24,6 @@ namespace fieldloop {
 namespace {
 
 using grpc::experimental::InterceptionHookPoints;
-
-constexpr std::size_t kMaxRequestId = 64;
 
 // Those of one method. To look them up by their labels takes longer than to count.
 struct CallMetrics {
@@ -48,21 +45,20 @@ class CallInterceptor final : public grpc::experimental::Interceptor {
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
-      const auto* metadata = methods->GetRecvInitialMetadata();
-      const auto header = metadata->find("x-request-id");
-      if (header != metadata->end() && header->second.size() <= kMaxRequestId) {
-        // From outside: nothing that could forge a line of the log.
-        request_id_ =
-            absl::CEscape(absl::string_view(header->second.data(), header->second.size()));
-      }
-      if (request_id_.empty()) {
-        request_id_ = ToHex(RandomBytes(8));
+      call_ = ReadCallMetadata(*methods->GetRecvInitialMetadata());
+      span_ = BeginCallSpan(method_, SpanKind::kServer, call_.trace);
+      call_.trace = span_.context();
+      call_.fields = {{"method", method_}};
+      if (call_.request_id.empty()) {
+        call_.request_id = call_.trace.trace_id;
       }
     }
     // A synchronous handler runs on the thread that runs the interceptors before it.
-    RequestScope::Set(request_id_);
+    CallScope::Set(call_);
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
-      Finish(methods->GetSendStatus());
+      const grpc::Status status = methods->GetSendStatus();
+      Finish(status);
+      EndCallSpan(span_, SpanKind::kServer, status.error_code(), status.error_message());
     }
     methods->Proceed();
   }
@@ -80,17 +76,17 @@ class CallInterceptor final : public grpc::experimental::Interceptor {
     metrics_.seconds.Observe(seconds.count());
     const bool probe = absl::StartsWith(method_, "/grpc.");
     if (!status.ok() && !probe) {
-      spdlog::info("{} {} {:.1f} ms: {}", method_, code, seconds.count() * 1000,
-                   status.error_message());
+      spdlog::info("{} {:.1f} ms: {}", code, seconds.count() * 1000, status.error_message());
     } else {
-      spdlog::debug("{} {} {:.1f} ms", method_, code, seconds.count() * 1000);
+      spdlog::debug("{} {:.1f} ms", code, seconds.count() * 1000);
     }
   }
 
   const CallMetrics& metrics_;
   std::string method_;
   std::chrono::steady_clock::time_point start_;
-  std::string request_id_;
+  CallContext call_;
+  Span span_;
 };
 
 class CallInterceptorFactory final : public grpc::experimental::ServerInterceptorFactoryInterface {

@@ -12,7 +12,8 @@
 
 namespace fieldloop {
 
-// Around every call of a server: takes or makes the request id, counts, times and logs the call.
+// Around every call of a server: takes or makes the request id and the trace, counts, times and
+// logs the call, and makes a span of it.
 //   fieldloop_calls_total{method, code}, fieldloop_call_seconds{method}, fieldloop_calls_in_flight
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> MakeCallInterceptorFactory(
     prometheus::Registry& registry);

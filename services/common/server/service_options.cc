@@ -37,6 +37,12 @@ void AddServiceOptions(CLI::App& app, ServiceOptions& options, bool needs_provis
       "FIELDLOOP_READY_FILE");
   add("--log-format", options.log_format, "text or json", "FIELDLOOP_LOG_FORMAT")
       ->check(CLI::IsMember({"text", "json"}));
+  add("--traces", options.traces,
+      "collector that gets spans by OTLP over HTTP, such as http://tempo:4318; default: none",
+      "FIELDLOOP_TRACES");
+  add("--trace-sample", options.trace_sample,
+      "share of the traces that begin here whose spans are sent", "FIELDLOOP_TRACE_SAMPLE")
+      ->check(CLI::Range(0.0, 1.0));
   add("--drain-seconds", options.drain_seconds, "time that running calls get at a stop",
       "FIELDLOOP_DRAIN_SECONDS")
       ->check(CLI::Range(0, 600));

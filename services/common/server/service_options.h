@@ -23,6 +23,8 @@ struct ServiceOptions {
   std::string provisioning;  // Address of provisioning; not for provisioning itself.
   std::string ready_file;    // Gets the addresses as JSON once everything listens.
   std::string log_format = "text";
+  std::string traces;       // Collector of spans, OTLP over HTTP; empty: none.
+  double trace_sample = 1;  // Share of the traces that begin here.
   int drain_seconds = 10;
 };
 

@@ -17,14 +17,18 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <nlohmann/json.hpp>
+#include <prometheus/counter.h>
 #include <prometheus/exposer.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "services/common/log/log.h"
 #include "services/common/server/call_interceptor.h"
+#include "services/common/server/pool_metrics.h"
 #include "services/common/server/process_metrics.h"
 #include "services/common/status/status_macros.h"
+#include "services/common/trace/span.h"
+#include "services/common/trace/span_exporter.h"
 
 namespace fieldloop {
 namespace {
@@ -58,6 +62,33 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const TlsFi
   return grpc::SslServerCredentials(options);
 }
 
+// The counters are there without a collector too, as zeros.
+absl::Status SendSpans(const std::string& service, const ServiceOptions& options,
+                       const std::shared_ptr<prometheus::Registry>& registry) {
+  auto& family = prometheus::BuildCounter()
+                     .Name("fieldloop_trace_spans_total")
+                     .Help("Spans by what became of them")
+                     .Register(*registry);
+  prometheus::Counter& exported = family.Add({{"result", "exported"}});
+  prometheus::Counter& dropped = family.Add({{"result", "dropped"}});
+  prometheus::Counter& failed = family.Add({{"result", "failed"}});
+  if (options.traces.empty()) {
+    return absl::OkStatus();
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      std::shared_ptr<SpanSink> exporter,
+      SpanExporter::Start(
+          {.url = options.traces, .service = service},
+          [registry, &exported, &dropped, &failed](SpanFate fate, std::size_t count) {
+            prometheus::Counter& counter = fate == SpanFate::kExported  ? exported
+                                           : fate == SpanFate::kDropped ? dropped
+                                                                        : failed;
+            counter.Increment(static_cast<double>(count));
+          }));
+  SetSpanSink(std::move(exporter), options.trace_sample);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 struct ServiceServer::State {
@@ -65,6 +96,7 @@ struct ServiceServer::State {
   ServiceOptions options;
   std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
   std::shared_ptr<ProcessMetrics> process_metrics = std::make_shared<ProcessMetrics>();
+  std::shared_ptr<PoolMetrics> pool_metrics = std::make_shared<PoolMetrics>();
   std::vector<grpc::Service*> services;
   std::unique_ptr<prometheus::Exposer> exposer;
   std::unique_ptr<grpc::Server> server;
@@ -78,7 +110,8 @@ ServiceServer::ServiceServer(std::string name, const ServiceOptions& options)
   state_->name = std::move(name);
   state_->options = options;
 }
-ServiceServer::~ServiceServer() = default;
+// Spans of what ends after the server go nowhere.
+ServiceServer::~ServiceServer() { SetSpanSink(nullptr, 0); }
 
 prometheus::Registry& ServiceServer::registry() { return *state_->registry; }
 void ServiceServer::Register(grpc::Service& service) { state_->services.push_back(&service); }
@@ -86,10 +119,12 @@ std::string ServiceServer::address() const { return state_->address; }
 bool ServiceServer::stopping() const { return state_->stopping; }
 
 absl::Status ServiceServer::Start() {
+  FIELDLOOP_RETURN_IF_ERROR(SendSpans(state_->name, state_->options, state_->registry));
   try {
     state_->exposer = std::make_unique<prometheus::Exposer>(state_->options.metrics_listen, 1);
     state_->exposer->RegisterCollectable(state_->registry);
     state_->exposer->RegisterCollectable(state_->process_metrics);
+    state_->exposer->RegisterCollectable(state_->pool_metrics);
     state_->metrics_address =
         WithPort(state_->options.metrics_listen, state_->exposer->GetListeningPorts().front());
   } catch (const std::exception& error) {

@@ -19,7 +19,7 @@
 namespace fieldloop {
 
 // The gRPC server of a service: TLS, health, reflection, RED metrics for each method, request ids,
-// access log, graceful stop.
+// traces, access log, graceful stop.
 //
 //   BlockStopSignals();   // Before any thread starts.
 //   ServiceServer server("ingestion", options);
@@ -38,7 +38,8 @@ class ServiceServer {
   // `service` must outlive the server. INVALID_ARGUMENT is returned by Start if a TLS file is bad.
   void Register(grpc::Service& service);
 
-  // Listens. UNAVAILABLE naming the address if it is taken.
+  // Listens, and sends spans to options.traces from now on. UNAVAILABLE naming the address if it is
+  // taken; INVALID_ARGUMENT if options.traces is no address of a collector.
   absl::Status Start();
   // The bound gRPC address, "127.0.0.1:43211". Valid after Start.
   std::string address() const;

@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "services/common/sql/pool_counts.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop {
@@ -196,13 +197,23 @@ void WaitForTurn(int attempt) {
 
 }  // namespace
 
+DatabasePoolCounts& PoolCounts() {
+  static DatabasePoolCounts counts;
+  return counts;
+}
+
 // The connections. Those that broke are made anew when their turn comes.
 class Database::Pool {
  public:
   explicit Pool(DatabaseOptions options)
       : options_(std::move(options)),
         sqlite_(!IsPostgres(options_.connection)),
-        sessions_(static_cast<std::size_t>(std::max(1, options_.pool_size))) {}
+        sessions_(static_cast<std::size_t>(std::max(1, options_.pool_size))) {
+    PoolCounts().connections += std::max(1, options_.pool_size);
+  }
+  ~Pool() { PoolCounts().connections -= std::max(1, options_.pool_size); }
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
 
   static bool IsPostgres(absl::string_view connection) {
     return absl::StartsWith(connection, "postgresql://") ||
@@ -246,10 +257,19 @@ class Database::Pool {
   class Lease {
    public:
     Lease(soci::connection_pool& pool, absl::Duration patience) : pool_(pool) {
+      DatabasePoolCounts& counts = PoolCounts();
+      const auto start = std::chrono::steady_clock::now();
+      ++counts.waiting;
       held_ = pool.try_lease(position_, static_cast<int>(absl::ToInt64Milliseconds(patience)));
+      --counts.waiting;
+      counts.wait_micros +=
+          absl::ToInt64Microseconds(absl::FromChrono(std::chrono::steady_clock::now() - start));
+      ++counts.transactions;
+      ++(held_ ? counts.in_use : counts.timeouts);
     }
     ~Lease() {
       if (held_) {
+        --PoolCounts().in_use;
         pool_.give_back(position_);
       }
     }

@@ -4,8 +4,11 @@
 #include "services/distribution/app/background.h"
 
 #include <chrono>
+#include <cstddef>
+#include <utility>
 
 #include "services/common/log/log.h"
+#include "services/common/trace/span.h"
 
 namespace fieldloop::distribution {
 namespace {
@@ -14,6 +17,8 @@ constexpr std::chrono::seconds kTurn{1};
 constexpr int kPresenceTurns = 2;
 constexpr int kRootTurns = 30;
 constexpr int kRootTurnsUntilLoaded = 2;
+constexpr int kCensusTurns = 15;
+constexpr std::size_t kModelsCounted = 20;  // By name; each is a series.
 constexpr char kLease[] = "rollouts";
 constexpr absl::Duration kLeaseDuration = absl::Seconds(10);
 
@@ -26,10 +31,12 @@ void Warn(const char* what, const absl::Status& status) {
 }  // namespace
 
 Background::Background(LeaseTable& leases, RolloutService& rollouts, FleetService& fleet,
-                       RootCatalog& roots, DeviceMetrics& metrics, const Clock& clock)
+                       FleetCensus& census, RootCatalog& roots, DeviceMetrics& metrics,
+                       const Clock& clock)
     : leases_(leases),
       rollouts_(rollouts),
       fleet_(fleet),
+      census_(census),
       roots_(roots),
       metrics_(metrics),
       clock_(clock),
@@ -57,11 +64,19 @@ void Background::Run() {
 }
 
 void Background::Turn(int turn) {
+  const QuietScope quiet;  // Lines of the log of one turn have an id in common.
   if (turn % (roots_.loaded() ? kRootTurns : kRootTurnsUntilLoaded) == 0) {
     Warn("looking for root documents", roots_.Refresh());
   }
   if (turn % kPresenceTurns == 0) {
     Warn("writing who was heard", fleet_.FlushPresence());
+  }
+  if (turn % kCensusTurns == 0) {
+    auto counts = census_.CountByModel();
+    Warn("counting the fleet by model", counts.status());
+    if (counts.ok()) {
+      metrics_.SetFleet(LargestModels(*std::move(counts), kModelsCounted));
+    }
   }
   const absl::StatusOr<bool> ours = leases_.Acquire(kLease, kLeaseDuration);
   Warn("taking the lease of rollouts", ours.status());

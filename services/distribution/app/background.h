@@ -11,6 +11,7 @@
 #include "services/common/clock/clock.h"
 #include "services/common/sql/lease.h"
 #include "services/distribution/domain/catalogs.h"
+#include "services/distribution/domain/fleet_census.h"
 #include "services/distribution/domain/fleet_service.h"
 #include "services/distribution/domain/rollout_service.h"
 #include "services/distribution/transport/device_metrics.h"
@@ -18,12 +19,12 @@
 namespace fieldloop::distribution {
 
 // What is to be done from time to time: rollouts' time-outs and soaking (by the holder of the
-// lease), writing who was heard, and looking for new root documents.
+// lease), writing who was heard, counting the fleet by model, and looking for new root documents.
 class Background {
  public:
   // Starts. All of them must outlive this object.
-  Background(LeaseTable& leases, RolloutService& rollouts, FleetService& fleet, RootCatalog& roots,
-             DeviceMetrics& metrics, const Clock& clock);
+  Background(LeaseTable& leases, RolloutService& rollouts, FleetService& fleet, FleetCensus& census,
+             RootCatalog& roots, DeviceMetrics& metrics, const Clock& clock);
   // Stops, and writes what is left.
   ~Background();
   Background(const Background&) = delete;
@@ -36,6 +37,7 @@ class Background {
   LeaseTable& leases_;
   RolloutService& rollouts_;
   FleetService& fleet_;
+  FleetCensus& census_;
   RootCatalog& roots_;
   DeviceMetrics& metrics_;
   const Clock& clock_;

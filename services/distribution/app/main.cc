@@ -31,6 +31,7 @@
 #include "services/distribution/app/background.h"
 #include "services/distribution/storage/blob_artifact_cache.h"
 #include "services/distribution/storage/group_commit.h"
+#include "services/distribution/storage/sql_fleet_census.h"
 #include "services/distribution/storage/sql_fleet_store.h"
 #include "services/distribution/storage/sql_rollout_store.h"
 #include "services/distribution/transport/device_listener.h"
@@ -96,6 +97,7 @@ absl::Status Run(const Options& options) {
                      Migrations()));
   GroupCommit commits(*database);
   const std::unique_ptr<FleetStore> fleet_store = MakeSqlFleetStore(*database, commits);
+  SqlFleetCensus census(*database);
   const std::unique_ptr<RolloutStore> rollout_store = MakeSqlRolloutStore(*database, commits);
   FIELDLOOP_ASSIGN_OR_RETURN(
       const std::unique_ptr<BlobStore> blobs,
@@ -149,7 +151,8 @@ absl::Status Run(const Options& options) {
                                                                      .clock = clock,
                                                                      .random = RandomShare}));
   LeaseTable leases(*database, clock, ToHex(RandomBytes(8)));
-  auto background = std::make_unique<Background>(leases, rollouts, fleet, roots, metrics, clock);
+  auto background =
+      std::make_unique<Background>(leases, rollouts, fleet, census, roots, metrics, clock);
   auto watch = std::make_unique<DeviceWatch>(*provisioning, devices);
 
   const absl::Status status = server.Run({{"device", listener->address()}}, [&] {

@@ -12,6 +12,7 @@
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
+#include "services/common/trace/span.h"
 
 namespace fieldloop::distribution {
 namespace {
@@ -343,8 +344,11 @@ absl::Status RolloutService::Tick() {
   FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<Rollout> active, store_.ListActive());
   absl::Status result;
   for (const Rollout& rollout : active) {
+    WorkSpan work("rollout", SpanKind::kInternal, {},
+                  {{"rollout", absl::StrCat(rollout.project, "/rollouts/", rollout.number)}});
+    bool moved = false;
     // One rollout that cannot be worked on must not keep the others waiting.
-    result.Update(
+    const absl::Status status =
         Change(rollout.project, rollout.number, [&](RolloutEdit& edit) -> absl::Status {
           const absl::Time now = clock_.Now();
           FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> overdue,
@@ -361,8 +365,14 @@ absl::Status RolloutService::Tick() {
             }
           }
           Settle(edit.rollout, now, edit.events);
+          moved = !edit.events.empty();
           return absl::OkStatus();
-        }).status());
+        }).status();
+    result.Update(status);
+    work.span().Finish(status);
+    if (status.ok() && !moved) {
+      work.span().Drop();
+    }
   }
   return result;
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "services/common/crypto/digest.h"
@@ -47,6 +48,12 @@ std::uint32_t FirstWord(const std::string& digest) {
     word = word << 8U | static_cast<unsigned char>(digest[i]);
   }
   return word;
+}
+
+// "check_in".
+std::string NameOf(DeviceMessage::MessageCase kind) {
+  const auto* field = DeviceMessage::descriptor()->FindFieldByNumber(kind);
+  return field == nullptr ? "nothing" : field->name();
 }
 
 bool IsRefusal(const absl::Status& status) {
@@ -150,10 +157,12 @@ DeviceConversation::DeviceConversation(DeviceServices& services, std::string com
     : services_(services),
       common_name_(std::move(common_name)),
       device_(common_name_.empty() ? "" : DeviceOfCommonName(common_name_).value_or("")),
+      span_("device session", SpanKind::kServer, {}),
       patience_(kSilence),
       sample_(services.sample_budget) {
   if (!device_.empty()) {
     project_ = ProjectOf(device_);
+    span_.Set("fieldloop.device", device_);
   }
 }
 
@@ -177,10 +186,15 @@ DeviceLane DeviceConversation::LaneOf(const DeviceMessage& message) const {
 }
 
 DeviceAnswer DeviceConversation::Handle(const DeviceMessage& message) {
-  // The calls that this message causes carry one id through the logs of all services.
-  const RequestScope scope(ToHex(RandomBytes(8)));
-  DeviceAnswer answer;
+  // The calls that this message causes are in the session's trace.
   const DeviceMessage::MessageCase kind = message.message_case();
+  std::vector<std::pair<std::string, std::string>> fields;
+  if (!device_.empty()) {
+    fields.emplace_back("device", device_);
+  }
+  WorkSpan work(absl::StrCat("device ", NameOf(kind)), SpanKind::kServer, span_.context(),
+                std::move(fields));
+  DeviceAnswer answer;
   if (kind == DeviceMessage::MESSAGE_NOT_SET) {
     Fail(agent::v1::ERROR_CODE_PROTOCOL, "no message", answer);
   } else if ((kind == DeviceMessage::kHello) == hello_.has_value()) {
@@ -223,6 +237,15 @@ DeviceAnswer DeviceConversation::Handle(const DeviceMessage& message) {
     }
   }
   answer.patience = patience_;
+  if (kind == DeviceMessage::kCheckIn && answer.messages.size() == 1 &&
+      answer.messages.front().has_check_in_reply()) {
+    work.span().Drop();
+  }
+  for (const ServerMessage& sent : answer.messages) {
+    if (sent.has_error()) {
+      work.span().Fail(sent.error().detail());
+    }
+  }
   if (!device_.empty() && hello_.has_value() && !answer.close) {
     services_.fleet.Seen(device_, services_.clock.Now() + patience_);
   }
@@ -294,6 +317,9 @@ void DeviceConversation::OnHello(const agent::v1::Hello& hello, DeviceAnswer& an
   reply.set_protocol(kProtocol);
   reply.set_max_frame_bytes(kMaxDeviceFrameBytes);
   reply.set_now_ms(static_cast<std::uint64_t>(absl::ToUnixMillis(services_.clock.Now())));
+  if (hello.want_trace_id()) {
+    reply.set_trace_id(absl::HexStringToBytes(span_.context().trace_id));
+  }
   answer.messages.push_back(std::move(message));
   AddNewerRoots(answer);
 }

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "services/common/clock/clock.h"
+#include "services/common/trace/span.h"
 #include "services/distribution/domain/backends.h"
 #include "services/distribution/domain/catalogs.h"
 #include "services/distribution/domain/device_table.h"
@@ -65,7 +66,9 @@ agent::v1::ServerMessage MakeError(agent::v1::ErrorCode code, absl::string_view 
 // after the other; each call may block.
 class DeviceConversation {
  public:
-  // `common_name` is that of the device's verified certificate; empty if it has none.
+  // `common_name` is that of the device's verified certificate; empty if it has none. The session
+  // is a trace: a span from here to the end, and one for each message but check-ins that change
+  // nothing.
   DeviceConversation(DeviceServices& services, std::string common_name);
 
   DeviceLane LaneOf(const agent::v1::DeviceMessage& message) const;
@@ -103,6 +106,7 @@ class DeviceConversation {
   DeviceServices& services_;
   const std::string common_name_;
   const std::string device_;
+  Span span_;  // Of the session, whose trace is that of all its messages.
   std::string project_;
   std::optional<agent::v1::Hello> hello_;
   std::uint32_t root_version_ = 0;  // That the device has, with what was sent in this session.

@@ -44,6 +44,10 @@ DeviceMetrics::DeviceMetrics(prometheus::Registry& registry)
                         .Name("fieldloop_device_certificates_total")
                         .Help("Enrolments and renewals by result.")
                         .Register(registry)),
+      fleet_(prometheus::BuildGauge()
+                 .Name("fieldloop_fleet_devices")
+                 .Help("Devices by the model that they report; the largest 20 by name.")
+                 .Register(registry)),
       rollouts_(prometheus::BuildGauge()
                     .Name("fieldloop_rollouts")
                     .Help("Rollouts by state.")
@@ -85,6 +89,21 @@ void DeviceMetrics::CountHandshake(const std::string& result) {
 
 void DeviceMetrics::CountCertificate(const std::string& kind, const std::string& result) {
   certificates_.Add({{"kind", kind}, {"result", result}}).Increment();
+}
+
+void DeviceMetrics::SetFleet(const std::vector<ModelCount>& counts) {
+  std::map<std::pair<std::string, std::string>, prometheus::Gauge*> gauges;
+  for (const ModelCount& count : counts) {
+    prometheus::Gauge& gauge = fleet_.Add({{"project", count.project}, {"model", count.model}});
+    gauge.Set(static_cast<double>(count.devices));
+    gauges[{count.project, count.model}] = &gauge;
+  }
+  for (const auto& [key, gauge] : fleet_gauges_) {
+    if (gauges.find(key) == gauges.end()) {
+      fleet_.Remove(gauge);
+    }
+  }
+  fleet_gauges_ = std::move(gauges);
 }
 
 void DeviceMetrics::SetRollouts(RolloutState state, double count) {

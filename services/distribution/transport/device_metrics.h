@@ -4,7 +4,9 @@
 #ifndef FIELDLOOP_SERVICES_DISTRIBUTION_TRANSPORT_DEVICE_METRICS_H_
 #define FIELDLOOP_SERVICES_DISTRIBUTION_TRANSPORT_DEVICE_METRICS_H_
 
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <prometheus/counter.h>
@@ -12,11 +14,13 @@
 #include <prometheus/registry.h>
 
 #include "absl/time/time.h"
+#include "services/distribution/domain/fleet_census.h"
 #include "services/distribution/domain/rollout.h"
 
 namespace fieldloop::distribution {
 
-// What the device listener counts. No label names a device. Thread-safe.
+// What the device listener counts. No label names a device. Thread-safe, but for SetFleet, which is
+// for one thread.
 class DeviceMetrics {
  public:
   // `registry` must outlive this object.
@@ -28,6 +32,8 @@ class DeviceMetrics {
   void CountHandshake(const std::string& result);
   // One enrolment or renewal: "ok", "refused" or "unavailable".
   void CountCertificate(const std::string& kind, const std::string& result);
+  // Devices by model, all of them: series of models that are not there any more end.
+  void SetFleet(const std::vector<ModelCount>& counts);
   void SetRollouts(RolloutState state, double count);
   // Sums over `active`, the rollouts that run or are paused.
   void SetActiveRollouts(const std::vector<Rollout>& active, absl::Time now);
@@ -43,6 +49,9 @@ class DeviceMetrics {
   prometheus::Family<prometheus::Counter>& uplinks_;
   prometheus::Family<prometheus::Counter>& handshakes_;
   prometheus::Family<prometheus::Counter>& certificates_;
+  prometheus::Family<prometheus::Gauge>& fleet_;
+  // Of one thread, as SetFleet is.
+  std::map<std::pair<std::string, std::string>, prometheus::Gauge*> fleet_gauges_;
   prometheus::Family<prometheus::Gauge>& rollouts_;
   prometheus::Family<prometheus::Gauge>& rollout_devices_;
   prometheus::Gauge& oldest_stage_;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "services/common/trace/span.h"
 
 namespace fieldloop::evaluation {
 namespace {
@@ -70,6 +71,7 @@ void BackgroundLoop::Run() {
   while (!stopping_) {
     const std::uint64_t seen = changed_.Current();
     absl::Duration pause = interval_;
+    const QuietScope turn;  // Lines of the log of one turn have an id in common.
     if (StillOurs()) {
       if (const absl::Status status = step_(); !status.ok()) {
         telemetry_.BackgroundError(lease_, status);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "services/common/status/error_reason.h"
+#include "services/common/trace/span.h"
 
 namespace fieldloop::evaluation {
 namespace {
@@ -609,6 +610,11 @@ void Move(Cycle& cycle, CycleState to, absl::string_view author, absl::string_vi
           std::map<std::string, std::string> evidence, absl::Time now) {
   const CycleState from = cycle.state;
   evidence["cycle"] = cycle.name();
+  // All that the cycle does from here on is in the trace of what triggered it.
+  if (const std::string trace = CurrentTraceparent();
+      to == CycleState::kTriggered && !trace.empty()) {
+    evidence[kTraceparent] = trace;
+  }
   cycle.transitions.push_back({.from = from,
                                .to = to,
                                .create_time = now,

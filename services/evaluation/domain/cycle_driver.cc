@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
+#include "services/common/trace/span.h"
 
 namespace fieldloop::evaluation {
 namespace {
@@ -75,6 +76,25 @@ absl::StatusOr<std::int64_t> NumberOf(const std::string& name) {
     return absl::InvalidArgumentError(absl::StrCat("name: got \"", name, "\", want a number last"));
   }
   return number;
+}
+
+// What is asked again until the answer changes.
+bool IsQuestion(Action action) {
+  return action == Action::kLookForTrigger || action == Action::kCountSamples ||
+         action == Action::kFollowBuild || action == Action::kFollowEvaluation ||
+         action == Action::kFollowRelease || action == Action::kFollowRollout ||
+         action == Action::kFollowRollbackRelease || action == Action::kFollowRollbackRollout;
+}
+
+// The trace of what triggered the cycle; none before.
+TraceContext TraceOf(const Cycle& cycle) {
+  for (const Transition& transition : cycle.transitions) {
+    const auto kept = transition.evidence.find(kTraceparent);
+    if (transition.to == CycleState::kTriggered && kept != transition.evidence.end()) {
+      return ::fieldloop::TraceOf(kept->second);
+    }
+  }
+  return {};
 }
 
 absl::Duration PollOf(CycleState state) {
@@ -268,14 +288,29 @@ Facts CycleDriver::Do(Action action, const Cycle& cycle, const Policy& policy) {
 absl::StatusOr<CycleDriver::Progress> CycleDriver::Advance(const std::string& project,
                                                            std::int64_t number) {
   FIELDLOOP_ASSIGN_OR_RETURN(const Cycle before, cycles_.Get(project, number));
+  WorkSpan work(absl::StrCat("cycle ", CycleStateName(before.state)), SpanKind::kInternal,
+                TraceOf(before), {{"cycle", before.name()}});
   Cycle after = before;
   FIELDLOOP_ASSIGN_OR_RETURN(const Policy policy, PolicyOf(after));
   const Action action = NextAction(after, policy);
-  const Facts facts = Do(action, after, policy);
+  Facts facts;
+  if (IsQuestion(action)) {
+    const QuietScope quiet;
+    facts = Do(action, after, policy);
+  } else {
+    facts = Do(action, after, policy);
+  }
   NextStep(after, policy, action, facts, clock_.Now());
 
   Progress progress{.changed = false, .status = facts.status};
+  work.span().Finish(facts.status);
+  if (!facts.name.empty()) {
+    work.span().Set("fieldloop.made", facts.name);  // A build has a trace of its own.
+  }
   if (after == before) {
+    if (facts.status.ok()) {
+      work.span().Drop();  // It waits.
+    }
     return progress;
   }
   const absl::StatusOr<Cycle> stored =

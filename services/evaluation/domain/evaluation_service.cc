@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "services/common/status/status_macros.h"
+#include "services/common/trace/span.h"
 #include "services/evaluation/domain/cycle.h"
 
 namespace fieldloop::evaluation {
@@ -102,6 +103,7 @@ absl::StatusOr<bool> EvaluationWorker::RunOne() {
     return false;
   }
   Evaluation evaluation = *std::move(next);
+  WorkSpan work("evaluation", SpanKind::kInternal, {}, {{"evaluation", evaluation.name()}});
   const absl::Time started = clock_.Now();
   evaluation.state = EvaluationState::kRunning;
   evaluation.progress = 0;
@@ -122,6 +124,7 @@ absl::StatusOr<bool> EvaluationWorker::RunOne() {
         }
         return absl::OkStatus();
       });
+  work.span().Finish(judgement.status());
   if (judgement.status().code() == absl::StatusCode::kAborted) {
     return judgement.status();
   }

@@ -121,7 +121,7 @@ absl::Status Run(const Options& options) {
 
   FIELDLOOP_ASSIGN_OR_RETURN(
       std::unique_ptr<ingestion::HttpUploadServer> http,
-      ingestion::HttpUploadServer::Start(options.http, *access, samples, clock));
+      ingestion::HttpUploadServer::Start(options.http, *access, samples, clock, metrics));
   spdlog::info("uploads over {} on {}", options.http.insecure ? "HTTP" : "HTTPS", http->address());
   fieldloop::LeaseTable leases(*database, clock, fieldloop::ToHex(fieldloop::RandomBytes(8)));
   auto housekeeping =

@@ -27,6 +27,7 @@
 #include "absl/time/time.h"
 #include "services/common/crypto/digest.h"
 #include "services/common/status/status_macros.h"
+#include "services/common/trace/span.h"
 #include "services/ingestion/domain/text_rules.h"
 #include "services/ingestion/transport/multipart_reader.h"
 #include "services/ingestion/transport/structured_labels.h"
@@ -484,6 +485,60 @@ httplib::Server::HandlerResponse TurnAway(const httplib::Request& request,
   return httplib::Server::HandlerResponse::Handled;
 }
 
+// Of the request that this thread works on: the library has no place for it.
+thread_local Span request_span;
+
+std::vector<absl::string_view> HeadersOf(const httplib::Request& request, const char* name) {
+  std::vector<absl::string_view> values;
+  const auto [first, last] = request.headers.equal_range(name);
+  for (auto header = first; header != last; ++header) {
+    values.emplace_back(header->second);
+  }
+  return values;
+}
+
+// The part of a path that says what a request is for; "" for what is not served.
+std::string RouteOf(const std::string& path) {
+  for (const char* end : {"/files", "/data"}) {
+    if (absl::StartsWith(path, "/api/") && absl::EndsWith(path, end)) {
+      return absl::StrCat("/api/{category}", end);
+    }
+  }
+  return "";
+}
+
+// https://opentelemetry.io/docs/specs/semconv/http/http-spans/
+void BeginSpan(const httplib::Request& request, httplib::Response& response) {
+  const std::vector<absl::string_view> ids = HeadersOf(request, kRequestIdHeader);
+  CallContext call =
+      ReadCallHeaders(ids.empty() ? "" : ids.front(), HeadersOf(request, kTraceparent),
+                      HeadersOf(request, kTracestate));
+  const std::string route = RouteOf(request.path);
+  request_span =
+      Span(route.empty() ? "HTTP" : absl::StrCat("POST ", route), SpanKind::kServer, call.trace);
+  request_span.Set("http.request.method", request.method);
+  request_span.Set("http.route", route);
+  call.trace = request_span.context();
+  if (call.request_id.empty()) {
+    call.request_id = call.trace.trace_id;
+  }
+  if (!route.empty()) {
+    call.fields = {{"method", route}};
+  }
+  response.set_header(kRequestIdHeader, call.request_id);
+  response.set_header("traceresponse", FormatTraceparent(call.trace));
+  CallScope::Set(call);
+}
+
+void EndSpan(const httplib::Response& response) {
+  request_span.Set("http.response.status_code", std::int64_t{response.status});
+  if (response.status >= kServerError) {
+    request_span.Fail("");
+  }
+  request_span.End();
+  CallScope::Set({});
+}
+
 struct Address {
   std::string host;
   int port = 0;
@@ -512,8 +567,9 @@ bool IsLoopback(const std::string& host) {
 }  // namespace
 
 struct HttpUploadServer::State {
-  State(Access& in_access, SampleService& in_samples, const Clock& in_clock)
-      : access(in_access), samples(in_samples), clock(in_clock) {}
+  State(Access& in_access, SampleService& in_samples, const Clock& in_clock,
+        UploadMetrics& in_metrics)
+      : access(in_access), samples(in_samples), clock(in_clock), metrics(in_metrics) {}
 
   void Register();
   absl::StatusOr<Grant> Authorize(const httplib::Request& request);
@@ -527,6 +583,7 @@ struct HttpUploadServer::State {
   Access& access;
   SampleService& samples;
   const Clock& clock;
+  UploadMetrics& metrics;
   std::unique_ptr<httplib::Server> server;
   std::string host;
   int port = 0;
@@ -548,8 +605,15 @@ void HttpUploadServer::State::Register() {
   server->set_keep_alive_timeout(kIdleSeconds);
   server->set_tcp_nodelay(true);
   server->set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
+    BeginSpan(request, response);
     return TurnAway(request, response);
   });
+  // Called when an answer has been sent, also of a request that could not be read.
+  server->set_logger(
+      [this](const httplib::Request& /*request*/, const httplib::Response& response) {
+        metrics.HttpAnswered(response.status);
+        EndSpan(response);
+      });
   server->Post(kFilesPath,
                [this](const httplib::Request& request, httplib::Response& response,
                       const httplib::ContentReader& body) { TakeFiles(request, response, body); });
@@ -706,9 +770,10 @@ void HttpUploadServer::State::TakeData(const httplib::Request& request, httplib:
 }
 
 absl::StatusOr<std::unique_ptr<HttpUploadServer>> HttpUploadServer::Start(
-    const HttpUploadOptions& options, Access& access, SampleService& samples, const Clock& clock) {
+    const HttpUploadOptions& options, Access& access, SampleService& samples, const Clock& clock,
+    UploadMetrics& metrics) {
   FIELDLOOP_ASSIGN_OR_RETURN(const Address address, ParseAddress(options.listen));
-  auto state = std::make_unique<State>(access, samples, clock);
+  auto state = std::make_unique<State>(access, samples, clock, metrics);
   if (options.insecure) {
     if (!IsLoopback(address.host)) {
       return absl::InvalidArgumentError(absl::StrCat(

@@ -11,6 +11,7 @@
 #include "services/common/access/access.h"
 #include "services/common/clock/clock.h"
 #include "services/ingestion/domain/sample_service.h"
+#include "services/ingestion/transport/upload_metrics.h"
 
 namespace fieldloop::ingestion {
 
@@ -24,7 +25,10 @@ struct HttpUploadOptions {
 // The HTTP door for tools that speak the field's ingestion API:
 //   POST /api/{training,testing,anomaly,split}/{files,data}
 // What it takes and answers is in docs/ingestion.md. Files are taken piece by piece, so a request
-// of many files needs memory for one.
+// of many files needs memory for one. Each request is a span of the trace that its traceparent
+// names, or of a new one; the answer says which in "traceresponse", see
+// https://www.w3.org/TR/trace-context-2/#trace-context-http-response-headers-format, and repeats
+// "x-request-id", which is the trace id unless the client chose one.
 class HttpUploadServer {
  public:
   // Listens and serves from threads of its own. Everything given must outlive the server.
@@ -33,7 +37,8 @@ class HttpUploadServer {
   static absl::StatusOr<std::unique_ptr<HttpUploadServer>> Start(const HttpUploadOptions& options,
                                                                  Access& access,
                                                                  SampleService& samples,
-                                                                 const Clock& clock);
+                                                                 const Clock& clock,
+                                                                 UploadMetrics& metrics);
 
   // Stops listening and waits for the requests that run.
   ~HttpUploadServer();

@@ -57,6 +57,13 @@ UploadMetrics::UploadMetrics(prometheus::Registry& registry)
                     .Name("fieldloop_ingestion_sample_bytes_total")
                     .Help("Bytes of the samples stored, as they came.")
                     .Register(registry);
+  auto& requests = prometheus::BuildCounter()
+                       .Name("fieldloop_ingestion_http_requests_total")
+                       .Help("Requests answered over HTTP, by class of status.")
+                       .Register(registry);
+  http_good_ = &requests.Add({{"status", "2xx"}});
+  http_refused_ = &requests.Add({{"status", "4xx"}});
+  http_failed_ = &requests.Add({{"status", "5xx"}});
   auto& refused = prometheus::BuildCounter()
                       .Name("fieldloop_ingestion_refused_uploads_total")
                       .Help("Recordings that were not stored.")
@@ -79,6 +86,15 @@ void UploadMetrics::SampleStored(SampleSource source, SampleFormat format,
                                  std::int64_t size_bytes) {
   samples_[Index(source)][Index(format)]->Increment();
   bytes_[Index(source)]->Increment(static_cast<double>(size_bytes));
+}
+
+void UploadMetrics::HttpAnswered(int status) {
+  constexpr int kRefused = 400;
+  constexpr int kFailed = 500;
+  prometheus::Counter* counter = status < kRefused  ? http_good_
+                                 : status < kFailed ? http_refused_
+                                                    : http_failed_;
+  counter->Increment();
 }
 
 void UploadMetrics::SetBacklog(std::int64_t waiting, absl::Duration oldest_age) {

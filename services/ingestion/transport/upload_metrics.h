@@ -22,6 +22,7 @@ namespace fieldloop::ingestion {
 //   fieldloop_ingestion_sample_bytes_total{source="upload|device"}
 //   fieldloop_ingestion_refused_uploads_total{reason="malformed|too_large|duplicate|busy|
 //                                                     storage_full|unavailable"}
+//   fieldloop_ingestion_http_requests_total{status="2xx|4xx|5xx"}
 //   fieldloop_ingestion_samples_waiting, fieldloop_ingestion_oldest_waiting_seconds
 // All series exist from the start. Thread-safe.
 class UploadMetrics final : public UploadObserver {
@@ -31,6 +32,8 @@ class UploadMetrics final : public UploadObserver {
 
   void SampleStored(SampleSource source, SampleFormat format, std::int64_t size_bytes) override;
   void UploadRefused(RefusalReason reason) override;
+  // A request that was answered over HTTP, with its status.
+  void HttpAnswered(int status);
   // Samples without a label, and the age of the oldest.
   void SetBacklog(std::int64_t waiting, absl::Duration oldest_age);
 
@@ -42,6 +45,9 @@ class UploadMetrics final : public UploadObserver {
   std::array<std::array<prometheus::Counter*, kFormats>, kSources> samples_{};
   std::array<prometheus::Counter*, kSources> bytes_{};
   std::array<prometheus::Counter*, kReasons> refused_{};
+  prometheus::Counter* http_good_ = nullptr;
+  prometheus::Counter* http_refused_ = nullptr;
+  prometheus::Counter* http_failed_ = nullptr;
   prometheus::Gauge& waiting_;
   prometheus::Gauge& oldest_waiting_;
 };

@@ -6,8 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "services/common/log/log.h"
 #include "services/common/status/error_reason.h"
+#include "services/common/trace/span.h"
 #include "tests/support/status_matchers.h"
 
 namespace fieldloop {
@@ -35,7 +35,7 @@ TEST(GrpcStatusTest, EveryCodeKeepsItsMeaning) {
 }
 
 TEST(GrpcStatusTest, AnInternalErrorKeepsItsTextAndGivesTheRequestToAskFor) {
-  const RequestScope scope("request-7");
+  const CallScope scope({.request_id = "request-7", .trace = {}, .fields = {}});
   const grpc::Status status = ToGrpcStatus(absl::InternalError("table secrets on host db-3"));
   EXPECT_THAT(status.error_message(), ::testing::Not(::testing::HasSubstr("secrets")));
   EXPECT_THAT(status.error_details(), ::testing::Not(::testing::HasSubstr("secrets")));
@@ -45,15 +45,6 @@ TEST(GrpcStatusTest, AnInternalErrorKeepsItsTextAndGivesTheRequestToAskFor) {
 TEST(GrpcStatusTest, DetailsThatAreNotOursAreIgnored) {
   EXPECT_THAT(FromGrpcStatus({grpc::StatusCode::NOT_FOUND, "none", "\xff\xff garbage"}),
               StatusIs(absl::StatusCode::kNotFound));
-}
-
-TEST(RequestScopeTest, ScopesNest) {
-  const RequestScope outer("outer");
-  {
-    const RequestScope inner("inner");
-    EXPECT_EQ(CurrentRequestId(), "inner");
-  }
-  EXPECT_EQ(CurrentRequestId(), "outer");
 }
 
 }  // namespace

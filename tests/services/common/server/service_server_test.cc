@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <pthread.h>
@@ -21,17 +22,21 @@
 #include <nlohmann/json.hpp>
 #include <prometheus/text_serializer.h>
 
+#include "absl/strings/str_cat.h"
 #include "services/common/clock/clock.h"
 #include "services/common/crypto/certificate.h"
 #include "services/common/grpc/call_access.h"
-#include "services/common/log/log.h"
+#include "services/common/server/pool_metrics.h"
+#include "services/common/trace/span.h"
 #include "tests/services/common/temporary_folder.h"
+#include "tests/services/common/trace/span_collector.h"
 #include "tests/support/status_matchers.h"
 
 namespace fieldloop {
 namespace {
 
 using ::fieldloop::testing::IsOk;
+using ::fieldloop::testing::SpanCollector;
 using ::fieldloop::testing::StatusIs;
 using ::fieldloop::testing::TemporaryFolder;
 using ::testing::HasSubstr;
@@ -157,11 +162,77 @@ TEST_F(ServiceServerTest, ARequestIdIsMadeOrFollowsTheCall) {
   const auto channel = *OpenChannel(server.address(), Tls("build"), "echo");
   const auto made = Ask(channel);
   ASSERT_THAT(made, IsOk());
-  EXPECT_EQ(made->project().size(), 16U);
-  const RequestScope scope("order-66");
+  EXPECT_EQ(made->project().size(), 32U);
+  const CallScope scope({.request_id = "order-66", .trace = {}, .fields = {}});
   const auto followed = Ask(channel);
   ASSERT_THAT(followed, IsOk());
   EXPECT_EQ(followed->project(), "order-66");
+}
+
+TEST_F(ServiceServerTest, ACallIsTwoSpansOfTheCallersTrace) {
+  ServiceServer server("echo", options_);
+  server.Register(echo_);
+  ASSERT_THAT(server.Start(), IsOk());
+  const SpanCollector spans;
+  TraceContext caller;
+  {
+    WorkSpan work("caller", SpanKind::kInternal,
+                  {.trace_id = "4bf92f3577b34da6a3ce929d0e0e4736",
+                   .span_id = "00f067aa0ba902b7",
+                   .sampled = true,
+                   .state = "congo=1"},
+                  {});
+    caller = work.span().context();
+    ASSERT_THAT(Ask(*OpenChannel(server.address(), Tls("build"), "echo")), IsOk());
+  }
+  const std::string name = "fieldloop.provisioning.v1.ProvisioningService/CheckAccess";
+  const SpanData client = spans.Get(name, SpanKind::kClient);
+  const SpanData handled = spans.Get(name, SpanKind::kServer);
+  EXPECT_EQ(client.trace.trace_id, caller.trace_id);
+  EXPECT_EQ(client.parent_span_id, caller.span_id);
+  EXPECT_EQ(handled.trace.trace_id, caller.trace_id);
+  EXPECT_EQ(handled.parent_span_id, client.trace.span_id);
+  EXPECT_EQ(handled.trace.state, "congo=1");
+}
+
+TEST_F(ServiceServerTest, ATraceparentThatBreaksTheRulesBeginsANewTrace) {
+  ServiceServer server("echo", options_);
+  server.Register(echo_);
+  ASSERT_THAT(server.Start(), IsOk());
+  const SpanCollector spans;
+  grpc::SslCredentialsOptions tls;
+  std::ifstream ca(folder_ / "ca.crt");
+  tls.pem_root_certs.assign(std::istreambuf_iterator<char>(ca), {});
+  grpc::ChannelArguments arguments;
+  arguments.SetSslTargetNameOverride("echo");
+  const auto stub = Provisioning::NewStub(
+      grpc::CreateCustomChannel(server.address(), grpc::SslCredentials(tls), arguments));
+  grpc::ClientContext context;
+  context.AddMetadata("traceparent", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01");
+  context.AddMetadata("tracestate", "congo=1");
+  provisioning::v1::CheckAccessResponse response;
+  ASSERT_TRUE(stub->CheckAccess(&context, {}, &response).ok());
+  const SpanData handled =
+      spans.Get("fieldloop.provisioning.v1.ProvisioningService/CheckAccess", SpanKind::kServer);
+  EXPECT_EQ(handled.parent_span_id, "");
+  EXPECT_EQ(handled.trace.state, "");
+  EXPECT_EQ(response.project(), handled.trace.trace_id);
+}
+
+TEST_F(ServiceServerTest, ThePoolOfConnectionsIsExported) {
+  const std::string text = prometheus::TextSerializer().Serialize(PoolMetrics().Collect());
+  for (const char* name :
+       {"fieldloop_database_connections", "fieldloop_database_connections_in_use",
+        "fieldloop_database_waiting", "fieldloop_database_transactions_total",
+        "fieldloop_database_wait_seconds_total", "fieldloop_database_wait_timeouts_total"}) {
+    EXPECT_THAT(text, HasSubstr(absl::StrCat("\n", name, " ")));
+  }
+}
+
+TEST_F(ServiceServerTest, ATracesFlagThatIsNoAddressIsRefused) {
+  options_.traces = "tempo:4318";
+  EXPECT_THAT(ServiceServer("echo", options_).Start(),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(ServiceServerTest, CallsAreCountedByMethodAndCode) {

@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/common/sql/lease.h"
+#include "services/common/sql/pool_counts.h"
 #include "tests/services/common/temporary_folder.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/postgres/postgres_database.h"
@@ -139,6 +140,36 @@ TEST_P(DatabaseTest, ATransactionThatFindsNoFreeConnectionInTimeIsUnavailable) {
   EXPECT_THAT((*database)->Read([&](soci::session& /*session*/) { return Add(**database); }),
               StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(Add(**database), IsOk());
+}
+
+TEST_P(DatabaseTest, ThePoolIsCountedWhileItIsUsedAndWhenItIsExhausted) {
+  const DatabasePoolCounts& counts = PoolCounts();
+  const std::int64_t connections = counts.connections;
+  const std::int64_t in_use = counts.in_use;
+  const std::int64_t waiting = counts.waiting;
+  {
+    DatabaseOptions options = Options();
+    options.pool_size = 1;
+    options.connection_wait = absl::Milliseconds(1);
+    const auto database = Database::Open(options, kFirst);
+    ASSERT_THAT(database, IsOk());
+    const std::int64_t transactions = counts.transactions;
+    const std::int64_t timeouts = counts.timeouts;
+    const std::int64_t wait_micros = counts.wait_micros;
+    EXPECT_EQ(counts.connections, connections + 1);
+    EXPECT_THAT((*database)->Read([&](soci::session& /*session*/) {
+      EXPECT_EQ(counts.in_use, in_use + 1);
+      EXPECT_EQ(counts.timeouts, timeouts);
+      return Add(**database);
+    }),
+                StatusIs(absl::StatusCode::kUnavailable));
+    EXPECT_EQ(counts.transactions, transactions + 2);
+    EXPECT_EQ(counts.timeouts, timeouts + 1);
+    EXPECT_GE(counts.wait_micros, wait_micros + 1000);
+  }
+  EXPECT_EQ(counts.connections, connections);
+  EXPECT_EQ(counts.in_use, in_use);
+  EXPECT_EQ(counts.waiting, waiting);
 }
 
 TEST_P(DatabaseTest, ARehearsedTransactionRunsTwiceAndIsCommittedOnce) {

@@ -26,6 +26,7 @@
 
 #include "absl/strings/numbers.h"
 #include "services/common/crypto/certificate.h"
+#include "tests/services/common/trace/span_collector.h"
 #include "tests/services/distribution/support/fake_backends.h"
 
 namespace fieldloop::distribution {
@@ -129,7 +130,8 @@ class TestDevice {
     EXPECT_TRUE(!error && message.ParseFromString(body));
     return message;
   }
-  void Hello(std::uint32_t root_version = 0, const std::string& project = "") {
+  void Hello(std::uint32_t root_version = 0, const std::string& project = "",
+             bool want_trace_id = false) {
     DeviceMessage message;
     agent::v1::Hello& hello = *message.mutable_hello();
     hello.set_protocol(1);
@@ -140,6 +142,7 @@ class TestDevice {
     hello.set_root_version(root_version);
     hello.set_boot_count(1);
     hello.set_project(project);
+    hello.set_want_trace_id(want_trace_id);
     Send(message);
   }
   void CheckIn(std::uint32_t settings_version) {
@@ -298,6 +301,43 @@ TEST_F(DeviceListenerTest, HelloIsAnsweredWithTheTimeAndNewerRootsInOrder) {
   EXPECT_EQ(reply->hello_reply().now_ms(), 1'700'000'000'000U);
   EXPECT_EQ(device.Receive()->root().payload(), "root 2");
   EXPECT_EQ(device.Receive()->root().payload(), "root 3");
+}
+
+TEST_F(DeviceListenerTest, ASessionIsATraceWhoseIdIsToldToADeviceThatAsks) {
+  const ::fieldloop::testing::SpanCollector spans;
+  Listen();
+  const DeviceKey key = KeyOf(0);
+  std::string trace_id;
+  {
+    TestDevice device(listener_->address(), &key);
+    ASSERT_TRUE(device.Handshake());
+    device.Hello(0, "", /*want_trace_id=*/true);
+    const auto reply = device.Receive();
+    ASSERT_TRUE(reply.has_value());
+    ASSERT_EQ(reply->hello_reply().trace_id().size(), 16U);
+    trace_id = ToHex(reply->hello_reply().trace_id());
+    device.CheckIn(0);
+    ASSERT_TRUE(device.Receive()->has_settings());
+    ASSERT_TRUE(device.Receive()->has_check_in_reply());
+    device.CheckIn(1);
+    ASSERT_TRUE(device.Receive()->has_check_in_reply());
+  }
+  const SpanData session = spans.Get("device session", SpanKind::kServer);
+  EXPECT_EQ(session.trace.trace_id, trace_id);
+  const SpanData check_in = spans.Get("device check_in", SpanKind::kServer);
+  EXPECT_EQ(check_in.trace.trace_id, trace_id);
+  EXPECT_EQ(check_in.parent_span_id, session.trace.span_id);
+  // Hello, the check-in that brought settings, the session; the idle check-in is none.
+  EXPECT_EQ(spans.All().size(), 3U);
+}
+
+TEST_F(DeviceListenerTest, ADeviceThatDoesNotAskIsSentNoTraceId) {
+  Listen();
+  const DeviceKey key = KeyOf(0);
+  TestDevice device(listener_->address(), &key);
+  ASSERT_TRUE(device.Handshake());
+  device.Hello();
+  EXPECT_EQ(device.Receive()->hello_reply().trace_id(), "");
 }
 
 TEST_F(DeviceListenerTest, Tls12IsSpokenToo) {

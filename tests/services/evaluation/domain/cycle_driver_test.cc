@@ -15,9 +15,11 @@
 
 #include "services/common/sql/database.h"
 #include "services/common/status/error_reason.h"
+#include "services/common/trace/span.h"
 #include "services/evaluation/domain/cycle_service.h"
 #include "services/evaluation/storage/sql_stores.h"
 #include "tests/services/common/temporary_folder.h"
+#include "tests/services/common/trace/span_collector.h"
 #include "tests/services/evaluation/support/fakes.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
@@ -27,6 +29,7 @@ namespace {
 
 using ::fieldloop::testing::FakeClock;
 using ::fieldloop::testing::IsOk;
+using ::fieldloop::testing::SpanCollector;
 using ::fieldloop::testing::StatusIs;
 using ::fieldloop::testing::TemporaryFolder;
 using ::testing::ElementsAre;
@@ -196,6 +199,35 @@ TEST_F(CycleDriverTest, AWholeTurnEndsWithTheCandidateAsChampion) {
       cycle.transitions[4].evidence,
       ::testing::Contains(::testing::Key("gate/source=device: balanced_accuracy superior")));
   EXPECT_GT(cycle.end_time, cycle.create_time);
+}
+
+TEST_F(CycleDriverTest, AllStepsAreInTheTraceOfTheCallThatTriggeredTheCycle) {
+  const SpanCollector spans;
+  TraceContext call;
+  std::int64_t number = 0;
+  {
+    const WorkSpan work("CreateCycle", SpanKind::kServer, {}, {});
+    call = CurrentCall().trace;
+    number = Start().number;
+  }
+  Restart();
+  ASSERT_EQ(Drive(number).state, CycleState::kCompleted);
+  int steps = 0;
+  for (const SpanData& span : spans.All()) {
+    if (span.name.rfind("cycle ", 0) == 0) {
+      EXPECT_EQ(span.trace.trace_id, call.trace_id) << span.name;
+      EXPECT_EQ(span.parent_span_id, call.span_id) << span.name;
+      ++steps;
+    }
+  }
+  EXPECT_GE(steps, 6);
+}
+
+TEST_F(CycleDriverTest, AStepThatOnlyWaitsIsNoSpan) {
+  const SpanCollector spans;
+  ASSERT_THAT(service_.SetPolicy(kProject, "policy"), IsOk());
+  ASSERT_FALSE(driver_->Advance(kProject, 1)->changed);
+  EXPECT_TRUE(spans.All().empty());
 }
 
 TEST_F(CycleDriverTest, ADriverThatIsKilledAnywhereDoesNothingTwice) {
@@ -514,6 +546,7 @@ TEST_F(CycleDriverTest, DriftOfTheChampionTriggersOnceWithItsNumbers) {
   EXPECT_EQ(cycle.transitions[0].reason, "The fleet as a whole has moved.");
   EXPECT_EQ(cycle.transitions[0].evidence.at("statistic"), "7.500");
   EXPECT_EQ(cycle.transitions[0].evidence.at("limit"), "2.500");
+  EXPECT_TRUE(ParseTraceparent(cycle.transitions[0].evidence.at("traceparent")).has_value());
 
   ASSERT_THAT(driver_->RunDue(), IsOk());
   EXPECT_EQ(Drive(2).state, CycleState::kObserving);

@@ -11,11 +11,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
 
 #include "services/common/crypto/certificate.h"
+#include "services/common/trace/span.h"
 #include "services/ingestion/formats/recording_formats.h"
 #include "services/ingestion/storage/sql_sample_store.h"
 #include "services/ingestion/storage/sql_settings_store.h"
+#include "tests/services/common/trace/span_collector.h"
 #include "tests/services/ingestion/support/ingestion_fakes.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
@@ -39,7 +43,8 @@ HttpUploadOptions Insecure(const std::string& listen) {
 class HttpUploadServerTest : public ::testing::Test {
  protected:
   HttpUploadServerTest() {
-    auto server = HttpUploadServer::Start(Insecure("127.0.0.1:0"), access_, samples_, clock_);
+    auto server =
+        HttpUploadServer::Start(Insecure("127.0.0.1:0"), access_, samples_, clock_, metrics_);
     EXPECT_THAT(server, ::fieldloop::testing::IsOk());
     server_ = *std::move(server);
     client_ = std::make_unique<httplib::Client>("http://" + server_->address());
@@ -77,6 +82,8 @@ class HttpUploadServerTest : public ::testing::Test {
   ::fieldloop::testing::FakeClock clock_;
   CountingObserver observer_;
   FakeAccess access_;
+  prometheus::Registry registry_;
+  UploadMetrics metrics_{registry_};
   SqlSettingsStore settings_{database_.get()};
   SampleService samples_{store_,   settings_, blobs_,    spool_,
                          formats_, clock_,    observer_, {.max_file_bytes = 2'000'000}};
@@ -104,6 +111,48 @@ TEST_F(HttpUploadServerTest, DataIsStoredUnderTheLabelOfItsName) {
   ASSERT_EQ(stored.size(), 1U);
   EXPECT_EQ(stored[0].split, Split::kTraining);
   EXPECT_THAT(stored[0].labels, ElementsAre(LabelRange{0, 4, "idle"}));
+}
+
+TEST_F(HttpUploadServerTest, ARequestIsASpanOfItsTraceAndTheAnswerSaysWhich) {
+  const ::fieldloop::testing::SpanCollector spans;
+  const auto answer =
+      Data("/api/training/data",
+           With({{"x-file-name", "idle.csv"},
+                 {"x-request-id", "order-66"},
+                 {"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+                 {"tracestate", "congo=1"}}),
+           CsvFile(5));
+  ASSERT_TRUE(answer);
+  const SpanData span = spans.Get("POST /api/{category}/data", SpanKind::kServer);
+  EXPECT_EQ(span.trace.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+  EXPECT_EQ(span.parent_span_id, "00f067aa0ba902b7");
+  EXPECT_EQ(span.trace.state, "congo=1");
+  EXPECT_EQ(answer->get_header_value("x-request-id"), "order-66");
+  EXPECT_EQ(answer->get_header_value("traceresponse"), FormatTraceparent(span.trace));
+}
+
+TEST_F(HttpUploadServerTest, ARequestWithoutAGoodTraceparentBeginsATrace) {
+  const auto answer =
+      Data("/api/training/data",
+           With({{"x-file-name", "idle.csv"},
+                 {"traceparent", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"}}),
+           CsvFile(5));
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 200);
+  const auto trace = ParseTraceparent(answer->get_header_value("traceresponse"));
+  ASSERT_TRUE(trace.has_value());
+  EXPECT_EQ(answer->get_header_value("x-request-id"), trace->trace_id);
+}
+
+TEST_F(HttpUploadServerTest, AnswersAreCountedByTheClassOfTheirStatus) {
+  ASSERT_EQ(Data("/api/training/data", With({{"x-file-name", "a.csv"}}), CsvFile(5))->status, 200);
+  ASSERT_EQ(client_->Get("/")->status, 404);
+  ASSERT_EQ(Data("/api/training/data", {}, "")->status, 401);
+  server_.reset();  // An answer is counted after it is sent.
+  const std::string text = prometheus::TextSerializer().Serialize(registry_.Collect());
+  EXPECT_THAT(text, HasSubstr("fieldloop_ingestion_http_requests_total{status=\"2xx\"} 1"));
+  EXPECT_THAT(text, HasSubstr("fieldloop_ingestion_http_requests_total{status=\"4xx\"} 2"));
+  EXPECT_THAT(text, HasSubstr("fieldloop_ingestion_http_requests_total{status=\"5xx\"} 0"));
 }
 
 TEST_F(HttpUploadServerTest, ThePathChoosesTheSide) {
@@ -417,14 +466,15 @@ TEST_F(HttpUploadServerTest, RealFilesAreTaken) {
 }
 
 TEST_F(HttpUploadServerTest, TheSecondServerOnAnAddressIsUnavailable) {
-  EXPECT_THAT(HttpUploadServer::Start(Insecure(server_->address()), access_, samples_, clock_),
-              ::fieldloop::testing::StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(
+      HttpUploadServer::Start(Insecure(server_->address()), access_, samples_, clock_, metrics_),
+      ::fieldloop::testing::StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST_F(HttpUploadServerTest, PlainHttpIsForLoopbackOnly) {
-  EXPECT_THAT(HttpUploadServer::Start(Insecure("0.0.0.0:0"), access_, samples_, clock_),
+  EXPECT_THAT(HttpUploadServer::Start(Insecure("0.0.0.0:0"), access_, samples_, clock_, metrics_),
               ::fieldloop::testing::StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(HttpUploadServer::Start(Insecure("nonsense"), access_, samples_, clock_),
+  EXPECT_THAT(HttpUploadServer::Start(Insecure("nonsense"), access_, samples_, clock_, metrics_),
               ::fieldloop::testing::StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
@@ -442,7 +492,7 @@ TEST_F(HttpUploadServerTest, OverTlsTheClientVerifiesTheServer) {
   const auto server = HttpUploadServer::Start({.listen = "127.0.0.1:0",
                                                .cert_file = write("cert.pem", own.certificate_pem),
                                                .key_file = write("key.pem", own.key_pem)},
-                                              access_, samples_, clock_);
+                                              access_, samples_, clock_, metrics_);
   ASSERT_THAT(server, ::fieldloop::testing::IsOk());
   const std::string address = (*server)->address();
   httplib::SSLClient client("localhost", std::stoi(address.substr(address.rfind(':') + 1)));
@@ -455,7 +505,7 @@ TEST_F(HttpUploadServerTest, OverTlsTheClientVerifiesTheServer) {
   EXPECT_THAT(
       HttpUploadServer::Start(
           {.listen = "127.0.0.1:0", .cert_file = "/nowhere.pem", .key_file = "/nowhere.pem"},
-          access_, samples_, clock_),
+          access_, samples_, clock_, metrics_),
       ::fieldloop::testing::StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
