@@ -123,6 +123,7 @@ SpanExporterOptions Options(const std::string& url) {
   SpanExporterOptions options;
   options.url = url;
   options.service = "build";
+  options.interval = absl::Hours(1);  // Full batches only, and what waits at the end.
   return options;
 }
 
