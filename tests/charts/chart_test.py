@@ -129,14 +129,19 @@ class EverySetTest(unittest.TestCase):
                         name,
                     )
 
-    def test_nobody_may_do_anything_in_kubernetes(self):
+    def test_nobody_but_who_runs_jobs_may_do_anything_in_kubernetes(self):
         for manifests in self.each():
-            self.assertEqual(of_kind(manifests, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"), [])
+            runs_jobs = "--jobs=/training/jobs.json" in container(manifests, "build")["args"]
+            self.assertEqual(of_kind(manifests, "ClusterRole", "ClusterRoleBinding"), [])
+            roles = [m["metadata"]["name"] for m in of_kind(manifests, "Role", "RoleBinding")]
+            self.assertEqual(roles, ["fieldloop-training"] * 2 if runs_jobs else [])
             for account in of_kind(manifests, "ServiceAccount"):
                 self.assertFalse(account["automountServiceAccountToken"])
             accounts = {a["metadata"]["name"] for a in of_kind(manifests, "ServiceAccount")}
             for name, _, spec in pods(manifests):
-                self.assertFalse(spec["automountServiceAccountToken"], name)
+                self.assertEqual(
+                    spec["automountServiceAccountToken"], runs_jobs and name == "fieldloop-build", name
+                )
                 self.assertFalse(spec["enableServiceLinks"], name)
                 self.assertTrue(spec.get("serviceAccountName") in accounts | {None}, name)
 
@@ -197,6 +202,7 @@ class EverySetTest(unittest.TestCase):
     def test_network_policies_allow_the_calls_that_services_make_and_no_others(self):
         for manifests in self.each():
             policies = {component(p): p["spec"] for p in of_kind(manifests, "NetworkPolicy")}
+            policies.pop("trainer", None)
             self.assertEqual(sorted(policies), sorted(SERVICES))
             for service in SERVICES:
                 labels = workload(manifests, service)["spec"]["template"]["metadata"]["labels"]
@@ -225,7 +231,7 @@ class EverySetTest(unittest.TestCase):
             opened = [
                 port["port"]
                 for policy in of_kind(manifests, "NetworkPolicy")
-                for rule in policy["spec"]["ingress"]
+                for rule in policy["spec"].get("ingress", [])
                 if "from" not in rule
                 for port in rule["ports"]
             ]
@@ -285,6 +291,98 @@ class EverySetTest(unittest.TestCase):
                 for volume in shell["volumes"]:
                     source = volume.get("secret", {}).get("secretName") or volume["configMap"]["name"]
                     self.assertIn(source, made)
+
+
+class TrainingTest(unittest.TestCase):
+    JOBS = ("training.runner=kubernetes",)
+
+    def config(self, manifests):
+        return json.loads(named(manifests, "ConfigMap", "fieldloop-training")["data"]["jobs.json"])
+
+    def test_the_file_of_jobs_says_image_service_and_namespace(self):
+        config = self.config(rendered("small", *self.JOBS, "image.registry=r.example", "imagePullSecrets={registry}"))
+        self.assertEqual(config["namespace"], "loop")
+        self.assertEqual(config["image"], container(rendered("small", "image.registry=r.example"), "build")["image"])
+        self.assertEqual(config["service"], "fieldloop-build:7400")
+        self.assertEqual(config["pod"]["imagePullSecrets"], [{"name": "registry"}])
+        self.assertEqual(config["pod"]["imagePullPolicy"], "IfNotPresent")
+        self.assertNotIn("nodeSelector", config["pod"])
+
+    def test_nodes_and_gpus_are_passed_on(self):
+        config = self.config(
+            rendered(
+                "small", *self.JOBS, "training.pod.resources.limits.nvidia\\.com/gpu=1",
+                "training.pod.nodeSelector.pool=gpu", "training.pod.tolerations[0].key=gpu", "training.pod.workSize=5Gi",
+            )
+        )
+        self.assertEqual(config["pod"]["resources"], {"limits": {"nvidia.com/gpu": 1}})
+        self.assertEqual(config["pod"]["nodeSelector"], {"pool": "gpu"})
+        self.assertEqual(config["pod"]["tolerations"], [{"key": "gpu"}])
+        self.assertEqual(config["pod"]["workSize"], "5Gi")
+
+    def test_the_role_is_the_one_of_the_build_service_in_its_namespace(self):
+        manifests = rendered("small", *self.JOBS)
+        binding = named(manifests, "RoleBinding", "fieldloop-training")
+        self.assertEqual(
+            binding["subjects"], [{"kind": "ServiceAccount", "name": "fieldloop-build", "namespace": "loop"}]
+        )
+        may = {
+            (resource, verb)
+            for rule in named(manifests, "Role", "fieldloop-training")["rules"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        }
+        self.assertEqual(
+            may,
+            {("jobs", verb) for verb in ("create", "get", "list", "watch", "delete")}
+            | {("pods", "list"), ("pods/log", "get"), ("secrets", "create")},
+        )
+
+    def test_a_trainers_pod_reaches_the_build_service_alone_and_nothing_reaches_it(self):
+        manifests = rendered("small", *self.JOBS)
+        policy = named(manifests, "NetworkPolicy", "fieldloop-trainer")["spec"]
+        labels = {
+            "app.kubernetes.io/name": "fieldloop",
+            "app.kubernetes.io/instance": self.config(manifests)["name"],
+            "app.kubernetes.io/component": "trainer",
+        }
+        self.assertTrue(selects(policy["podSelector"]["matchLabels"], labels))
+        self.assertNotIn("ingress", policy)
+        names, build = policy["egress"]
+        self.assertEqual({port["port"] for port in names["ports"]}, {53})
+        own = workload(manifests, "build")["spec"]["template"]["metadata"]["labels"]
+        self.assertTrue(selects(build["to"][0]["podSelector"]["matchLabels"], own))
+        self.assertEqual(build["ports"], [{"port": "grpc"}])
+        admits = named(manifests, "NetworkPolicy", "fieldloop-build")["spec"]["ingress"][0]["from"]
+        self.assertTrue(any(selects(peer["podSelector"]["matchLabels"], labels) for peer in admits))
+        out = named(manifests, "NetworkPolicy", "fieldloop-build")["spec"]["egress"]
+        self.assertIn([{"port": 443}, {"port": 6443}], [rule["ports"] for rule in out])
+
+    def test_further_trainers_are_a_file_of_the_service(self):
+        manifests = rendered("small", "training.trainers[0].id=mine", "training.trainers[0].command={train}")
+        trainers = json.loads(named(manifests, "ConfigMap", "fieldloop-training")["data"]["trainers.json"])
+        self.assertEqual(trainers, {"trainers": [{"id": "mine", "command": ["train"]}]})
+        self.assertIn("--trainers=/training/trainers.json", container(manifests, "build")["args"])
+        self.assertNotIn("--jobs=/training/jobs.json", container(manifests, "build")["args"])
+
+    def test_a_change_of_the_files_restarts_the_service(self):
+        def annotations(*settings):
+            return workload(rendered("small", *settings), "build")["spec"]["template"]["metadata"]["annotations"]
+
+        self.assertNotIn("checksum/training", annotations())
+        first = annotations(*self.JOBS)["checksum/training"]
+        self.assertNotEqual(first, annotations(*self.JOBS, "training.keepMinutes=5")["checksum/training"])
+
+    def test_what_is_not_known_is_refused(self):
+        for setting in ("training.runner=docker", "training.pod.hostNetwork=true", "training.startMinutes=0"):
+            done = template("-f", CHART / "values-small.yaml", "--set", setting)
+            self.assertNotEqual(done.returncode, 0, setting)
+
+    def test_a_trainer_without_an_image_is_refused_with_jobs(self):
+        trainer = ("training.trainers[0].id=mine", "training.trainers[0].command={train}")
+        done = template("-f", CHART / "values-small.yaml", "--set", ",".join(self.JOBS + trainer))
+        self.assertIn("training.trainers: mine has no image", done.stderr)
+        rendered("small", *self.JOBS, *trainer, "training.trainers[0].image=r/torch@sha256:ab")
 
 
 class SmallTest(unittest.TestCase):

@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BASE = "docker.io/library/debian:12-slim"
 TARGETS = ("provisioning", "ingestion", "build", "evaluation", "distribution", "trainer")
 SERVICES = TARGETS[:5]
-PROGRAMS = ("fieldloop", "fieldloop-trainer", *(f"fieldloop-{service}" for service in SERVICES))
+PROGRAMS = ("fieldloop", "fieldloop-trainer", "fieldloop-trainer-runner", *(f"fieldloop-{service}" for service in SERVICES))
 OPTIONS = argparse.Namespace(bin=None, work=None, compile=False, mirror=None, spdx_tools=None)
 NOBODY = 65532
 PATIENCE_S = 120
@@ -136,7 +136,9 @@ class ImagesTest(unittest.TestCase):
         for target in TARGETS:
             with self.subTest(target=target):
                 self.assertEqual(self.run_in(target, "ls /usr/bin | grep -xE '(gcc|g\\+\\+|cc|c\\+\\+|ld|as|clang)(-[0-9]+)?' || true").stdout, "")
-                own = {"fieldloop", "fieldloop-build", "fieldloop-trainer"} if target == "trainer" else {"fieldloop", f"fieldloop-{target}"}
+                own = {"fieldloop", f"fieldloop-{target}"}
+                if target == "trainer":
+                    own |= {"fieldloop-build", "fieldloop-trainer-runner"}
                 self.assertEqual(set(self.run_in(target, "ls /usr/local/bin").stdout.split()), own)
 
     def test_programs_find_their_libraries(self):

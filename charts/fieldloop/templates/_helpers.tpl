@@ -63,6 +63,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{/* The pods of Jobs, as the build service labels them. */}}
+{{- define "fieldloop.trainerSelector" -}}
+app.kubernetes.io/name: fieldloop
+app.kubernetes.io/instance: {{ include "fieldloop.name" . }}
+app.kubernetes.io/component: trainer
+{{- end }}
+
 {{- define "fieldloop.securityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,8 @@
 #include "services/build/domain/model_registry.h"
 #include "services/build/domain/release_desk.h"
 #include "services/build/domain/running_builds.h"
+#include "services/build/domain/trainer_runner.h"
+#include "services/build/domain/trainer_runs.h"
 #include "services/build/domain/trust.h"
 #include "services/build/domain/worker_pool.h"
 #include "services/build/storage/folder_work_area.h"
@@ -43,16 +46,22 @@
 #include "services/build/storage/sql_impulse_store.h"
 #include "services/build/storage/sql_model_store.h"
 #include "services/build/storage/sql_release_store.h"
+#include "services/build/storage/sql_trainer_run_store.h"
 #include "services/build/transport/build_handler.h"
 #include "services/build/transport/build_metrics.h"
 #include "services/build/transport/grpc_dataset_source.h"
 #include "services/build/transport/impulse_model_judge.h"
 #include "services/build/transport/impulse_model_packager.h"
+#include "services/build/transport/job_config.h"
+#include "services/build/transport/job_runner.h"
+#include "services/build/transport/kubernetes_client.h"
 #include "services/build/transport/learning_block_trainer.h"
+#include "services/build/transport/process_runner.h"
 #include "services/build/transport/process_trainer.h"
 #include "services/build/transport/proto_conversion.h"
 #include "services/build/transport/tflite_model_checker.h"
 #include "services/build/transport/trainer_program.h"
+#include "services/build/transport/trainer_run_handler.h"
 #include "services/build/transport/trainers_file.h"
 #include "services/common/access/remote_access.h"
 #include "services/common/blob/open_blob_store.h"
@@ -79,6 +88,7 @@ struct Options {
   std::vector<std::string> release_key_files;
   std::string trainer;
   std::string trainers_file;
+  std::string jobs_file;
   int trainer_time_limit_s = 7200;
   int trainer_memory_mb = 8192;
   int max_queued = 100;
@@ -133,12 +143,12 @@ struct Trainers {
   std::vector<Trainer*> others;
 };
 
-absl::StatusOr<Trainers> MakeTrainers(const Options& options, const fieldloop::Clock& clock) {
+absl::StatusOr<Trainers> MakeTrainers(const Options& options, TrainerRunner& runner) {
   const TrainerLimits limits{.time = absl::Seconds(options.trainer_time_limit_s),
                              .memory_bytes = std::int64_t{options.trainer_memory_mb} << 20};
   Trainers trainers;
   trainers.owned.push_back(
-      std::make_unique<ProcessTrainer>(BuiltInTrainer(options.trainer, limits), clock));
+      std::make_unique<ProcessTrainer>(BuiltInTrainer(options.trainer, limits), runner));
   if (options.trainers_file.empty()) {
     return trainers;
   }
@@ -150,14 +160,54 @@ absl::StatusOr<Trainers> MakeTrainers(const Options& options, const fieldloop::C
         absl::StrCat(options.trainers_file, ": ", programs.status().message()));
   }
   for (TrainerProgram& program : *programs) {
+    if (const absl::Status status = runner.Check(program); !status.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(options.trainers_file, ": ", status.message()));
+    }
     if (program.contract == TrainerContract::kLearningBlock) {
-      trainers.owned.push_back(std::make_unique<LearningBlockTrainer>(std::move(program), clock));
+      trainers.owned.push_back(std::make_unique<LearningBlockTrainer>(std::move(program), runner));
     } else {
-      trainers.owned.push_back(std::make_unique<ProcessTrainer>(std::move(program), clock));
+      trainers.owned.push_back(std::make_unique<ProcessTrainer>(std::move(program), runner));
     }
     trainers.others.push_back(trainers.owned.back().get());
   }
   return trainers;
+}
+
+// Where trainers run: below this process, or as Jobs of Kubernetes.
+struct Runner {
+  std::unique_ptr<KubernetesClient> client;
+  std::unique_ptr<TrainerRunner> runner;
+};
+
+absl::StatusOr<Runner> MakeRunner(const Options& options, TrainerRuns& runs,
+                                  const fieldloop::Clock& clock) {
+  Runner made;
+  if (options.jobs_file.empty()) {
+    made.runner = std::make_unique<ProcessRunner>(clock);
+    return made;
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::string json, ReadFile(options.jobs_file));
+  absl::StatusOr<JobConfig> config = ParseJobConfig(json);
+  if (!config.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.jobs_file, ": ", config.status().message()));
+  }
+  KubernetesAccess access{
+      .api = config->api,
+      .folder = config->credentials.empty() ? kServiceAccountFolder : config->credentials};
+  if (access.api.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(access, AccessOfThisPod());
+  }
+  made.client = std::make_unique<KubernetesClient>(std::move(access), [](absl::Duration wait) {
+    std::this_thread::sleep_for(absl::ToChronoNanoseconds(wait));
+  });
+  if (config->name_space.empty()) {
+    FIELDLOOP_ASSIGN_OR_RETURN(config->name_space, made.client->Namespace());
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(std::string ca, ReadFile(options.service.tls.ca));
+  made.runner = std::make_unique<JobRunner>(*std::move(config), std::move(ca), runs, *made.client);
+  return made;
 }
 
 absl::Status Run(const Options& options) {
@@ -191,7 +241,10 @@ absl::Status Run(const Options& options) {
   SqlArtifactStore artifact_store(*database);
   SqlReleaseStore release_store(*database);
   GrpcDatasetSource datasets(ingestion);
-  FIELDLOOP_ASSIGN_OR_RETURN(const Trainers made, MakeTrainers(options, clock));
+  SqlTrainerRunStore run_store(*database);
+  TrainerRuns runs(run_store, *blobs, clock);
+  FIELDLOOP_ASSIGN_OR_RETURN(const Runner runner, MakeRunner(options, runs, clock));
+  FIELDLOOP_ASSIGN_OR_RETURN(const Trainers made, MakeTrainers(options, *runner.runner));
   const TrainerSet trainers(*made.owned.front(), made.others);
   TfliteModelChecker checker;
   ImpulseModelPackager packager;
@@ -244,6 +297,7 @@ absl::Status Run(const Options& options) {
                       .models = model_store,
                       .datasets = datasets,
                       .trainers = trainers,
+                      .runner = *runner.runner,
                       .checker = checker,
                       .judge = judge,
                       .work = *work,
@@ -254,7 +308,9 @@ absl::Status Run(const Options& options) {
                       .clock = clock},
                      instance->name());
   WorkerPool pool(worker, running, changes, metrics);
+  TrainerRunHandler run_handler(runs);
   server.Register(handler);
+  server.Register(run_handler);
   FIELDLOOP_RETURN_IF_ERROR(pool.Start(options.workers));
   return server.Run({}, [&pool] { pool.Stop(); });
 }
@@ -283,6 +339,12 @@ int main(int argc, char** argv) try {
   app.add_option("--trainers", options.trainers_file,
                  "JSON file of further trainers that builds can name, see docs/trainers.md")
       ->envname("FIELDLOOP_TRAINERS")
+      ->check(CLI::ExistingFile);
+  app.add_option(
+         "--jobs", options.jobs_file,
+         "JSON file: trainers run as Jobs of Kubernetes, see docs/kubernetes.md; default: as "
+         "processes of this service")
+      ->envname("FIELDLOOP_JOBS")
       ->check(CLI::ExistingFile);
   app.add_option("--trainer-time-limit-seconds", options.trainer_time_limit_s,
                  "How long one training may take")

@@ -31,6 +31,7 @@ constexpr absl::Duration kFirstWait = absl::Seconds(5);
 constexpr absl::Duration kLongestWait = absl::Seconds(60);
 constexpr std::int32_t kMaxWaits = 10;
 constexpr char kParentFile[] = "parent.tflite";
+constexpr absl::Duration kDiscardEvery = absl::Seconds(10);
 
 // One attempt at one build, from claim to end.
 class Attempt final : public TrainerListener {
@@ -95,7 +96,9 @@ class Attempt final : public TrainerListener {
     FIELDLOOP_ASSIGN_OR_RETURN(
         const std::unique_ptr<WorkDirectory> work,
         parts_.work.Create(absl::StrCat(build_.project, "-", build_.number, "-", build_.attempt)));
-    TrainingJob job{.directory = work->data_path(),
+    TrainingJob job{.project = build_.project,
+                    .number = build_.number,
+                    .directory = work->data_path(),
                     .out_directory = work->out_path(),
                     .scratch_directory = work->scratch_path(),
                     .recipe = {},
@@ -316,6 +319,15 @@ class Attempt final : public TrainerListener {
   void Announce(const Build& build) {
     parts_.changes.Notify();
     parts_.observer.OnBuildDone(build, build.end_time - build.start_time);
+    DiscardRun();
+  }
+
+  // Ends what may still run for a build that is done. Beat tries again what does not succeed.
+  void DiscardRun() {
+    const BuildKey key{.project = build_.project, .number = build_.number};
+    if (const absl::Status status = parts_.runner.Discard(key); !status.ok()) {
+      parts_.observer.OnError(status);
+    }
   }
 
   // What the trainer printed until it was cancelled is worth keeping.
@@ -328,6 +340,9 @@ class Attempt final : public TrainerListener {
           }
           return absl::OkStatus();
         });
+    if (stored.ok() && IsDone(stored->state)) {
+      DiscardRun();
+    }
     return stored.status();
   }
 
@@ -432,17 +447,35 @@ absl::Status BuildWorker::Renew(RunningBuild& running) {
   return stored.status();
 }
 
+absl::Status BuildWorker::DiscardLeftRuns() {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<BuildKey> kept, parts_.runner.Kept());
+  absl::Status first_error;
+  for (const BuildKey& key : kept) {
+    const absl::StatusOr<Build> build = parts_.builds.Get(key.project, key.number);
+    if (build.ok() ? IsDone(build->state) : absl::IsNotFound(build.status())) {
+      first_error.Update(parts_.runner.Discard(key));
+    } else {
+      first_error.Update(build.status());
+    }
+  }
+  return first_error;
+}
+
 absl::Status BuildWorker::Beat() {
   absl::Status first_error;
   const std::vector<std::shared_ptr<RunningBuild>> all = parts_.running.All();
   for (const std::shared_ptr<RunningBuild>& running : all) {
     first_error.Update(Renew(*running));
   }
+  const absl::Time now = parts_.clock.Now();
+  if (now >= discard_after_) {
+    discard_after_ = now + kDiscardEvery;
+    first_error.Update(DiscardLeftRuns());
+  }
   FIELDLOOP_ASSIGN_OR_RETURN(const QueueState queue, parts_.builds.Queue());
-  parts_.observer.OnQueue(
-      queue.waiting,
-      queue.oldest.has_value() ? parts_.clock.Now() - *queue.oldest : absl::ZeroDuration(),
-      static_cast<std::int64_t>(all.size()));
+  parts_.observer.OnQueue(queue.waiting,
+                          queue.oldest.has_value() ? now - *queue.oldest : absl::ZeroDuration(),
+                          static_cast<std::int64_t>(all.size()));
   return first_error;
 }
 

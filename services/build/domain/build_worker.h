@@ -19,6 +19,7 @@
 #include "services/build/domain/model_store.h"
 #include "services/build/domain/running_builds.h"
 #include "services/build/domain/trainer.h"
+#include "services/build/domain/trainer_runner.h"
 #include "services/build/domain/work_area.h"
 #include "services/common/blob/blob_store.h"
 #include "services/common/clock/clock.h"
@@ -40,6 +41,7 @@ class BuildWorker {
     ModelStore& models;
     DatasetSource& datasets;
     const TrainerSet& trainers;
+    TrainerRunner& runner;
     ModelChecker& checker;
     ModelJudge& judge;
     WorkArea& work;
@@ -60,17 +62,20 @@ class BuildWorker {
   // RunOne.
   absl::Status RequeueHeld();
 
-  // Renews the leases of this process's builds, stops those that are no longer ours, and tells the
-  // observer about the queue. Call about every second.
+  // Renews the leases of this process's builds, stops those that are no longer ours, ends what
+  // still runs for builds that are done, and tells the observer about the queue. Call about every
+  // second, from one thread.
   absl::Status Beat();
 
   static constexpr absl::Duration kLease = absl::Seconds(30);
 
  private:
   absl::Status Renew(RunningBuild& running);
+  absl::Status DiscardLeftRuns();
 
   const Parts parts_;
   const std::string owner_;
+  absl::Time discard_after_ = absl::InfinitePast();  // Of the thread that calls Beat.
 };
 
 }  // namespace fieldloop::build

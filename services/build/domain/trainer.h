@@ -29,6 +29,8 @@ struct TrainerIdentity {
 };
 
 struct TrainingJob {
+  std::string project = {};       // Of the build.
+  std::int64_t number = 0;        // Of the build.
   std::string directory;          // Holds the training set, and the parent's file.
   std::string out_directory;      // Exists and is empty.
   std::string scratch_directory;  // Exists and is empty: the program's own.

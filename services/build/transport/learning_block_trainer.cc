@@ -28,6 +28,7 @@
 #include "services/build/packaging/standardisation.h"
 #include "services/build/transport/proto_conversion.h"
 #include "services/build/transport/trainer_files.h"
+#include "services/build/transport/trainer_program.h"
 #include "services/common/npy/npy_array.h"
 #include "services/common/npy/npy_writer.h"
 #include "services/common/status/status_macros.h"
@@ -151,7 +152,7 @@ absl::StatusOr<std::string> ReadModel(const std::string& folder) {
   std::error_code error;
   for (const char* name : {kInt8File, kFile}) {
     if (std::filesystem::exists(absl::StrCat(folder, "/", name), error)) {
-      return ReadOutput(folder, name, kMaxModelBytes);
+      return ReadOutput(folder, name);
     }
   }
   return absl::AbortedError(
@@ -160,8 +161,8 @@ absl::StatusOr<std::string> ReadModel(const std::string& folder) {
 
 }  // namespace
 
-LearningBlockTrainer::LearningBlockTrainer(TrainerProgram program, const Clock& clock)
-    : program_(std::move(program)), clock_(clock) {}
+LearningBlockTrainer::LearningBlockTrainer(TrainerProgram program, TrainerRunner& runner)
+    : program_(std::move(program)), runner_(runner) {}
 
 absl::StatusOr<TrainerIdentity> LearningBlockTrainer::Identify() {
   FIELDLOOP_ASSIGN_OR_RETURN(std::string digest, DigestOf(program_));
@@ -230,20 +231,25 @@ absl::StatusOr<TrainedModel> LearningBlockTrainer::Train(const TrainingJob& job,
   input["mode"] = "classification";
   input["inputShape"] = {features.columns};
   input["yType"] = program_.one_hot ? "npy" : "structured";
-  const std::string info_file = folder + "/train_input.json";
-  FIELDLOOP_RETURN_IF_ERROR(WriteJson(input, info_file));
+  FIELDLOOP_RETURN_IF_ERROR(WriteJson(input, folder + "/train_input.json"));
 
-  std::vector<std::string> arguments = {"--info-file",      info_file,
-                                        "--data-directory", folder,
-                                        "--out-directory",  job.out_directory,
-                                        "--epochs",         absl::StrCat(learning.epochs),
-                                        "--learning-rate",  absl::StrCat(learning.learning_rate)};
+  TrainerTask task{.project = job.project,
+                   .number = job.number,
+                   .program = program_,
+                   .data_directory = folder,
+                   .out_directory = job.out_directory,
+                   .scratch_directory = job.scratch_directory,
+                   .arguments = {"--epochs", absl::StrCat(learning.epochs), "--learning-rate",
+                                 absl::StrCat(learning.learning_rate)},
+                   .outputs = {{.name = kInt8File, .max_bytes = kMaxModelBytes},
+                               {.name = kFile, .max_bytes = kMaxModelBytes},
+                               {.name = kMetricsFile, .max_bytes = kMaxMetricsBytes}}};
   for (const auto& [name, value] : learning.parameters) {
-    arguments.push_back(absl::StrCat("--", name));
-    arguments.push_back(value);
+    task.arguments.push_back(absl::StrCat("--", name));
+    task.arguments.push_back(value);
   }
   listener.OnActivity("trains");
-  FIELDLOOP_RETURN_IF_ERROR(RunTrainer(program_, job, arguments, stop, clock_, listener));
+  FIELDLOOP_RETURN_IF_ERROR(runner_.Run(task, stop, listener));
 
   listener.OnActivity("packages the model");
   FIELDLOOP_ASSIGN_OR_RETURN(const std::string model, ReadModel(job.out_directory));
@@ -255,7 +261,7 @@ absl::StatusOr<TrainedModel> LearningBlockTrainer::Train(const TrainingJob& job,
         absl::StrCat("the trainer's model is refused: ", packaged.status().message()));
   }
   trained.file = *std::move(packaged);
-  if (std::filesystem::exists(job.out_directory + "/metrics.json", error)) {
+  if (std::filesystem::exists(job.out_directory + "/" + kMetricsFile, error)) {
     FIELDLOOP_ASSIGN_OR_RETURN(trained.metrics, ReadMetrics(job.out_directory));
   }
   return trained;

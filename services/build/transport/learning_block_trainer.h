@@ -7,8 +7,8 @@
 #include <stop_token>
 
 #include "services/build/domain/trainer.h"
-#include "services/build/transport/trainer_program.h"
-#include "services/common/clock/clock.h"
+#include "services/build/domain/trainer_program.h"
+#include "services/build/domain/trainer_runner.h"
 
 namespace fieldloop::build {
 
@@ -19,8 +19,8 @@ namespace fieldloop::build {
 // makes is checked, and gets the metadata that a device needs by being run on that part.
 class LearningBlockTrainer final : public Trainer {
  public:
-  // `clock` must outlive this object.
-  LearningBlockTrainer(TrainerProgram program, const Clock& clock);
+  // `runner` must outlive this object.
+  LearningBlockTrainer(TrainerProgram program, TrainerRunner& runner);
 
   absl::string_view id() const override { return program_.id; }
   TrainerContract contract() const override { return TrainerContract::kLearningBlock; }
@@ -30,7 +30,7 @@ class LearningBlockTrainer final : public Trainer {
 
  private:
   const TrainerProgram program_;
-  const Clock& clock_;
+  TrainerRunner& runner_;
 };
 
 }  // namespace fieldloop::build

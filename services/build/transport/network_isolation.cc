@@ -13,6 +13,7 @@
 
 #include <net/if.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 namespace fieldloop::build {
@@ -72,6 +73,9 @@ int LeaveNetwork() {
   const uid_t user = geteuid();
   const gid_t group = getegid();
   if (unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0) {
+    // A parent that hides its memory has made this process hide its own, and its maps with it. It
+    // is about to become another program, beside which there is none yet.
+    prctl(PR_SET_DUMPABLE, 1);
     constexpr char kDeny[] = "deny";
     WriteFile("/proc/self/setgroups", kDeny, sizeof(kDeny) - 1);
     MapId("/proc/self/uid_map", user);

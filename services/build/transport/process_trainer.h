@@ -7,8 +7,8 @@
 #include <stop_token>
 
 #include "services/build/domain/trainer.h"
-#include "services/build/transport/trainer_program.h"
-#include "services/common/clock/clock.h"
+#include "services/build/domain/trainer_program.h"
+#include "services/build/domain/trainer_runner.h"
 
 namespace fieldloop::build {
 
@@ -16,8 +16,8 @@ namespace fieldloop::build {
 //   COMMAND --info-file train_input.json --data-directory DIR --out-directory DIR
 class ProcessTrainer final : public Trainer {
  public:
-  // `clock` must outlive this object.
-  ProcessTrainer(TrainerProgram program, const Clock& clock);
+  // `runner` must outlive this object.
+  ProcessTrainer(TrainerProgram program, TrainerRunner& runner);
 
   absl::string_view id() const override { return program_.id; }
   TrainerContract contract() const override { return TrainerContract::kFieldloop; }
@@ -27,7 +27,7 @@ class ProcessTrainer final : public Trainer {
 
  private:
   const TrainerProgram program_;
-  const Clock& clock_;
+  TrainerRunner& runner_;
 };
 
 }  // namespace fieldloop::build

@@ -24,7 +24,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kInputFormat = 1;
-constexpr std::int64_t kMaxMetricsBytes = 1 << 20;
 constexpr std::size_t kMaxMetrics = 4096;
 
 Json AugmentationJson(const Augmentation& augmentation) {
@@ -118,17 +117,12 @@ absl::Status WriteJson(const Json& json, const std::string& path) {
               : absl::ResourceExhaustedError(absl::StrCat("cannot write ", path));
 }
 
-absl::StatusOr<std::string> ReadOutput(const std::string& folder, const std::string& name,
-                                       std::int64_t max_bytes) {
+absl::StatusOr<std::string> ReadOutput(const std::string& folder, const std::string& name) {
   const std::string path = absl::StrCat(folder, "/", name);
   std::error_code error;
   const std::uintmax_t size = std::filesystem::file_size(path, error);
   if (error) {
     return absl::AbortedError(absl::StrCat("the trainer ended well but wrote no ", name));
-  }
-  if (size > static_cast<std::uintmax_t>(max_bytes)) {
-    return absl::AbortedError(absl::StrCat("the trainer wrote a ", name, " of ", size,
-                                           " bytes, want at most ", max_bytes));
   }
   std::string content(size, '\0');
   std::ifstream file(path, std::ios::binary);
@@ -140,8 +134,7 @@ absl::StatusOr<std::string> ReadOutput(const std::string& folder, const std::str
 }
 
 absl::StatusOr<std::vector<Metric>> ReadMetrics(const std::string& folder) {
-  FIELDLOOP_ASSIGN_OR_RETURN(const std::string text,
-                             ReadOutput(folder, "metrics.json", kMaxMetricsBytes));
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::string text, ReadOutput(folder, kMetricsFile));
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) {
     return absl::AbortedError("the trainer's metrics.json is not a JSON object");

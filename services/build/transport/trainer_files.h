@@ -23,10 +23,13 @@ nlohmann::json TrainInput(const TrainingJob& job);
 // RESOURCE_EXHAUSTED if the file cannot be written.
 absl::Status WriteJson(const nlohmann::json& json, const std::string& path);
 
-// Reads a file that a trainer had to write. ABORTED, with a sentence for people, if it is not there
-// or larger than `max_bytes`.
-absl::StatusOr<std::string> ReadOutput(const std::string& folder, const std::string& name,
-                                       std::int64_t max_bytes);
+// The outputs that both contracts have beside the model.
+inline constexpr char kMetricsFile[] = "metrics.json";
+inline constexpr std::int64_t kMaxMetricsBytes = 1 << 20;
+
+// Reads a file that a trainer had to write. ABORTED, with a sentence for people, if it is not
+// there.
+absl::StatusOr<std::string> ReadOutput(const std::string& folder, const std::string& name);
 
 // Reads metrics.json; nested names are joined by "/". ABORTED as above, and if it is not an object.
 absl::StatusOr<std::vector<Metric>> ReadMetrics(const std::string& folder);

@@ -39,6 +39,7 @@ constexpr char kDigestFormat[] = "fieldloop.trainer.v1";
 // Between two looks a program may take more than it should; the kernel stops it at this multiple.
 constexpr std::int64_t kHardMemoryFactor = 4;
 constexpr std::size_t kMaxLastWords = 300;
+constexpr char kInfoFile[] = "train_input.json";
 
 absl::StatusOr<std::string> DigestOfFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -223,6 +224,9 @@ absl::StatusOr<std::string> DigestOf(const TrainerProgram& program) {
   for (const auto& [name, value] : program.environment) {
     add("environment", absl::StrCat(name, "=", value));
   }
+  if (!program.image.empty()) {
+    add("image", program.image);
+  }
   for (const TrainerFile& entry : program.files) {
     FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<TrainerFile> files, FilesOf(entry));
     for (const TrainerFile& file : files) {
@@ -233,17 +237,40 @@ absl::StatusOr<std::string> DigestOf(const TrainerProgram& program) {
   return ToHex(digest.Finish());
 }
 
-absl::Status RunTrainer(const TrainerProgram& program, const TrainingJob& job,
-                        const std::vector<std::string>& arguments, std::stop_token stop,
-                        const Clock& clock, TrainerListener& listener) {
+std::vector<std::string> ArgumentsOf(const TrainerTask& task) {
+  std::vector<std::string> arguments = {
+      "--info-file",      absl::StrCat(task.data_directory, "/", kInfoFile),
+      "--data-directory", task.data_directory,
+      "--out-directory",  task.out_directory};
+  arguments.insert(arguments.end(), task.arguments.begin(), task.arguments.end());
+  return arguments;
+}
+
+absl::Status CheckOutputs(const TrainerTask& task) {
+  for (const TrainerOutput& output : task.outputs) {
+    std::error_code error;
+    const std::uintmax_t size =
+        fs::file_size(absl::StrCat(task.out_directory, "/", output.name), error);
+    if (!error && size > static_cast<std::uintmax_t>(output.max_bytes)) {
+      return absl::AbortedError(absl::StrCat("the trainer wrote a ", output.name, " of ", size,
+                                             " bytes, want at most ", output.max_bytes));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunTrainer(const TrainerTask& task, std::stop_token stop, const Clock& clock,
+                        TrainerListener& listener) {
+  const TrainerProgram& program = task.program;
   const TrainerLimits& limits = program.limits;
   Program child_program{.arguments = program.command,
-                        .environment = EnvironmentOf(program, job.scratch_directory),
-                        .working_directory = job.scratch_directory,
+                        .environment = EnvironmentOf(program, task.scratch_directory),
+                        .working_directory = task.scratch_directory,
                         .limits = {.cpu_seconds = WholeSeconds(limits.cpu_time),
                                    .file_bytes = limits.file_bytes,
                                    .data_bytes = limits.memory_bytes * kHardMemoryFactor},
                         .with_network = limits.network};
+  const std::vector<std::string> arguments = ArgumentsOf(task);
   child_program.arguments.insert(child_program.arguments.end(), arguments.begin(), arguments.end());
   const absl::Time deadline = clock.Now() + limits.time;
   const absl::StatusOr<std::unique_ptr<ChildProcess>> started = ChildProcess::Start(child_program);

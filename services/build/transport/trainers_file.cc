@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "services/build/transport/job_config.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop::build {
@@ -190,6 +191,20 @@ absl::Status ReadLimits(Section& section, TrainerLimits& limits) {
   return inner.RefuseOthers();
 }
 
+absl::Status ReadImage(Section& section, TrainerProgram& program) {
+  FIELDLOOP_RETURN_IF_ERROR(section.Text("image", program.image));
+  // A tag may stand for something else tomorrow; the same build would then make another model.
+  if (!program.image.empty() && !absl::StrContains(program.image, "@sha256:")) {
+    return Wrong(section.PathOf("image"), absl::StrCat("\"", program.image, "\""),
+                 "an image by its digest, REPOSITORY@sha256:...");
+  }
+  if (const Json* pod = section.Find("pod"); pod != nullptr) {
+    FIELDLOOP_RETURN_IF_ERROR(CheckPod(section.PathOf("pod"), *pod));
+    program.pod = pod->dump();
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<TrainerProgram> ReadTrainer(const Json& json, const std::string& path,
                                            const fs::path& folder, const TrainerLimits& limits) {
   if (!json.is_object()) {
@@ -231,9 +246,18 @@ absl::StatusOr<TrainerProgram> ReadTrainer(const Json& json, const std::string& 
   if (program.words.empty()) {
     return Wrong(section.PathOf("command"), "nothing", "a list of the program and its arguments");
   }
-  FIELDLOOP_RETURN_IF_ERROR(ResolveCommand(section.PathOf("command"), folder, program));
+  FIELDLOOP_RETURN_IF_ERROR(ReadImage(section, program));
   std::vector<std::string> files;
   FIELDLOOP_RETURN_IF_ERROR(section.Strings("files", files));
+  if (!program.image.empty()) {
+    // What the image holds is known by its digest.
+    program.command = program.words;
+    if (!files.empty()) {
+      return Wrong(section.PathOf("files"), "files beside an image", "those of the image alone");
+    }
+  } else {
+    FIELDLOOP_RETURN_IF_ERROR(ResolveCommand(section.PathOf("command"), folder, program));
+  }
   for (const std::string& file : files) {
     program.files.push_back({.name = file, .path = (folder / file).string()});
   }

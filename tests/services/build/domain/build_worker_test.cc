@@ -69,6 +69,7 @@ class BuildWorkerTest : public ::testing::Test {
                         .models = database_.models(),
                         .datasets = datasets_,
                         .trainers = trainers_,
+                        .runner = runner_,
                         .checker = checker_,
                         .judge = judge_,
                         .work = *work_,
@@ -110,6 +111,7 @@ class BuildWorkerTest : public ::testing::Test {
   FakeTrainer trainer_;
   FakeTrainer other_trainer_{"other"};
   const TrainerSet trainers_{trainer_, {&other_trainer_}};
+  FakeRunner runner_;
   FakeChecker checker_;
   FakeJudge judge_;
   RecordingObserver observer_;
@@ -444,6 +446,63 @@ TEST_F(BuildWorkerTest, AStoppedServicePutsTheBuildBack) {
   EXPECT_EQ(Get(1).state, BuildState::kQueued);
   EXPECT_EQ(Get(1).interruptions, 0);
   EXPECT_EQ(Get(1).progress, 0);
+}
+
+TEST_F(BuildWorkerTest, TheRunOfABuildThatIsDoneIsDiscarded) {
+  Create();
+  RunOne();
+  EXPECT_THAT(runner_.discarded, ElementsAre(1));
+  trainer_.body = [](const TrainingJob&, std::stop_token, TrainerListener&) {
+    return absl::AbortedError("no");
+  };
+  Create({.dataset_version = FakeDatasets::kVersion,
+          .impulse = kImpulse,
+          .seed = 2,
+          .parent_model = "",
+          .trainer = ""});
+  RunOne();
+  EXPECT_THAT(runner_.discarded, ElementsAre(1, 2));
+}
+
+TEST_F(BuildWorkerTest, TheRunOfACancelledBuildIsDiscarded) {
+  trainer_.body = [this](const TrainingJob& job, std::stop_token, TrainerListener&) {
+    EXPECT_EQ(job.project, "motor");
+    EXPECT_EQ(job.number, 1);
+    EXPECT_THAT(queue_.Cancel("projects/motor/builds/1"), IsOk());
+    return absl::CancelledError("stopped");
+  };
+  Create();
+  RunOne();
+  EXPECT_EQ(Get(1).state, BuildState::kCancelled);
+  EXPECT_THAT(runner_.discarded, ElementsAre(1));
+}
+
+TEST_F(BuildWorkerTest, TheRunOfABuildThatGoesBackIntoTheQueueGoesOn) {
+  trainer_.body = [this](const TrainingJob&, std::stop_token, TrainerListener&) {
+    running_.StopAll();
+    return absl::CancelledError("stopped");
+  };
+  Create();
+  RunOne();
+  EXPECT_EQ(Get(1).state, BuildState::kQueued);
+  runner_.kept = {{.project = "motor", .number = 1}};
+  EXPECT_THAT(worker_.Beat(), IsOk());
+  EXPECT_TRUE(runner_.discarded.empty());
+}
+
+TEST_F(BuildWorkerTest, ABeatDiscardsWhatOthersLeftOfBuildsThatAreDone) {
+  Create();
+  EXPECT_THAT(queue_.Cancel("projects/motor/builds/1"), IsOk());
+  runner_.kept = {{.project = "motor", .number = 1}, {.project = "gone", .number = 9}};
+  runner_.failure = absl::UnavailableError("Kubernetes cannot be reached");
+  EXPECT_THAT(worker_.Beat(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(observer_.waiting, 0);
+  runner_.failure = absl::OkStatus();
+  EXPECT_THAT(worker_.Beat(), IsOk());
+  EXPECT_TRUE(runner_.discarded.empty());  // Not at every beat.
+  clock_.Advance(absl::Seconds(11));
+  EXPECT_THAT(worker_.Beat(), IsOk());
+  EXPECT_THAT(runner_.discarded, ElementsAre(1, 9));
 }
 
 TEST_F(BuildWorkerTest, ALeaseIsRenewedWhileTheTrainerWorks) {

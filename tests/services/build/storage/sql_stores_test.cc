@@ -12,11 +12,13 @@
 #include "services/build/storage/sql_impulse_store.h"
 #include "services/build/storage/sql_model_store.h"
 #include "services/build/storage/sql_release_store.h"
+#include "services/build/storage/sql_trainer_run_store.h"
 #include "tests/services/build/storage/artifact_store_contract.h"
 #include "tests/services/build/storage/build_store_contract.h"
 #include "tests/services/build/storage/impulse_store_contract.h"
 #include "tests/services/build/storage/model_store_contract.h"
 #include "tests/services/build/storage/release_store_contract.h"
+#include "tests/services/build/storage/trainer_run_store_contract.h"
 #include "tests/support/postgres/scratch_database.h"
 
 namespace fieldloop::build {
@@ -34,6 +36,7 @@ class SqlStores final : public Stores {
   ModelStore& models() override { return models_; }
   ArtifactStore& artifacts() override { return artifacts_; }
   ReleaseStore& releases() override { return releases_; }
+  TrainerRunStore& runs() override { return runs_; }
 
  private:
   const std::unique_ptr<ScratchDatabase> database_;
@@ -42,6 +45,7 @@ class SqlStores final : public Stores {
   SqlModelStore models_{database_->get()};
   SqlArtifactStore artifacts_{database_->get()};
   SqlReleaseStore releases_{database_->get()};
+  SqlTrainerRunStore runs_{database_->get()};
 };
 
 const auto kBackends = ::testing::Values(
@@ -54,6 +58,7 @@ INSTANTIATE_TEST_SUITE_P(Stores, BuildStoreContract, kBackends, kName);
 INSTANTIATE_TEST_SUITE_P(Stores, ModelStoreContract, kBackends, kName);
 INSTANTIATE_TEST_SUITE_P(Stores, ArtifactStoreContract, kBackends, kName);
 INSTANTIATE_TEST_SUITE_P(Stores, ReleaseStoreContract, kBackends, kName);
+INSTANTIATE_TEST_SUITE_P(Stores, TrainerRunStoreContract, kBackends, kName);
 
 }  // namespace
 }  // namespace fieldloop::build

@@ -14,6 +14,7 @@
 #include "services/build/domain/impulse_store.h"
 #include "services/build/domain/model_store.h"
 #include "services/build/domain/release_store.h"
+#include "services/build/domain/trainer_run_store.h"
 
 namespace fieldloop::build {
 
@@ -26,6 +27,7 @@ class Stores {
   virtual ModelStore& models() = 0;
   virtual ArtifactStore& artifacts() = 0;
   virtual ReleaseStore& releases() = 0;
+  virtual TrainerRunStore& runs() = 0;
 };
 
 // A backend. It is ready when the suites of the *_contract.h files, instantiated with it, pass.

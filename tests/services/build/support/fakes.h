@@ -18,6 +18,7 @@
 #include "services/build/domain/model_checker.h"
 #include "services/build/domain/model_judge.h"
 #include "services/build/domain/trainer.h"
+#include "services/build/domain/trainer_runner.h"
 #include "services/common/access/access.h"
 #include "services/common/status/status_macros.h"
 #include "tests/services/build/support/recipes.h"
@@ -95,6 +96,26 @@ class FakeTrainer final : public Trainer {
   };
   int runs = 0;
   TrainingJob last_job;
+};
+
+// Runs nothing; remembers what it was to end.
+class FakeRunner final : public TrainerRunner {
+ public:
+  absl::Status Check(const TrainerProgram& /*program*/) const override { return absl::OkStatus(); }
+  absl::Status Run(const TrainerTask& /*task*/, std::stop_token /*stop*/,
+                   TrainerListener& /*listener*/) override {
+    return absl::UnimplementedError("FakeTrainer trains without it");
+  }
+  absl::Status Discard(const BuildKey& build) override {
+    FIELDLOOP_RETURN_IF_ERROR(failure);
+    discarded.push_back(build.number);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::vector<BuildKey>> Kept() override { return kept; }
+
+  absl::Status failure;
+  std::vector<std::int64_t> discarded;
+  std::vector<BuildKey> kept;
 };
 
 class FakeChecker final : public ModelChecker {

@@ -15,6 +15,7 @@
 #include "services/build/storage/sql_impulse_store.h"
 #include "services/build/storage/sql_model_store.h"
 #include "services/build/storage/sql_release_store.h"
+#include "services/build/storage/sql_trainer_run_store.h"
 #include "services/common/sql/database.h"
 #include "tests/services/common/temporary_folder.h"
 
@@ -30,6 +31,7 @@ class TestDatabase {
   ModelStore& models() { return models_; }
   ArtifactStore& artifacts() { return artifacts_; }
   ReleaseStore& releases() { return releases_; }
+  TrainerRunStore& runs() { return runs_; }
   std::string folder() const { return folder_.path(); }
 
  private:
@@ -47,6 +49,7 @@ class TestDatabase {
   SqlModelStore models_{*database_};
   SqlArtifactStore artifacts_{*database_};
   SqlReleaseStore releases_{*database_};
+  SqlTrainerRunStore runs_{*database_};
 };
 
 }  // namespace fieldloop::build

@@ -177,6 +177,7 @@ class BuildHandlerTest : public ::testing::Test {
   FakeTrainer block_{"block"};
   const TrainerSet trainers_{trainer_, {&block_}};
   TfliteModelChecker checker_;
+  FakeRunner runner_;
   ImpulseModelJudge judge_{[] { return absl::ZeroDuration(); }};
   RecordingObserver observer_;
   RunningBuilds running_;
@@ -190,6 +191,7 @@ class BuildHandlerTest : public ::testing::Test {
                        .models = database_.models(),
                        .datasets = datasets_,
                        .trainers = trainers_,
+                       .runner = runner_,
                        .checker = checker_,
                        .judge = judge_,
                        .work = *work_,

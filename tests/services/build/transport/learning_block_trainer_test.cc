@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "services/build/storage/folder_work_area.h"
+#include "services/build/transport/process_runner.h"
 #include "services/build/transport/tflite_model_checker.h"
 #include "services/common/npy/npy_array.h"
 #include "tests/services/build/support/small_model.h"
@@ -73,7 +74,7 @@ class LearningBlockTrainerTest : public ::testing::Test {
     program.words = {"block.sh"};
     program.standardised = standardised_;
     program.one_hot = one_hot_;
-    return LearningBlockTrainer(program, clock_)
+    return LearningBlockTrainer(program, runner_)
         .Train({.directory = work_->data_path(),
                 .out_directory = work_->out_path(),
                 .scratch_directory = work_->scratch_path(),
@@ -91,6 +92,7 @@ class LearningBlockTrainerTest : public ::testing::Test {
   bool standardised_ = false;
   bool one_hot_ = false;
   FakeClock clock_;
+  ProcessRunner runner_{clock_};
   QuietListener listener_;
 };
 

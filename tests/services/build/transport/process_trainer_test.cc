@@ -20,8 +20,11 @@
 #include <sys/stat.h>
 
 #include "absl/strings/escaping.h"
+#include "services/build/transport/process_runner.h"
 #include "services/build/transport/proto_conversion.h"
+#include "services/build/transport/trainer_program.h"
 #include "services/common/crypto/digest.h"
+#include "tests/services/build/support/recording_listener.h"
 #include "tests/services/build/support/small_model.h"
 #include "tests/services/common/temporary_folder.h"
 #include "tests/support/fake_clock.h"
@@ -38,27 +41,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::Not;
-
-class RecordingListener final : public TrainerListener {
- public:
-  void OnActivity(absl::string_view text) override {
-    activities.emplace_back(text);
-    on_activity();
-  }
-  void OnEpoch(const Epoch& epoch, std::int32_t epochs) override {
-    history.push_back(epoch);
-    all_epochs = epochs;
-  }
-  void OnCandidate(const Candidate& candidate) override { candidates.push_back(candidate); }
-  void OnLog(absl::string_view text) override { log.append(text.data(), text.size()); }
-
-  std::vector<std::string> activities;
-  std::vector<Epoch> history;
-  std::int32_t all_epochs = 0;
-  std::vector<Candidate> candidates;
-  std::string log;
-  std::function<void()> on_activity = [] {};
-};
 
 void WriteFile(const std::string& path, const std::string& content) {
   std::ofstream(path, std::ios::binary) << content;
@@ -88,13 +70,14 @@ class ProcessTrainerTest : public ::testing::Test {
   absl::StatusOr<TrainedModel> Train(const std::string& script) {
     WriteFile(program_, "#!/bin/sh\n" + script);
     chmod(program_.c_str(), 0700);
-    return ProcessTrainer(BuiltInTrainer(program_, limits_), clock_)
+    return ProcessTrainer(BuiltInTrainer(program_, limits_), runner_)
         .Train(job_, stop_.get_token(), listener_);
   }
 
   TemporaryFolder folder_;
   const std::string program_ = folder_ / "trainer.sh";
   FakeClock clock_;
+  ProcessRunner runner_{clock_};
   TrainerLimits limits_{.time = absl::Minutes(5)};
   RecordingListener listener_;
   std::stop_source stop_;
@@ -311,14 +294,14 @@ TEST_F(ProcessTrainerTest, TheServicesSecretsAreNotInItsEnvironment) {
 TEST_F(ProcessTrainerTest, TheIdentityOfOneProgramIsItsDigest) {
   WriteFile(program_, "#!/bin/sh\n");
   const absl::StatusOr<TrainerIdentity> identity =
-      ProcessTrainer(BuiltInTrainer(program_, limits_), clock_).Identify();
+      ProcessTrainer(BuiltInTrainer(program_, limits_), runner_).Identify();
   ASSERT_THAT(identity, IsOk());
   EXPECT_EQ(identity->id, "fieldloop-trainer");
   EXPECT_EQ(identity->digest, ToHex(Sha256Of("#!/bin/sh\n")));
 }
 
 TEST_F(ProcessTrainerTest, AProgramThatIsNotThereIsSaid) {
-  ProcessTrainer trainer(BuiltInTrainer(program_, limits_), clock_);
+  ProcessTrainer trainer(BuiltInTrainer(program_, limits_), runner_);
   EXPECT_THAT(trainer.Identify(), StatusIs(absl::StatusCode::kAborted));
   const auto trained = trainer.Train(job_, stop_.get_token(), listener_);
   EXPECT_THAT(trained, StatusIs(absl::StatusCode::kAborted));

@@ -103,6 +103,32 @@ TEST_F(TrainersFileTest, TheDigestChangesWithWhatDecidesTheOutcome) {
   EXPECT_NE(Digest(json), with_b);
 }
 
+TEST_F(TrainersFileTest, ATrainerInAnImageIsKnownByItsDigest) {
+  const std::string json = R"({"trainers": [{"id": "torch", "image": "r/torch@sha256:ab",
+      "command": ["no-such-program", "/opt/train.py"],
+      "pod": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}}]})";
+  const auto programs = Parse(json);
+  ASSERT_THAT(programs, IsOk());
+  EXPECT_EQ(programs->front().image, "r/torch@sha256:ab");
+  EXPECT_THAT(programs->front().command, ElementsAre("no-such-program", "/opt/train.py"));
+  EXPECT_EQ(programs->front().pod, R"({"resources":{"limits":{"nvidia.com/gpu":"1"}}})");
+  EXPECT_NE(Digest(json), Digest(R"({"trainers": [{"id": "torch", "image": "r/torch@sha256:cd",
+                                     "command": ["no-such-program", "/opt/train.py"]}]})"));
+  EXPECT_EQ(Digest(json), Digest(R"({"trainers": [{"id": "torch", "image": "r/torch@sha256:ab",
+                                     "command": ["no-such-program", "/opt/train.py"]}]})"));
+}
+
+TEST_F(TrainersFileTest, AnImageByItsTagOrWithFilesBesideItIsRefused) {
+  for (
+      const char* json :
+      {R"({"trainers": [{"id": "a", "image": "r/torch:1", "command": ["x"]}]})",
+       R"({"trainers": [{"id": "a", "image": "r@sha256:1", "command": ["x"], "files": ["parts"]}]})",
+       R"({"trainers": [{"id": "a", "image": "r@sha256:1", "command": ["x"],
+                          "pod": {"hostNetwork": true}}]})"}) {
+    EXPECT_THAT(Parse(json), StatusIs(absl::StatusCode::kInvalidArgument)) << json;
+  }
+}
+
 TEST_F(TrainersFileTest, TheDigestIsTheSameInAnotherFolder) {
   const std::string json = R"({"trainers": [{"id": "mine", "command": ["sh", "train.py"]}]})";
   const TemporaryFolder other;
