@@ -509,6 +509,74 @@ class LargerTest(unittest.TestCase):
         self.assertFalse([a for a in arguments if a.startswith("--release-key")])
 
 
+class BackupTest(unittest.TestCase):
+    """Backups are off in every set of values; here they are on."""
+
+    BUCKET = ("backup.enabled=true", "backup.bucketSecret=fieldloop-backups", "backup.passphraseSecret=fieldloop-phrase")
+
+    def job(self, *settings):
+        manifests = rendered("standard", *settings)
+        schemas = Schemas(OPTIONS.swagger, OPTIONS.crd)
+        for manifest in manifests:
+            self.assertEqual(schemas.problems(manifest), [])
+        return manifests, named(manifests, "CronJob", "fieldloop-backup")["spec"]["jobTemplate"]["spec"]["template"]
+
+    def test_nothing_is_backed_up_unasked(self):
+        for values in SETS:
+            self.assertEqual(of_kind(rendered(values), "CronJob", "PersistentVolumeClaim"), [])
+
+    def test_flags_and_variables_are_those_of_the_command(self):
+        command = (ROOT / "services/cli/commands/backup_commands.cc").read_text(encoding="utf-8")
+        main = (ROOT / "services/cli/app/main.cc").read_text(encoding="utf-8")
+        place = (ROOT / "services/cli/backup/backup_place.cc").read_text(encoding="utf-8")
+        variables = set(re.findall(r'"(FIELDLOOP_[A-Z_]+)"', command))
+        variables |= {f"FIELDLOOP_DATABASE_{service.upper()}" for service in SERVICES}
+        prefix = re.search(r'kVariables\[\] = "([A-Z_]+)"', place)[1]
+        variables |= {p + n for p in ("", prefix) for n in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        for settings in (self.BUCKET, ("backup.enabled=true",)):
+            one = self.job(*settings)[1]["spec"]["containers"][0]
+            flags = {word.split("=")[0] for word in one["command"] + one["args"] if word.startswith("--")}
+            self.assertLessEqual(flags, set(re.findall(r'"(--[a-z-]+)"', command + main)))
+            self.assertLessEqual({variable["name"] for variable in one["env"]}, variables)
+            given = {variable["name"] for variable in one["env"]} | flags
+            self.assertTrue(given & {"--to", "FIELDLOOP_BACKUP_TO"})
+
+    def test_what_it_mounts_is_there_and_it_runs_as_nobody(self):
+        for settings in (self.BUCKET, ("backup.enabled=true",)):
+            manifests, pod = self.job(*settings)
+            spec = pod["spec"]
+            self.assertTrue(spec["securityContext"]["runAsNonRoot"])
+            self.assertFalse(spec["automountServiceAccountToken"])
+            self.assertTrue(spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"])
+            mounted = {mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
+            self.assertEqual(mounted, {volume["name"] for volume in spec["volumes"]})
+            policy = next(p for p in of_kind(manifests, "NetworkPolicy") if component(p) == "backup")["spec"]
+            self.assertTrue(selects(policy["podSelector"]["matchLabels"], pod["metadata"]["labels"]))
+            self.assertEqual(policy["ingress"], [])
+            # Nobody takes its pods for those of a service.
+            for service in of_kind(manifests, "Service"):
+                self.assertFalse(selects(service["spec"]["selector"], pod["metadata"]["labels"]))
+
+    def test_keys_go_into_it_only_sealed_and_the_release_key_never(self):
+        plain = self.job("backup.enabled=true")[1]["spec"]
+        self.assertIn("--without-secrets", plain["containers"][0]["args"])
+        secrets = {v["secret"]["secretName"] for v in plain["volumes"] if "secret" in v}
+        self.assertEqual(secrets, {"fieldloop-bucket"})
+        sealed = self.job(*self.BUCKET)[1]["spec"]
+        self.assertIn("--passphrase-file=/passphrase/passphrase", sealed["containers"][0]["args"])
+        trust = next(v for v in sealed["volumes"] if v["name"] == "trust")["secret"]
+        self.assertEqual([item["key"] for item in trust["items"]], ["root.bin", "directive.key"])
+
+    def test_a_volume_is_made_and_kept_unless_there_is_one(self):
+        manifests, pod = self.job("backup.enabled=true")
+        claim = named(manifests, "PersistentVolumeClaim", "fieldloop-backup")
+        self.assertEqual(claim["metadata"]["annotations"]["helm.sh/resource-policy"], "keep")
+        manifests, pod = self.job("backup.enabled=true", "backup.volume.existingClaim=mine")
+        self.assertEqual(of_kind(manifests, "PersistentVolumeClaim"), [])
+        volume = next(v for v in pod["spec"]["volumes"] if v["name"] == "backups")
+        self.assertEqual(volume["persistentVolumeClaim"], {"claimName": "mine"})
+
+
 class RefusalTest(unittest.TestCase):
     def refused(self, words, *settings, values="small"):
         arguments = [part for setting in settings for part in ("--set", setting)]
@@ -523,6 +591,7 @@ class RefusalTest(unittest.TestCase):
         self.refused("need a bucket", "ingestion.replicas=2", "database.existingSecret=db")
         self.refused("need a bucket", "build.replicas=2", "blobs.existingSecret=", values="large")
         self.refused("existingSecretPrefix", "tls.mode=existing")
+        self.refused("wants a PostgreSQL and a bucket", "backup.enabled=true")
 
     def test_a_value_that_is_not_known_is_refused_wherever_it_stands(self):
         schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))

@@ -16,12 +16,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "migrations/build_storage.h"
-#include "migrations/distribution_storage.h"
-#include "migrations/evaluation_storage.h"
-#include "migrations/ingestion_storage.h"
-#include "migrations/provisioning_storage.h"
+#include "migrations/build_storage_backup.h"
+#include "migrations/distribution_storage_backup.h"
+#include "migrations/evaluation_storage_backup.h"
+#include "migrations/ingestion_storage_backup.h"
+#include "migrations/provisioning_storage_backup.h"
 #include "services/common/sql/database.h"
+#include "tests/support/filled_tables.h"
 #include "tests/support/postgres/postgres_database.h"
 #include "tests/support/postgres/scratch_database.h"
 #include "tests/support/status_matchers.h"
@@ -29,9 +30,13 @@
 namespace fieldloop {
 namespace {
 
+using ::fieldloop::testing::Columns;
 using ::fieldloop::testing::Engine;
+using ::fieldloop::testing::FillTables;
 using ::fieldloop::testing::IsOk;
+using ::fieldloop::testing::ReadColumns;
 using ::fieldloop::testing::ScratchDatabase;
+using ::fieldloop::testing::StatusIs;
 
 using Rows = std::vector<std::vector<std::string>>;
 
@@ -131,6 +136,88 @@ TEST_P(SchemaTest, IsTheSameAfterEachUpgradeInTurnAsAfterAllAtOnce) {
     }
     EXPECT_EQ(Describe(engine, upgraded->get()), Describe(engine, whole->get()));
   }
+}
+
+TEST_P(SchemaTest, AnUpgradeFromEachEarlierOneKeepsEveryRow) {
+  for (const Engine engine : {Engine::kSqlite, Engine::kPostgres}) {
+    for (std::size_t from = 1; from < GetParam().migrations->size(); ++from) {
+      SCOPED_TRACE(absl::StrCat(::testing::PrintToString(engine), ", from schema ", from));
+      const auto scratch = ScratchDatabase::Make(engine, {});
+      if (IsSkipped()) {
+        return;
+      }
+      const std::vector<Migration> known(
+          GetParam().migrations->begin(),
+          GetParam().migrations->begin() + static_cast<std::ptrdiff_t>(from));
+      DatabaseOptions options = scratch->options();
+      options.rehearse = false;
+      const auto old = Database::Open(options, known);
+      ASSERT_THAT(old, IsOk());
+      FillTables(**old);
+      const Columns before = ReadColumns(**old);
+      const auto upgraded = Database::Open(options, *GetParam().migrations);
+      ASSERT_THAT(upgraded, IsOk());
+      const Columns after = ReadColumns(**upgraded);
+      for (const auto& [column, values] : before) {
+        ASSERT_GE(values.size(), 2) << column.first;
+        ASSERT_TRUE(after.count(column) > 0) << column.first << "." << column.second << " is gone";
+        EXPECT_EQ(after.at(column), values) << column.first << "." << column.second;
+      }
+      // The old program is told, rather than let at tables that it does not know.
+      EXPECT_THAT(Database::Open(options, known), StatusIs(absl::StatusCode::kFailedPrecondition));
+    }
+  }
+}
+
+// A backup must know where blobs are named: a new column with a digest is to be put on one of the
+// two lists.
+TEST(BlobColumnsTest, EveryColumnOfDigestsIsKnownToNameABlobOrNot) {
+  const std::set<std::string> others = {
+      "build.impulses.digest",                    // Of a recipe.
+      "build.builds.dataset_digest",              // Ingestion's.
+      "build.builds.impulse_digest",              //
+      "build.builds.parent_digest",               // Of a model, which names the blob.
+      "build.builds.trainer_digest",              //
+      "build.models.dataset_digest",              //
+      "build.models.impulse_digest",              //
+      "build.models.parent_digest",               //
+      "build.models.trainer_digest",              //
+      "distribution.device_states.model_digest",  // Of build's blobs, as all below.
+      "distribution.rollouts.model_digest",
+      "distribution.rollouts.artifact_digests",
+      "evaluation.sketches.model_digest",
+      "evaluation.device_runs.model_digest",
+      "evaluation.drift_looks.model_digest",
+      "evaluation.drift_reports.model_digest",
+      "ingestion.samples.model_digest",
+      "ingestion.suggestions.model_digest",
+      "ingestion.dataset_versions.digest",         // Of a list.
+      "ingestion.dataset_version_samples.digest",  // Of a sample, which names the blob.
+      "ingestion.blob_garbage.digest",             // Those that nobody needs.
+      "provisioning.enrollment_tokens.secret_digest",
+      "provisioning.enrollment_tokens.key_digest",
+      "provisioning.api_tokens.secret_digest",
+  };
+  std::set<std::string> known = others;
+  std::set<std::string> there;
+  const std::vector<std::pair<Schema, std::vector<const char*>>> services = {
+      {{"build", &build::Migrations()}, build::BlobColumns()},
+      {{"distribution", &distribution::Migrations()}, distribution::BlobColumns()},
+      {{"evaluation", &evaluation::Migrations()}, evaluation::BlobColumns()},
+      {{"ingestion", &ingestion::Migrations()}, ingestion::BlobColumns()},
+      {{"provisioning", &provisioning::Migrations()}, provisioning::BlobColumns()}};
+  for (const auto& [schema, blob_columns] : services) {
+    const auto database = ScratchDatabase::Make(Engine::kSqlite, *schema.migrations);
+    for (const auto& [column, values] : ReadColumns(database->get())) {
+      if (column.second.find("digest") != std::string::npos) {
+        there.insert(absl::StrCat(schema.service, ".", column.first, ".", column.second));
+      }
+    }
+    for (const char* column : blob_columns) {
+      known.insert(absl::StrCat(schema.service, ".", column));
+    }
+  }
+  EXPECT_EQ(there, known);
 }
 
 INSTANTIATE_TEST_SUITE_P(Services, SchemaTest,

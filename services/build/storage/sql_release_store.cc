@@ -99,7 +99,8 @@ absl::StatusOr<Release> SqlReleaseStore::Insert(
       }
     }
     long long sequence = 0;
-    session << "SELECT COALESCE(MAX(sequence), 0) + 1 FROM releases WHERE project = :project",
+    session << "SELECT MAX(given) + 1 FROM (SELECT value AS given FROM number_floor UNION ALL "
+               "SELECT sequence FROM releases WHERE project = :project) AS numbers",
         soci::use(wanted_project), soci::into(sequence);
     FIELDLOOP_ASSIGN_OR_RETURN(release, make(sequence));
     const long long model = release.model;

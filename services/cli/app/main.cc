@@ -152,6 +152,7 @@ int main(int argc, char** argv) try {
 
   fieldloop::cli::Program program{.app = app, .client = client, .chosen = {}};
   fieldloop::cli::AddUp(program);
+  fieldloop::cli::AddBackup(program);
   fieldloop::cli::AddHealth(program);
   fieldloop::cli::AddProjects(program);
   fieldloop::cli::AddTokens(program);

@@ -28,6 +28,7 @@ struct Program {
 };
 
 void AddUp(Program& program);
+void AddBackup(Program& program);  // And restore.
 void AddHealth(Program& program);
 void AddTrust(Program& program);
 void AddProjects(Program& program);

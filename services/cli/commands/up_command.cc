@@ -27,6 +27,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "services/cli/backup/restore_backup.h"
 #include "services/cli/commands/arguments.h"
 #include "services/cli/commands/commands.h"
 #include "services/cli/up/supervisor.h"
@@ -145,6 +146,10 @@ class Installer {
       }
     }
     FIELDLOOP_RETURN_IF_ERROR(Lock(home_));
+    if (std::filesystem::exists(absl::StrCat(home_, "/", kRestoreMark), error)) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "a restore into ", home_, " did not end: move the folder away, and restore again"));
+    }
     bin_ = std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
     FIELDLOOP_RETURN_IF_ERROR(MakeTrust(home_ + "/trust"));
     return absl::OkStatus();

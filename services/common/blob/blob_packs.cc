@@ -125,8 +125,9 @@ class BlobPacks::SealedPack {
  public:
   // Nothing if the file is not a whole index.
   static absl::StatusOr<std::shared_ptr<SealedPack>> Open(std::string name,
-                                                          const std::string& index_path) {
-    const File file(::open(index_path.c_str(), O_RDWR | O_CLOEXEC));
+                                                          const std::string& index_path,
+                                                          bool read_only) {
+    const File file(::open(index_path.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC));
     struct stat info {};
     if (file.get() < 0 || ::fstat(file.get(), &info) != 0) {
       return FileError("open", index_path, errno);
@@ -136,7 +137,8 @@ class BlobPacks::SealedPack {
     if (size < sizeof header) {
       return nullptr;
     }
-    void* const start = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+    void* const start =
+        ::mmap(nullptr, size, PROT_READ | (read_only ? 0 : PROT_WRITE), MAP_SHARED, file.get(), 0);
     if (start == MAP_FAILED) {
       return FileError("read", index_path, errno);
     }
@@ -205,9 +207,10 @@ class BlobPacks::SealedPack {
   std::int64_t left_ = 0;
 };
 
-BlobPacks::BlobPacks(std::string folder, BlobPackLimits limits)
+BlobPacks::BlobPacks(std::string folder, BlobPackLimits limits, bool read_only)
     : folder_(std::move(folder)),
       limits_(limits),
+      read_only_(read_only),
       appends_(kMaxItems, [this](const std::vector<Item*>& items) { AppendItems(items); }) {}
 
 BlobPacks::~BlobPacks() {
@@ -229,7 +232,7 @@ absl::StatusOr<std::unique_ptr<BlobPacks>> BlobPacks::Open(const std::string& fo
   if (error) {
     return absl::UnavailableError(absl::StrCat("cannot make ", folder, ": ", error.message()));
   }
-  std::unique_ptr<BlobPacks> packs(new BlobPacks(folder, limits));
+  std::unique_ptr<BlobPacks> packs(new BlobPacks(folder, limits, /*read_only=*/false));
   {
     const MutexLock lock(packs->mutex_);
     FIELDLOOP_RETURN_IF_ERROR(packs->Refresh().status());
@@ -248,10 +251,20 @@ absl::StatusOr<std::unique_ptr<BlobPacks>> BlobPacks::Open(const std::string& fo
   return packs;
 }
 
+absl::StatusOr<std::unique_ptr<BlobPacks>> BlobPacks::OpenToRead(const std::string& folder) {
+  std::unique_ptr<BlobPacks> packs(new BlobPacks(folder, {}, /*read_only=*/true));
+  const MutexLock lock(packs->mutex_);
+  FIELDLOOP_RETURN_IF_ERROR(packs->Refresh().status());
+  return packs;
+}
+
 absl::StatusOr<bool> BlobPacks::Refresh() {
   std::set<std::string> there;
   std::error_code error;
   std::filesystem::directory_iterator entry(folder_, error);
+  if (read_only_ && error == std::errc::no_such_file_or_directory) {
+    return false;  // Nothing was ever packed.
+  }
   for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
     if (entry->path().extension() == kPackEnding) {
       there.insert(entry->path().stem().string());
@@ -269,7 +282,7 @@ absl::StatusOr<bool> BlobPacks::Refresh() {
     }
     if (::access(IndexPathOf(name).c_str(), F_OK) == 0) {
       FIELDLOOP_ASSIGN_OR_RETURN(std::shared_ptr<SealedPack> pack,
-                                 SealedPack::Open(name, IndexPathOf(name)));
+                                 SealedPack::Open(name, IndexPathOf(name), read_only_));
       if (pack != nullptr) {
         sealed_[name] = std::move(pack);
         foreign_.erase(name);
@@ -279,7 +292,8 @@ absl::StatusOr<bool> BlobPacks::Refresh() {
     OpenPack& pack = foreign_[name];
     if (pack.file == nullptr) {
       pack.name = name;
-      pack.file = std::make_unique<File>(::open(PathOf(name).c_str(), O_RDWR | O_CLOEXEC));
+      pack.file = std::make_unique<File>(
+          ::open(PathOf(name).c_str(), (read_only_ ? O_RDONLY : O_RDWR) | O_CLOEXEC));
     }
     if (pack.file->get() < 0) {
       foreign_.erase(name);  // It was emptied at this moment.
@@ -476,8 +490,9 @@ absl::Status BlobPacks::Seal() {
     return absl::OkStatus();
   }
   FIELDLOOP_RETURN_IF_ERROR(WriteIndex(*growing_));
-  FIELDLOOP_ASSIGN_OR_RETURN(std::shared_ptr<SealedPack> pack,
-                             SealedPack::Open(growing_->name, IndexPathOf(growing_->name)));
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      std::shared_ptr<SealedPack> pack,
+      SealedPack::Open(growing_->name, IndexPathOf(growing_->name), read_only_));
   if (pack == nullptr) {
     return absl::UnavailableError(
         absl::StrCat("cannot read ", IndexPathOf(growing_->name), " back"));

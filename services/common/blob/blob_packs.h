@@ -69,6 +69,8 @@ class BlobPacks {
   // RESOURCE_EXHAUSTED.
   static absl::StatusOr<std::unique_ptr<BlobPacks>> Open(const std::string& folder,
                                                          BlobPackLimits limits = {});
+  // Only to read; the folder need not be there.
+  static absl::StatusOr<std::unique_ptr<BlobPacks>> OpenToRead(const std::string& folder);
   ~BlobPacks();
   BlobPacks(const BlobPacks&) = delete;
   BlobPacks& operator=(const BlobPacks&) = delete;
@@ -105,7 +107,7 @@ class BlobPacks {
     absl::Status status;
   };
 
-  BlobPacks(std::string folder, BlobPackLimits limits);
+  BlobPacks(std::string folder, BlobPackLimits limits, bool read_only);
 
   std::string PathOf(absl::string_view name) const;
   std::string IndexPathOf(absl::string_view name) const;
@@ -138,6 +140,7 @@ class BlobPacks {
 
   const std::string folder_;
   const BlobPackLimits limits_;
+  const bool read_only_;
   Mutex deleting_;  // Held while a pack is emptied, before mutex_.
   Mutex mutex_;
   // The one that grows. Changed by the group's leader under the lock.

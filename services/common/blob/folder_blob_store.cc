@@ -20,6 +20,7 @@
 #include "services/common/blob/blob_packs.h"
 #include "services/common/blob/blob_store.h"
 #include "services/common/blob/file.h"
+#include "services/common/blob/folder_blob_reader.h"
 #include "services/common/crypto/digest.h"
 #include "services/common/crypto/sha256_hex.h"
 #include "services/common/status/status_macros.h"
@@ -196,15 +197,17 @@ class FolderBlobWriter final : public BlobWriter {
 
 class FolderBlobStore final : public BlobStore {
  public:
-  FolderBlobStore(std::string root, std::unique_ptr<BlobPacks> packs)
-      : root_(std::move(root)), disk_(root_), packs_(std::move(packs)) {}
+  FolderBlobStore(std::string root, std::unique_ptr<BlobPacks> packs, bool read_only)
+      : root_(std::move(root)), disk_(root_), packs_(std::move(packs)), read_only_(read_only) {}
 
   absl::StatusOr<std::unique_ptr<BlobWriter>> Create() override {
+    FIELDLOOP_RETURN_IF_ERROR(CheckWritable());
     FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<NewBlob> blob, NewBlob::Create(root_));
     return std::make_unique<FolderBlobWriter>(root_, disk_, std::move(blob));
   }
 
   absl::StatusOr<std::vector<BlobInfo>> PutAll(const std::vector<BlobContent>& contents) override {
+    FIELDLOOP_RETURN_IF_ERROR(CheckWritable());
     std::vector<BlobInfo> infos;
     NewBlobs large;
     std::vector<BlobPacks::Blob> packed;
@@ -272,6 +275,7 @@ class FolderBlobStore final : public BlobStore {
   }
 
   absl::Status Delete(absl::string_view digest) override {
+    FIELDLOOP_RETURN_IF_ERROR(CheckWritable());
     FIELDLOOP_ASSIGN_OR_RETURN(const std::string path, PathOf(digest));
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
       return FileError("delete", path, errno);
@@ -287,6 +291,12 @@ class FolderBlobStore final : public BlobStore {
   }
 
  private:
+  absl::Status CheckWritable() const {
+    return read_only_
+               ? absl::FailedPreconditionError(absl::StrCat(root_, " was opened to be read only"))
+               : absl::OkStatus();
+  }
+
   absl::Status ForEachFile(
       absl::FunctionRef<absl::Status(absl::string_view digest, absl::Time written)> sink) {
     std::error_code error;
@@ -367,6 +377,7 @@ class FolderBlobStore final : public BlobStore {
   const std::string root_;
   DiskSync disk_;
   const std::unique_ptr<BlobPacks> packs_;
+  const bool read_only_;
 };
 
 // Makes the folders that blobs lie in; their names last from then on.
@@ -391,7 +402,16 @@ absl::Status MakeFolders(const std::string& root) {
 absl::StatusOr<std::unique_ptr<BlobStore>> OpenFolderBlobStore(const std::string& root) {
   FIELDLOOP_RETURN_IF_ERROR(MakeFolders(root));
   FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<BlobPacks> packs, BlobPacks::Open(root + "/packs"));
-  return std::make_unique<FolderBlobStore>(root, std::move(packs));
+  return std::make_unique<FolderBlobStore>(root, std::move(packs), /*read_only=*/false);
+}
+
+absl::StatusOr<std::unique_ptr<BlobStore>> OpenFolderBlobReader(const std::string& root) {
+  if (std::error_code error; !std::filesystem::is_directory(root, error)) {
+    return absl::NotFoundError(absl::StrCat("there is no folder ", root));
+  }
+  FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<BlobPacks> packs,
+                             BlobPacks::OpenToRead(root + "/packs"));
+  return std::make_unique<FolderBlobStore>(root, std::move(packs), /*read_only=*/true);
 }
 
 }  // namespace fieldloop

@@ -8,18 +8,38 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "services/common/blob/s3_client.h"
+#include "services/common/blob/open_bucket.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop {
 namespace {
 
-std::string Variable(const char* name) {
-  const char* value = std::getenv(name);
+constexpr char kAccessKey[] = "AWS_ACCESS_KEY_ID";
+
+std::string Variable(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
   return value != nullptr ? value : "";
 }
 
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<S3Client>> OpenBucket(const std::string& location,
+                                                     const std::string& folder, const Clock& clock,
+                                                     const std::string& variables) {
+  FIELDLOOP_ASSIGN_OR_RETURN(S3Location bucket, ParseS3Location(location));
+  absl::StrAppend(&bucket.prefix, folder, "/");
+  const std::string prefix = Variable(absl::StrCat(variables, kAccessKey)).empty() ? "" : variables;
+  S3Credentials credentials{.access_key = Variable(prefix + kAccessKey),
+                            .secret_key = Variable(prefix + "AWS_SECRET_ACCESS_KEY"),
+                            .session_token = Variable(prefix + "AWS_SESSION_TOKEN")};
+  if (credentials.access_key.empty() || credentials.secret_key.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(location.substr(0, location.find('?')),
+                                                   " is a bucket: set AWS_ACCESS_KEY_ID and "
+                                                   "AWS_SECRET_ACCESS_KEY"));
+  }
+  return std::make_unique<S3Client>(std::move(bucket), std::move(credentials), clock,
+                                    [](absl::Duration wait) { absl::SleepFor(wait); });
+}
 
 absl::StatusOr<std::unique_ptr<BlobStore>> OpenBlobStore(const std::string& location,
                                                          const std::string& folder,
@@ -28,18 +48,9 @@ absl::StatusOr<std::unique_ptr<BlobStore>> OpenBlobStore(const std::string& loca
   if (location.empty()) {
     return OpenFolderBlobStore(folder);
   }
-  FIELDLOOP_ASSIGN_OR_RETURN(S3Location bucket, ParseS3Location(location));
-  absl::StrAppend(&bucket.prefix, service, "/");
-  S3Credentials credentials{.access_key = Variable("AWS_ACCESS_KEY_ID"),
-                            .secret_key = Variable("AWS_SECRET_ACCESS_KEY"),
-                            .session_token = Variable("AWS_SESSION_TOKEN")};
-  if (credentials.access_key.empty() || credentials.secret_key.empty()) {
-    return absl::InvalidArgumentError(
-        "--blobs names a bucket: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
-  }
-  return OpenS3BlobStore(
-      std::make_unique<S3Client>(std::move(bucket), std::move(credentials), clock,
-                                 [](absl::Duration wait) { absl::SleepFor(wait); }));
+  FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<S3Client> bucket,
+                             OpenBucket(location, service, clock));
+  return OpenS3BlobStore(std::move(bucket));
 }
 
 }  // namespace fieldloop

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <exception>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 
 #include <soci/postgresql/soci-postgresql.h>
@@ -20,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "services/common/sql/database_backup.h"
 #include "services/common/sql/pool_counts.h"
 #include "services/common/status/status_macros.h"
 
@@ -46,10 +48,10 @@ constexpr const char* kPostgresParameters[][2] = {
     {"tcp_user_timeout", "15000"},
 };
 
-constexpr char kLeaseTable[] =
+constexpr char kMakeLeaseTable[] =
     "CREATE TABLE IF NOT EXISTS fieldloop_leases ("
     "name TEXT PRIMARY KEY, owner TEXT NOT NULL, expire_micros BIGINT NOT NULL)";
-constexpr char kMigrationTable[] =
+constexpr char kMakeMigrationTable[] =
     "CREATE TABLE IF NOT EXISTS fieldloop_migrations (number INTEGER PRIMARY KEY, name TEXT NOT "
     "NULL)";
 // Whoever migrates a database holds it; a number that only has to be everywhere the same.
@@ -161,24 +163,37 @@ absl::Status PrepareSchema(soci::session& session, const std::string& schema) {
   return absl::OkStatus();
 }
 
+// Migrations count from 1. The functions of database_backup.h put one of these before them: the
+// mark of a restore, a row of fieldloop_migrations, and what stands for none.
+constexpr Migration kRestoring = {.number = 0, .name = "restoring"};
+constexpr Migration kAsItIs = {.number = -1};
+
+bool BeginsWith(const std::vector<Migration>& migrations, const Migration& first) {
+  return !migrations.empty() && migrations.front().number == first.number;
+}
+
 absl::Status ApplyMigrations(soci::session& session, const std::vector<Migration>& migrations) {
-  session << kMigrationTable;
-  session << kLeaseTable;
-  int applied = 0;
-  session << "SELECT COALESCE(MAX(number), 0) FROM fieldloop_migrations", soci::into(applied);
-  if (applied > static_cast<int>(migrations.size())) {
+  const bool restoring = BeginsWith(migrations, kRestoring);
+  const int known = migrations.empty() ? 0 : migrations.back().number;
+  session << kMakeMigrationTable;
+  session << kMakeLeaseTable;
+  const bool marked = IsBeingRestored(session);
+  if (marked && !restoring) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the database has schema ", applied, ", this program knows ",
-                     migrations.size(), ": run the newer program, or restore a backup"));
+        "a restore into the database did not end: empty it, and restore again");
+  }
+  const int applied = SchemaNumber(session);
+  if (applied > known) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the database has schema ", applied, ", this program knows ", known,
+                     ": run the newer program, or restore a backup"));
   }
   for (const Migration& migration : migrations) {
-    if (migration.number <= applied) {
+    const bool is_mark = migration.number == kRestoring.number;
+    if (is_mark ? marked || applied > 0 : migration.number <= applied) {
       continue;
     }
-    const std::string sql = WithoutComments(migration.sql);
-    for (const absl::string_view statement : absl::StrSplit(sql, ";\n", absl::SkipWhitespace())) {
-      session << std::string(absl::StripSuffix(absl::StripAsciiWhitespace(statement), ";"));
-    }
+    RunStatements(session, migration.sql);
     const std::string name = migration.name;
     session << "INSERT INTO fieldloop_migrations (number, name) VALUES (:number, :name)",
         soci::use(migration.number), soci::use(name);
@@ -200,6 +215,41 @@ void WaitForTurn(int attempt) {
 DatabasePoolCounts& PoolCounts() {
   static DatabasePoolCounts counts;
   return counts;
+}
+
+void RunStatements(soci::session& session, absl::string_view sql) {
+  const std::string kept = WithoutComments(sql);
+  for (const absl::string_view statement : absl::StrSplit(kept, ";\n", absl::SkipWhitespace())) {
+    session << std::string(absl::StripSuffix(absl::StripAsciiWhitespace(statement), ";"));
+  }
+}
+
+bool HasSchema(soci::session& session) {
+  const std::string table = kMigrationTable;
+  int tables = 0;
+  session << (session.get_backend_name() == "postgresql"
+                  ? "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = "
+                    "current_schema() AND table_name = :name"
+                  : "SELECT COUNT(*) FROM sqlite_master WHERE name = :name"),
+      soci::use(table), soci::into(tables);
+  return tables > 0;
+}
+
+bool IsBeingRestored(soci::session& session) {
+  int marks = 0;
+  session << "SELECT COUNT(*) FROM fieldloop_migrations WHERE number = :mark",
+      soci::use(kRestoring.number), soci::into(marks);
+  return marks > 0;
+}
+
+int SchemaNumber(soci::session& session) {
+  int number = 0;
+  session << "SELECT COALESCE(MAX(number), 0) FROM fieldloop_migrations", soci::into(number);
+  return number;
+}
+
+void EndRestore(soci::session& session) {
+  session << "DELETE FROM fieldloop_migrations WHERE number = :mark", soci::use(kRestoring.number);
 }
 
 // The connections. Those that broke are made anew when their turn comes.
@@ -311,8 +361,26 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const DatabaseOptions& 
     return absl::UnavailableError(
         absl::StrCat("cannot open the database: ", OneLine(error.what())));
   }
-  FIELDLOOP_RETURN_IF_ERROR(database->Migrate(migrations));
+  if (!BeginsWith(migrations, kAsItIs)) {
+    FIELDLOOP_RETURN_IF_ERROR(database->Migrate(migrations));
+  }
   return database;
+}
+
+absl::StatusOr<std::unique_ptr<Database>> OpenDatabaseAsItIs(const DatabaseOptions& options) {
+  absl::string_view path = options.connection;
+  if (absl::ConsumePrefix(&path, "sqlite3://") &&
+      ::access(std::string(path).c_str(), F_OK) != 0) {  // Opening would make it.
+    return absl::NotFoundError(absl::StrCat("there is no database ", path));
+  }
+  return Database::Open(options, {kAsItIs});
+}
+
+absl::StatusOr<std::unique_ptr<Database>> OpenDatabaseToRestore(
+    const DatabaseOptions& options, const std::vector<Migration>& migrations) {
+  std::vector<Migration> marked = {kRestoring};
+  marked.insert(marked.end(), migrations.begin(), migrations.end());
+  return Database::Open(options, marked);
 }
 
 // Not serializable on PostgreSQL: such a transaction would go on seeing the schema as it was before

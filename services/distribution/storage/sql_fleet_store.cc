@@ -226,7 +226,14 @@ class SqlFleetStore final : public FleetStore {
       absl::FunctionRef<void(FleetSettings&)> change) override {
     FleetSettings settings;
     FIELDLOOP_RETURN_IF_ERROR(commits_.Write([&](soci::session& session) {
-      settings = Select(session, project).value_or(initial);
+      const std::optional<FleetSettings> stored = Select(session, project);
+      settings = stored.value_or(initial);
+      if (!stored.has_value()) {
+        int floor = 0;
+        session << "SELECT value FROM number_floor", soci::into(floor);
+        settings.version += floor;
+        settings.plan_id += floor;
+      }
       change(settings);
       const SettingsRow row = SettingsRow::From(settings);
       session << "INSERT INTO fleet_settings (project, version, plan_id, check_in_seconds,"

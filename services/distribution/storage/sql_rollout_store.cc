@@ -317,7 +317,8 @@ class SqlRolloutStore final : public RolloutStore {
                                absl::StrCat(project, "/rollouts/", active->number, " is not done"));
       }
       long long last = 0;
-      session << "SELECT COALESCE(MAX(number), 0) FROM rollouts WHERE project = :project",
+      session << "SELECT MAX(given) FROM (SELECT value AS given FROM number_floor UNION ALL "
+                 "SELECT number FROM rollouts WHERE project = :project) AS numbers",
           soci::use(project), soci::into(last);
       NewRollout fresh = make(last + 1);
       created = fresh.rollout;

@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 
+#include "services/common/blob/folder_blob_reader.h"
 #include "tests/services/common/blob/blob_store_contract.h"
 #include "tests/services/common/temporary_folder.h"
 
@@ -67,6 +69,48 @@ TEST(FolderBlobStoreTest, AFolderThatCannotBeMadeIsUnavailable) {
   const TemporaryFolder folder;
   std::ofstream(folder / "file") << "";
   EXPECT_THAT(OpenFolderBlobStore(folder / "file"), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST(FolderBlobStoreTest, AReaderSeesAllAndChangesNothingWhileAnotherProcessWrites) {
+  const TemporaryFolder folder;
+  const std::unique_ptr<BlobStore> writer = *OpenFolderBlobStore(folder.path());
+  const std::string packed = writer->Put("packed")->digest;
+  const std::string large = writer->Put(std::string(3 << 20, 'k'))->digest;
+  const auto half = *writer->Create();
+  ASSERT_THAT(half->Append("half"), IsOk());
+
+  const std::unique_ptr<BlobStore> reader = *OpenFolderBlobReader(folder.path());
+  const std::string later = writer->Put("stored later")->digest;
+  EXPECT_EQ(*reader->Get(packed), "packed");
+  EXPECT_EQ(reader->Get(large)->size(), 3U << 20);
+  EXPECT_EQ(*reader->Get(later), "stored later");
+  EXPECT_THAT(reader->Put("x"), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(reader->Create(), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(reader->Delete(packed), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(half->Commit(), IsOk()) << "a reader swept away what a writer writes";
+}
+
+TEST(FolderBlobStoreTest, AReaderOfAFolderThatOthersLeftSealsNothing) {
+  const TemporaryFolder folder;
+  std::string digest;
+  { digest = (*OpenFolderBlobStore(folder.path()))->Put("kept")->digest; }
+  std::set<std::string> before;
+  const auto list = [&folder] {
+    std::set<std::string> files;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path())) {
+      files.insert(entry.path().string());
+    }
+    return files;
+  };
+  for (const std::string& file : list()) {
+    if (file.ends_with(".index")) {
+      std::filesystem::remove(file);  // As after a crash.
+    }
+  }
+  before = list();
+  EXPECT_EQ(*(*OpenFolderBlobReader(folder.path()))->Get(digest), "kept");
+  EXPECT_EQ(list(), before);
+  EXPECT_THAT(OpenFolderBlobReader(folder / "none"), StatusIs(absl::StatusCode::kNotFound));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "services/common/crypto/certificate.h"
 #include "services/common/crypto/digest.h"
+#include "services/common/crypto/sealed.h"
 #include "services/common/crypto/sha256_hex.h"
 #include "services/common/crypto/signing.h"
 #include "tests/services/common/certificate_request.h"
@@ -22,6 +23,8 @@ using ::fieldloop::testing::IsOk;
 using ::fieldloop::testing::RequestKey;
 using ::fieldloop::testing::StatusIs;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
@@ -247,6 +250,27 @@ TEST_F(CertificateTest, GarbageIsNoCertificate) {
     EXPECT_THAT(CertificateCommonName(bad), StatusIs(kInvalid)) << bad;
     EXPECT_THAT(CertificateDnsNames(bad), StatusIs(kInvalid)) << bad;
   }
+}
+
+TEST(SealedTest, OnlyThePassphraseOpensItAndNothingIsChangedUnseen) {
+  const std::string sealed = Seal("correct horse", "the key");
+  EXPECT_EQ(*Unseal("correct horse", sealed), "the key");
+  EXPECT_THAT(sealed, Not(HasSubstr("the key")));
+  EXPECT_NE(sealed, Seal("correct horse", "the key"));
+  EXPECT_THAT(Unseal("correct horsf", sealed), StatusIs(absl::StatusCode::kPermissionDenied));
+  for (const std::size_t place :
+       {std::size_t{8}, std::size_t{24}, std::size_t{36}, sealed.size() - 1}) {
+    std::string changed = sealed;
+    changed[place] = static_cast<char>(changed[place] ^ 1);
+    EXPECT_THAT(Unseal("correct horse", changed), StatusIs(absl::StatusCode::kPermissionDenied))
+        << place;
+  }
+}
+
+TEST(SealedTest, WhatIsNotSealedIsRefused) {
+  EXPECT_THAT(Unseal("p", ""), StatusIs(kInvalid));
+  EXPECT_THAT(Unseal("p", "FLSEAL1\nshort"), StatusIs(kInvalid));
+  EXPECT_EQ(*Unseal("", Seal("", "")), "");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "services/common/sql/database.h"
 
 #include <atomic>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -14,6 +15,7 @@
 #include <soci/soci.h>
 
 #include "absl/strings/str_cat.h"
+#include "services/common/sql/database_backup.h"
 #include "services/common/sql/lease.h"
 #include "services/common/sql/pool_counts.h"
 #include "tests/services/common/temporary_folder.h"
@@ -103,6 +105,37 @@ TEST_P(DatabaseTest, AnOlderProgramRefusesANewerSchema) {
   more.push_back({2, "more", "UPDATE counters SET value = 1;\n"});
   ASSERT_THAT(Open(more), IsOk());
   EXPECT_THAT(Open(kFirst), StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST_P(DatabaseTest, WhileARestoreFillsItNobodyElseOpensIt) {
+  const auto fresh = ScratchDatabase::Make(GetParam(), kNone);
+  if (IsSkipped()) {
+    return;
+  }
+  DatabaseOptions options = fresh->options();
+  options.schema = GetParam() == Engine::kPostgres ? "restored" : "";
+  options.connection += GetParam() == Engine::kPostgres ? "" : ".restored";
+  ASSERT_THAT(OpenDatabaseToRestore(options, kFirst), IsOk());
+  const auto restoring = OpenDatabaseToRestore(options, kFirst);  // It may come back.
+  ASSERT_THAT(restoring, IsOk());
+  EXPECT_THAT(Database::Open(options, kFirst), StatusIs(absl::StatusCode::kFailedPrecondition));
+  ASSERT_THAT((*restoring)->Write([](soci::session& session) {
+    EXPECT_TRUE(HasSchema(session));
+    EXPECT_TRUE(IsBeingRestored(session));
+    EXPECT_EQ(SchemaNumber(session), 1);
+    EndRestore(session);
+    return absl::OkStatus();
+  }),
+              IsOk());
+  EXPECT_THAT(Database::Open(options, kFirst), IsOk());
+}
+
+TEST(DatabaseOpen, ADatabaseAsItIsIsNotMade) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "none.db";
+  EXPECT_THAT(OpenDatabaseAsItIs({.connection = "sqlite3://" + path}),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST(DatabaseOpen, ADatabaseThatCannotBeReachedIsUnavailable) {
