@@ -190,8 +190,8 @@ static bool open_program(program_t *program) {
     }
     program->posix_config = (fl_posix_config_t){.state_directory = options->state,
                                                 .firmware = options->firmware,
-                                                .host = options->host,
-                                                .port = options->port,
+                                                .servers = options->servers,
+                                                .server_count = options->server_count,
                                                 .server_name = options->server_name,
                                                 .authorities_pem = program->ca,
                                                 .authorities_size = ca_size,

@@ -17,7 +17,8 @@ const char fl_options_help[] =
     "\n"
     "required\n"
     "  --state DIR           what the device remembers; made if missing\n"
-    "  --server HOST:PORT    device listener of the distribution service\n"
+    "  --server HOST:PORT    device listener of the distribution service; several, with commas\n"
+    "                        between them, take turns when one fails\n"
     "  --ca FILE             PEM certificates that vouch for the server\n"
     "  --root FILE           first signed root document, from manufacture\n"
     "  --project NAME        project of the device, without a prefix\n"
@@ -106,27 +107,45 @@ static bool is_short_text(const char *text, size_t max) {
 }
 
 /* HOST:PORT; an IPv6 address is in brackets. */
-static bool parse_server(fl_options_t *options, const char *text) {
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || colon == text) {
+static bool parse_server(fl_posix_server_t *server, const char *text, size_t length) {
+    size_t colon = length;
+    while (colon > 0 && text[colon - 1u] != ':') {
+        colon--;
+    }
+    if (colon < 2u) {
         return false;
     }
     const char *host = text;
-    size_t host_length = (size_t)(colon - text);
+    size_t host_length = colon - 1u;
     if (host[0] == '[' && host[host_length - 1] == ']') {
         host++;
         host_length -= 2;
     }
     char *end;
-    const unsigned long port = strtoul(colon + 1, &end, 10);
-    if (host_length == 0 || host_length >= sizeof options->host || end == colon + 1 ||
-        *end != '\0' || port == 0 || port > 65535) {
+    const unsigned long port = strtoul(text + colon, &end, 10);
+    if (host_length == 0 || host_length >= sizeof server->host || end == text + colon ||
+        end != text + length || port == 0 || port > 65535) {
         return false;
     }
-    memcpy(options->host, host, host_length);
-    options->host[host_length] = '\0';
-    (void)snprintf(options->port, sizeof options->port, "%lu", port);
+    memcpy(server->host, host, host_length);
+    server->host[host_length] = '\0';
+    (void)snprintf(server->port, sizeof server->port, "%lu", port);
     return true;
+}
+
+static bool parse_servers(fl_options_t *options, const char *text) {
+    options->server_count = 0;
+    for (;;) {
+        const size_t length = strcspn(text, ",");
+        if (options->server_count == FL_POSIX_MAX_SERVERS ||
+            !parse_server(&options->servers[options->server_count++], text, length)) {
+            return false;
+        }
+        if (text[length] == '\0') {
+            return true;
+        }
+        text += length + 1u;
+    }
 }
 
 static bool parse_double(const char *text, double *value) {
@@ -158,8 +177,9 @@ static bool take(fl_options_t *options, int flag, const char *value, complaint_t
     switch (flag) {
         case STATE: options->state = value; return true;
         case SERVER:
-            return parse_server(options, value) ||
-                   complain(complaint, "--server", value, "HOST:PORT with a port of 1 to 65535");
+            return parse_servers(options, value) ||
+                   complain(complaint, "--server", value,
+                            "HOST:PORT with a port of 1 to 65535, up to 8 with commas between");
         case CA: options->ca = value; return true;
         case ROOT: options->root = value; return true;
         case PROJECT:
@@ -217,7 +237,7 @@ static bool check_required(const fl_options_t *options, complaint_t *complaint) 
         const char *want;
     } required[] = {
         {"--state", options->state, "a directory"},
-        {"--server", options->host[0] == '\0' ? NULL : options->host, "HOST:PORT"},
+        {"--server", options->server_count == 0 ? NULL : options->servers[0].host, "HOST:PORT"},
         {"--ca", options->ca, "a file of PEM certificates"},
         {"--root", options->root, "a file with a signed root document"},
         {"--project", options->project, "the name of a project"},
@@ -271,9 +291,6 @@ bool fl_options_parse(fl_options_t *options, int argc, char **argv, char *error,
     }
     if (!check_required(options, &complaint)) {
         return false;
-    }
-    if (options->server_name == NULL) {
-        options->server_name = options->host;
     }
     return true;
 }

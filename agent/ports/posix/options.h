@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "posix_transport.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -17,9 +19,9 @@ extern "C" {
 /** Texts point into argv or into the structure. */
 typedef struct fl_options {
     const char *state;
-    char host[256];
-    char port[8];
-    const char *server_name;
+    fl_posix_server_t servers[FL_POSIX_MAX_SERVERS];
+    size_t server_count;
+    const char *server_name; /**< NULL: the host of each. */
     const char *ca;
     const char *root;
     const char *project;

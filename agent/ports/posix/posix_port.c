@@ -197,8 +197,8 @@ fl_status_t fl_posix_open(fl_posix_t *posix, const fl_posix_config_t *config) {
     FL_RETURN_IF_ERROR(fl_posix_identity_open(&posix->identity, directory, &posix->random));
     posix->failure = "the authorities of the server cannot be read: want PEM certificates";
     FL_RETURN_IF_ERROR(fl_posix_transport_open(
-        &posix->transport, config->host, config->port, config->server_name, config->authorities_pem,
-        config->authorities_size, &posix->identity, &posix->random));
+        &posix->transport, config->servers, config->server_count, config->server_name,
+        config->authorities_pem, config->authorities_size, &posix->identity, &posix->random));
     posix->failure = NULL;
 
     port->context = posix;

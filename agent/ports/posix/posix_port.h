@@ -31,11 +31,11 @@ extern "C" {
 enum { FL_POSIX_SLOT_BYTES = 1024 * 1024 };
 
 typedef struct fl_posix_config {
-    const char *state_directory; /**< Made if missing, mode 0700. */
-    const char *firmware;        /**< File with the image of the primary slot; NULL: none. */
-    const char *host;
-    const char *port;
-    const char *server_name;
+    const char *state_directory;      /**< Made if missing, mode 0700. */
+    const char *firmware;             /**< File with the image of the primary slot; NULL: none. */
+    const fl_posix_server_t *servers; /**< At least one. */
+    size_t server_count;
+    const char *server_name;        /**< NULL: the host of each. */
     const uint8_t *authorities_pem; /**< With a zero byte behind it. */
     size_t authorities_size;
     void (*log)(void *context, fl_log_level_t level, const char *text);

@@ -49,18 +49,32 @@ static fl_status_t socket_receive(void *context, uint8_t *dst, size_t capacity, 
     return FL_OK;
 }
 
-fl_status_t fl_posix_transport_open(fl_posix_transport_t *transport, const char *host,
-                                    const char *port, const char *server_name,
-                                    const uint8_t *authorities_pem, size_t authorities_size,
-                                    fl_posix_identity_t *identity,
+/* Whom the certificate must name. */
+static void expect_server(fl_posix_transport_t *transport) {
+    fl_tls_client_config_t *config = &transport->tls_config;
+    const char *name = transport->server_name != NULL ? transport->server_name
+                                                      : transport->servers[transport->server].host;
+    config->server_address_size = parse_address(name, config->server_address);
+    config->server_name = config->server_address_size > 0 ? NULL : name;
+}
+
+fl_status_t fl_posix_transport_open(fl_posix_transport_t *transport,
+                                    const fl_posix_server_t *servers, size_t server_count,
+                                    const char *server_name, const uint8_t *authorities_pem,
+                                    size_t authorities_size, fl_posix_identity_t *identity,
                                     mbedtls_ctr_drbg_context *random) {
     fl_tls_client_config_t *config = &transport->tls_config;
+    uint8_t draw = 0;
     memset(transport, 0, sizeof *transport);
-    transport->host = host;
-    transport->port = port;
+    transport->servers = servers;
+    transport->server_count = server_count;
+    transport->server_name = server_name;
     transport->socket = -1;
-    config->server_address_size = parse_address(server_name, config->server_address);
-    config->server_name = config->server_address_size > 0 ? NULL : server_name;
+    if (mbedtls_ctr_drbg_random(random, &draw, sizeof draw) != 0) {
+        return FL_ERR_IO;
+    }
+    transport->server = draw % server_count;
+    expect_server(transport);
     config->authorities = authorities_pem;
     config->authorities_size = authorities_size + 1u; /* The zero byte behind the text. */
     config->identity = &identity->loaded;
@@ -78,7 +92,8 @@ void fl_posix_transport_free(fl_posix_transport_t *transport) {
 static fl_status_t tcp_begin(fl_posix_transport_t *transport) {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    if (getaddrinfo(transport->host, transport->port, &hints, &found) != 0) {
+    const fl_posix_server_t *server = &transport->servers[transport->server];
+    if (getaddrinfo(server->host, server->port, &hints, &found) != 0) {
         return FL_ERR_CLOSED;
     }
     fl_status_t status = FL_ERR_CLOSED;
@@ -116,10 +131,22 @@ static fl_status_t tcp_continue(fl_posix_transport_t *transport) {
     return FL_OK;
 }
 
+/* Returns whether the connection has ended, other than by this side. */
+static bool note_loss(fl_posix_transport_t *transport, fl_status_t status) {
+    const bool has_ended = status != FL_OK && status != FL_ERR_AGAIN;
+    transport->is_lost = transport->is_lost || has_ended;
+    return has_ended;
+}
+
 fl_status_t fl_posix_transport_connect(fl_posix_transport_t *transport, bool use_identity) {
     fl_status_t status = FL_OK;
     transport->wants_write = false;
     if (transport->state == IDLE) {
+        if (transport->is_lost) {
+            transport->is_lost = false;
+            transport->server = (transport->server + 1u) % transport->server_count;
+            expect_server(transport);
+        }
         status = tcp_begin(transport);
         transport->state = TCP_CONNECTING;
     }
@@ -133,7 +160,7 @@ fl_status_t fl_posix_transport_connect(fl_posix_transport_t *transport, bool use
         status = fl_tls_client_connect(&transport->tls, use_identity);
         transport->wants_write = transport->tls.wants_write;
     }
-    if (status != FL_OK && status != FL_ERR_AGAIN) {
+    if (note_loss(transport, status)) {
         fl_posix_transport_close(transport);
     }
     return status;
@@ -141,13 +168,16 @@ fl_status_t fl_posix_transport_connect(fl_posix_transport_t *transport, bool use
 
 fl_status_t fl_posix_transport_receive(fl_posix_transport_t *transport, uint8_t *dst,
                                        size_t capacity, size_t *size) {
-    return fl_tls_client_receive(&transport->tls, dst, capacity, size);
+    const fl_status_t status = fl_tls_client_receive(&transport->tls, dst, capacity, size);
+    (void)note_loss(transport, status);
+    return status;
 }
 
 fl_status_t fl_posix_transport_send(fl_posix_transport_t *transport, const uint8_t *src,
                                     size_t size, size_t *sent) {
     const fl_status_t status = fl_tls_client_send(&transport->tls, src, size, sent);
     transport->wants_write = transport->tls.wants_write;
+    (void)note_loss(transport, status);
     return status;
 }
 

@@ -4,6 +4,7 @@
 #include "agent/conformance/conformance.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -42,8 +43,9 @@ class ConformanceTest : public ::testing::Test {
   ConformanceTest() {
     authorities_ = authority_.Pem();
     config_.state_directory = directory_.path().c_str();
-    config_.host = "127.0.0.1";
-    config_.port = "1";
+    SetPort("1");
+    config_.servers = &server_;
+    config_.server_count = 1;
     config_.server_name = "127.0.0.1";
     config_.authorities_pem = reinterpret_cast<const uint8_t*>(authorities_.c_str());
     config_.authorities_size = authorities_.size();
@@ -107,6 +109,12 @@ class ConformanceTest : public ::testing::Test {
   const TestAuthority authority_{"service authority"};
   const TestAuthority devices_{"device authority"};
   std::string authorities_;
+  void SetPort(const std::string& port) {
+    std::snprintf(server_.host, sizeof server_.host, "127.0.0.1");
+    std::snprintf(server_.port, sizeof server_.port, "%s", port.c_str());
+  }
+
+  fl_posix_server_t server_ = {};
   fl_posix_config_t config_ = {};
   std::unique_ptr<fl_posix_t> posix_;
   void (*change_)(fl_port_t&) = nullptr;
@@ -129,7 +137,7 @@ TEST_F(ConformanceTest, ThePosixPortKeepsTheRulesOfAConnectionThatStands) {
       authority_, devices_, "IP:127.0.0.1",
       [](const TlsServer::Connection&, const std::string&, std::string*) { return true; });
   const std::string port = server.port();
-  config_.port = port.c_str();
+  SetPort(port);
   const fl_conformance_result_t result = Run(nullptr, FL_CONFORMANCE_CONNECTION);
   EXPECT_THAT(Broken(), ::testing::IsEmpty());
   EXPECT_EQ(result.untried, 0u);

@@ -47,19 +47,33 @@ class OptionsTest : public ::testing::Test {
 
 TEST_F(OptionsTest, TakesWhatIsRequiredAndFillsInTheRest) {
   ASSERT_EQ(Parse(Required()), "");
-  EXPECT_STREQ(options_.host, "localhost");
-  EXPECT_STREQ(options_.port, "8443");
-  EXPECT_STREQ(options_.server_name, "localhost");
+  ASSERT_EQ(options_.server_count, 1u);
+  EXPECT_STREQ(options_.servers[0].host, "localhost");
+  EXPECT_STREQ(options_.servers[0].port, "8443");
+  EXPECT_EQ(options_.server_name, nullptr);
   EXPECT_EQ(std::string(options_.hardware_id).rfind("posix-", 0), 0u);
   EXPECT_EQ(options_.speed, 1.0);
   EXPECT_STREQ(options_.truth_column, "label");
+}
+
+TEST_F(OptionsTest, TakesSeveralServersWithCommasBetween) {
+  ASSERT_EQ(ParseWith({"--server", "10.0.0.1:7410,[::1]:7411,b:1"}), "");
+  ASSERT_EQ(options_.server_count, 3u);
+  EXPECT_STREQ(options_.servers[0].host, "10.0.0.1");
+  EXPECT_STREQ(options_.servers[0].port, "7410");
+  EXPECT_STREQ(options_.servers[1].host, "::1");
+  EXPECT_STREQ(options_.servers[2].host, "b");
+  for (const char* bad :
+       {"a:1,", ",a:1", "a:1,b", "a:1,:2", "a:1,b:2x", "a:1,a:2,a:3,a:4,a:5,a:6,a:7,a:8,a:9"}) {
+    EXPECT_NE(ParseWith({"--server", bad}), "") << bad;
+  }
 }
 
 TEST_F(OptionsTest, TakesRepeatedRecordingsAndAnAddressInBrackets) {
   ASSERT_EQ(ParseWith({"--replay", "a.csv", "--replay=b.csv", "--server", "[::1]:99"}), "");
   ASSERT_EQ(options_.replay_count, 2u);
   EXPECT_STREQ(options_.replay[1], "b.csv");
-  EXPECT_STREQ(options_.host, "::1");
+  EXPECT_STREQ(options_.servers[0].host, "::1");
 }
 
 TEST_F(OptionsTest, TakesTheFilesOfComponents) {
@@ -99,7 +113,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"Speed", {"--speed", "0"}, "--speed: got '0', want a number above 0"},
         BadFlag{"Server",
                 {"--server", "host:70000"},
-                "--server: got 'host:70000', want HOST:PORT with a port of 1 to 65535"},
+                "--server: got 'host:70000', want HOST:PORT with a port of 1 to 65535, up "
+                "to 8 with commas between"},
         BadFlag{"Seed", {"--seed", "-1"}, "--seed: got '-1', want a whole number of at least 0"},
         BadFlag{"Project", {"--project", ""}, "--project: got '', want a name of 1 to 39 bytes"},
         BadFlag{"LogFormat", {"--log-format", "xml"}, "--log-format: got 'xml', want text or json"},

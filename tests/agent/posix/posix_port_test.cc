@@ -3,8 +3,11 @@
 
 #include "agent/ports/posix/posix_port.h"
 
+#include <cstdio>
 #include <poll.h>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -23,15 +26,22 @@ class PosixPortTest : public ::testing::Test {
  protected:
   ~PosixPortTest() override { Close(); }
 
-  fl_status_t Open(const std::string& port = "1", const std::string& server_name = "127.0.0.1") {
+  // `ports`: of servers on this machine, with commas between.
+  fl_status_t Open(const std::string& ports = "1", const std::string& server_name = "127.0.0.1") {
     Close();
-    port_text_ = port;
+    servers_.clear();
+    std::istringstream list(ports);
+    for (std::string port; std::getline(list, port, ',');) {
+      fl_posix_server_t& server = servers_.emplace_back();
+      std::snprintf(server.host, sizeof server.host, "127.0.0.1");
+      std::snprintf(server.port, sizeof server.port, "%s", port.c_str());
+    }
     server_name_ = server_name;
     authorities_ = authority_.Pem();
     config_ = {};
     config_.state_directory = directory_.path().c_str();
-    config_.host = "127.0.0.1";
-    config_.port = port_text_.c_str();
+    config_.servers = servers_.data();
+    config_.server_count = servers_.size();
     config_.server_name = server_name_.c_str();
     config_.authorities_pem = reinterpret_cast<const uint8_t*>(authorities_.c_str());
     config_.authorities_size = authorities_.size();
@@ -122,7 +132,7 @@ class PosixPortTest : public ::testing::Test {
   const TestAuthority authority_{"service authority"};
   const TestAuthority devices_{"device authority"};
   std::string authorities_;
-  std::string port_text_;
+  std::vector<fl_posix_server_t> servers_;
   std::string server_name_;
   fl_posix_config_t config_ = {};
   std::unique_ptr<fl_posix_t> posix_;
@@ -282,6 +292,40 @@ TEST_F(PosixPortTest, ReportsThatNobodyListens) {
   { port = TlsServer(authority_, devices_, "IP:127.0.0.1", Echo()).port(); }
   ASSERT_EQ(Open(port), FL_OK);
   EXPECT_EQ(Connect(), FL_ERR_CLOSED);
+}
+
+TEST_F(PosixPortTest, ALostConnectionIsFollowedByOneToTheNextServer) {
+  std::vector<TlsServer::Connection> first;
+  std::vector<TlsServer::Connection> second;
+  auto a = std::make_unique<TlsServer>(authority_, devices_, "IP:127.0.0.1", Echo(&first));
+  auto b = std::make_unique<TlsServer>(authority_, devices_, "IP:127.0.0.1", Echo(&second));
+  ASSERT_EQ(Open(a->port() + "," + b->port()), FL_OK);
+  ASSERT_EQ(Connect(), FL_OK);
+  ASSERT_EQ(Send("one"), FL_OK);
+  ASSERT_EQ(Receive(3), "one");
+  // It stays with its server as long as it is the one that closes.
+  const size_t server = posix_->transport.server;
+  port_->close(port_->context);
+  ASSERT_EQ(Connect(), FL_OK);
+  ASSERT_EQ(Send("two"), FL_OK);
+  ASSERT_EQ(Receive(3), "two");
+  EXPECT_EQ((server == 0 ? first : second).size(), 2u);
+  EXPECT_EQ((server == 0 ? second : first).size(), 0u);
+  // Its server goes: the next connection is to the other one.
+  (server == 0 ? a : b).reset();
+  EXPECT_EQ(Receive(1), "<FL_ERR_CLOSED>");
+  port_->close(port_->context);
+  ASSERT_EQ(Connect(), FL_OK);
+  ASSERT_EQ(Send("three"), FL_OK);
+  EXPECT_EQ(Receive(5), "three");
+  EXPECT_EQ((server == 0 ? second : first).size(), 1u);
+  // That one goes too, and nobody listens at either: it tries both in turn.
+  (server == 0 ? b : a).reset();
+  port_->close(port_->context);
+  const size_t tried = posix_->transport.server;
+  EXPECT_EQ(Connect(), FL_ERR_CLOSED);
+  EXPECT_EQ(Connect(), FL_ERR_CLOSED);
+  EXPECT_NE(posix_->transport.server, tried);
 }
 
 TEST_F(PosixPortTest, ShowsItsCertificateOnlyWhenAskedToAndResumesSessions) {

@@ -94,8 +94,10 @@ class WireTest : public ::testing::Test {
     state_ = files_.path() + "/state";
     authorities_ = service_ca_.CertificatePem();
     posix_config_.state_directory = state_.c_str();
-    posix_config_.host = "127.0.0.1";
-    posix_config_.port = tcp_port_.c_str();
+    std::snprintf(server_.host, sizeof server_.host, "127.0.0.1");
+    std::snprintf(server_.port, sizeof server_.port, "%s", tcp_port_.c_str());
+    posix_config_.servers = &server_;
+    posix_config_.server_count = 1;
     posix_config_.server_name = "distribution";
     posix_config_.authorities_pem = reinterpret_cast<const std::uint8_t*>(authorities_.c_str());
     posix_config_.authorities_size = authorities_.size();
@@ -199,6 +201,7 @@ class WireTest : public ::testing::Test {
   std::string tcp_port_;
   std::string state_;
   std::string authorities_;
+  fl_posix_server_t server_ = {};
   fl_posix_config_t posix_config_ = {};
   fl_posix_t posix_ = {};
   fl_port_t port_ = {};
