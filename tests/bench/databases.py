@@ -40,6 +40,9 @@ def main() -> int:
         missed |= ratio > MOST
         print(f"{service:13} {what:32} {sqlite * 1e3:7.2f} ms {postgres * 1e3:9.2f} ms {ratio:6.2f}"
               f"{'   MISSED' if ratio > MOST else ''}")
+    together = [figures[engine]["ingestion_together"] for engine in ("sqlite", "postgresql")]
+    print(f"{'ingestion     rows a second, 16 callers':46} {together[0]:8.0f}/s {together[1]:10.0f}/s "
+          f"{together[0] / together[1]:6.2f}")
     return 1 if missed else 0
 
 

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // bench_databases FOLDER URI: each service's main operation, one after the other, on SQLite files
-// in FOLDER and on the PostgreSQL database at URI; prints the median times in seconds as JSON.
+// in FOLDER and on the PostgreSQL database at URI; prints the median times in seconds as JSON,
+// and how many samples a second are stored for several callers.
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -51,6 +53,27 @@ double Measure(const std::function<absl::Status(int)>& call) {
   return seconds[kCalls / 2];
 }
 
+// Calls a second of kCallers threads that call at the same time; ends the program when one fails.
+double MeasureTogether(const std::function<absl::Status(int)>& call) {
+  constexpr int kCallers = 16;
+  const absl::Time start = absl::Now();
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < kCallers; ++caller) {
+    callers.emplace_back([&call, caller] {
+      for (int i = 0; i < kCalls; ++i) {
+        if (const absl::Status status = call(caller * kCalls + i); !status.ok()) {
+          std::cerr << status << "\n";
+          std::exit(EXIT_FAILURE);
+        }
+      }
+    });
+  }
+  for (std::thread& caller : callers) {
+    caller.join();
+  }
+  return kCallers * kCalls / absl::ToDoubleSeconds(absl::Now() - start);
+}
+
 std::unique_ptr<Database> Open(const std::string& engine, const std::string& place,
                                const std::string& service,
                                const std::vector<Migration>& migrations) {
@@ -84,6 +107,10 @@ nlohmann::json MeasureAll(const std::string& engine, const std::string& place) {
     ingestion::SqlSampleStore store(*database);
     medians["ingestion"] = Measure([&](int i) {
       return store.Insert(ingestion::LabelledSampleOf(absl::StrCat("sample ", i), "idle")).status();
+    });
+    medians["ingestion_together"] = MeasureTogether([&](int i) {
+      return store.Insert(ingestion::LabelledSampleOf(absl::StrCat("together ", i), "idle"))
+          .status();
     });
   }
   {

@@ -226,6 +226,29 @@ class EverySetTest(unittest.TestCase):
                     )
                     self.assertEqual(admitted, other in called, f"{service} to {other}")
 
+    def test_clients_reach_every_replica_and_no_single_address(self):
+        for manifests in self.each():
+            client = json.loads(named(manifests, "ConfigMap", "fieldloop-client")["data"]["client.json"])
+            addresses = list(client["addresses"].items())
+            for service in SERVICES:
+                for argument in container(manifests, service)["args"]:
+                    flag, _, value = argument.removeprefix("--").partition("=")
+                    if flag in SERVICES:
+                        addresses.append((flag, value))
+            self.assertEqual({name for name, _ in addresses}, set(SERVICES))
+            for called, address in addresses:
+                found = re.fullmatch(r"dns:///([a-z-]+):(\d+)", address)
+                self.assertTrue(found, address)
+                service = named(manifests, "Service", found[1])["spec"]
+                self.assertEqual(service["clusterIP"], "None")
+                self.assertNotIn("publishNotReadyAddresses", service)
+                labels = workload(manifests, called)["spec"]["template"]["metadata"]["labels"]
+                self.assertTrue(selects(service["selector"], labels))
+                # A name brings no port: the pods' own is the one that is asked.
+                ports = {p["name"]: p["containerPort"] for p in container(manifests, called)["ports"]}
+                self.assertEqual(ports["grpc"], int(found[2]))
+                self.assertIn(f"--listen=0.0.0.0:{found[2]}", container(manifests, called)["args"])
+
     def test_ports_open_to_everybody_are_those_of_devices_and_uploads(self):
         for manifests in self.each():
             opened = [

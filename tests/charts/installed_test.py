@@ -87,8 +87,8 @@ class InstalledTest(unittest.TestCase):
         flag, equals, value = argument.partition("=")
         if value.startswith(("0.0.0.0:", "127.0.0.1:")):
             value = f"127.0.0.1:{self.port(component, value.split(':')[1])}"
-        elif value.startswith("fieldloop-") and value.endswith(":7400"):
-            called = value.removeprefix("fieldloop-").removesuffix(":7400")
+        elif value.startswith("dns:///fieldloop-") and value.endswith("-replicas:7400"):
+            called = value.removeprefix("dns:///fieldloop-").removesuffix("-replicas:7400")
             value = f"127.0.0.1:{self.port(called, '7400')}"
         elif value.startswith("/"):
             for path, place in places.items():

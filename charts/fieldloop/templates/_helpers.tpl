@@ -41,8 +41,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- with $image.registry }}{{ . }}/{{ end }}{{ $image.repository }}/{{ $name }}:{{ $image.tag | default .root.Chart.AppVersion }}
 {{- end }}
 
+{{/* Where clients reach a service: a name with the addresses of all its replicas, over which they take turns. */}}
 {{- define "fieldloop.address" -}}
-{{ include "fieldloop.name" .root }}-{{ .service }}:7400
+dns:///{{ include "fieldloop.name" .root }}-{{ .service }}-replicas:7400
 {{- end }}
 
 {{/* Services that a service calls. */}}

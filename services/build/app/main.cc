@@ -306,7 +306,7 @@ absl::Status Run(const Options& options) {
                       .changes = changes,
                       .observer = metrics,
                       .clock = clock},
-                     instance->name());
+                     instance->name(), absl::Seconds(options.service.lease_seconds));
   WorkerPool pool(worker, running, changes, metrics);
   TrainerRunHandler run_handler(runs);
   server.Register(handler);
@@ -324,6 +324,9 @@ int main(int argc, char** argv) try {
   CLI::App app{"Makes models, keeps them, and signs what may run."};
   AddServiceOptions(app, options.service, /*needs_provisioning=*/true);
   AddBlobsOption(app, options.service);
+  // Longer than a database may be away: hours of training are not lost to it.
+  options.service.lease_seconds = static_cast<int>(BuildWorker::kLease / absl::Seconds(1));
+  AddLeaseOption(app, options.service);
   app.add_option("--ingestion", options.ingestion, "Address of the ingestion service")
       ->envname("FIELDLOOP_INGESTION")
       ->required();

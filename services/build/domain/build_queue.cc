@@ -141,7 +141,13 @@ absl::StatusOr<std::string> BuildQueue::Log(absl::string_view name) {
   if (!build.log_digest.empty()) {
     return parts_.blobs.Get(build.log_digest);
   }
-  return parts_.running.Log(parts.project, parts.number).value_or("");
+  const std::optional<std::string> log = parts_.running.Log(parts.project, parts.number);
+  if (!log.has_value() && IsRunning(build.state)) {
+    // A client that asks again comes to the next replica.
+    return absl::UnavailableError(
+        "the log of a build that runs is with the replica that runs it; ask again");
+  }
+  return log.value_or("");
 }
 
 }  // namespace fieldloop::build

@@ -384,14 +384,14 @@ class Attempt final : public TrainerListener {
 
 }  // namespace
 
-BuildWorker::BuildWorker(const Parts& parts, std::string owner)
-    : parts_(parts), owner_(std::move(owner)) {}
+BuildWorker::BuildWorker(const Parts& parts, std::string owner, absl::Duration lease)
+    : parts_(parts), owner_(std::move(owner)), lease_(lease) {}
 
 absl::StatusOr<bool> BuildWorker::RunOne() {
   const absl::Time now = parts_.clock.Now();
   FIELDLOOP_ASSIGN_OR_RETURN(
       const std::optional<Build> build,
-      parts_.builds.Claim(now, [&](Build& change) { ClaimBuild(change, owner_, now, kLease); }));
+      parts_.builds.Claim(now, [&](Build& change) { ClaimBuild(change, owner_, now, lease_); }));
   if (!build.has_value()) {
     return false;
   }
@@ -434,13 +434,13 @@ absl::Status BuildWorker::Renew(RunningBuild& running) {
     running.stop.request_stop();
     return absl::OkStatus();
   }
-  if (build.lease_until - now > kLease * 2 / 3) {
+  if (build.lease_until - now > lease_ * 2 / 3) {
     return absl::OkStatus();
   }
   const absl::StatusOr<Build> stored =
       parts_.builds.Update(running.project, running.number, [&](Build& change) {
         if (HoldsBuild(change, owner_, running.attempt)) {
-          change.lease_until = now + kLease;
+          change.lease_until = now + lease_;
         }
         return absl::OkStatus();
       });

@@ -51,8 +51,9 @@ class BuildWorker {
     BuildObserver& observer;
     const Clock& clock;
   };
-  // `owner` names this process; the same after a restart on the same data directory.
-  BuildWorker(const Parts& parts, std::string owner);
+  // `owner` names this process; the same after a restart on the same data directory. Another one
+  // takes its builds `lease` after it last gave a sign.
+  BuildWorker(const Parts& parts, std::string owner, absl::Duration lease = kLease);
 
   // Runs the build whose turn it is to its end in this thread. False if none waits. An error
   // means that the outcome could not be stored: the build is tried again when its lease is over.
@@ -75,6 +76,7 @@ class BuildWorker {
 
   const Parts parts_;
   const std::string owner_;
+  const absl::Duration lease_;
   absl::Time discard_after_ = absl::InfinitePast();  // Of the thread that calls Beat.
 };
 

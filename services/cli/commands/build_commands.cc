@@ -18,6 +18,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "services/cli/client/output.h"
+#include "services/cli/client/repeat.h"
 #include "services/cli/commands/arguments.h"
 #include "services/cli/commands/commands.h"
 #include "services/cli/commands/paging.h"
@@ -162,11 +163,12 @@ void PrintBuild(const Client& client, const bv::Build& build) {
 absl::Status WatchBuild(Client& client, Stub& stub, const std::string& name) {
   bv::WatchBuildRequest request;
   request.set_name(name);
-  grpc::ClientContext context;
-  const auto reader = stub.WatchBuild(&context, request);
+  const auto open = [&](grpc::ClientContext& context) {
+    return stub.WatchBuild(&context, request);
+  };
   bv::WatchBuildResponse last;
-  FIELDLOOP_RETURN_IF_ERROR(Follow<bv::WatchBuildResponse>(
-      client, *reader, [](const auto& response) { return BuildLine(response.build()); }, last));
+  FIELDLOOP_RETURN_IF_ERROR(FollowOn<bv::WatchBuildResponse>(
+      client, open, [](const auto& response) { return BuildLine(response.build()); }, last));
   const bv::Build& build = last.build();
   if (!client.json()) {
     PrintCandidates(build);
@@ -205,6 +207,7 @@ absl::Status CreateBuild(Client& client, const BuildFlags& flags) {
   if (!flags.parent.empty()) {
     FIELDLOOP_ASSIGN_OR_RETURN(*build.mutable_parent_model(), client.Name("models", flags.parent));
   }
+  request.set_request_id(NewRequestId());
   FIELDLOOP_ASSIGN_OR_RETURN(const bv::CreateBuildResponse response,
                              CallUnary(*stub, &Stub::CreateBuild, request));
   if (flags.watch) {
@@ -409,6 +412,7 @@ absl::Status CreateRelease(Client& client, const ReleaseFlags& flags) {
   }
   FIELDLOOP_ASSIGN_OR_RETURN(const absl::Duration time, DurationOf("--expires", flags.expires));
   *request.mutable_expire_time() = FromNow(time);
+  request.set_request_id(NewRequestId());
   FIELDLOOP_ASSIGN_OR_RETURN(const bv::CreateReleaseResponse response,
                              CallUnary(*stub, &Stub::CreateRelease, request));
   PrintRelease(client, response.release());

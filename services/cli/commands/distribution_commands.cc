@@ -17,6 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "services/cli/client/output.h"
+#include "services/cli/client/repeat.h"
 #include "services/cli/commands/arguments.h"
 #include "services/cli/commands/commands.h"
 #include "services/cli/commands/paging.h"
@@ -74,11 +75,12 @@ void PrintRollout(const Client& client, const dv::Rollout& rollout) {
 absl::Status WatchRollout(Client& client, Stub& stub, const std::string& name) {
   dv::WatchRolloutRequest request;
   request.set_name(name);
-  grpc::ClientContext context;
-  const auto reader = stub.WatchRollout(&context, request);
+  const auto open = [&](grpc::ClientContext& context) {
+    return stub.WatchRollout(&context, request);
+  };
   dv::WatchRolloutResponse last;
-  FIELDLOOP_RETURN_IF_ERROR(Follow<dv::WatchRolloutResponse>(
-      client, *reader, [](const auto& response) { return RolloutLine(response.rollout()); }, last));
+  FIELDLOOP_RETURN_IF_ERROR(FollowOn<dv::WatchRolloutResponse>(
+      client, open, [](const auto& response) { return RolloutLine(response.rollout()); }, last));
   if (last.rollout().state() != dv::Rollout::STATE_COMPLETED) {
     return absl::FailedPreconditionError(
         absl::StrCat("rollout ", ShortName(name), " ",
@@ -134,6 +136,7 @@ absl::Status CreateRollout(Client& client, const RolloutFlags& flags) {
   for (const std::string& id : flags.hardware) {
     rollout.mutable_target()->add_hardware_ids(id);
   }
+  request.set_request_id(NewRequestId());
   FIELDLOOP_ASSIGN_OR_RETURN(const dv::CreateRolloutResponse response,
                              CallUnary(*stub, &Stub::CreateRollout, request));
   if (flags.watch) {

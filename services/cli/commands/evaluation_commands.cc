@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "services/cli/client/output.h"
+#include "services/cli/client/repeat.h"
 #include "services/cli/commands/arguments.h"
 #include "services/cli/commands/commands.h"
 #include "services/cli/commands/paging.h"
@@ -73,11 +74,12 @@ void PrintEvaluation(const Client& client, const ev::Evaluation& evaluation) {
 absl::Status WatchEvaluation(Client& client, Stub& stub, const std::string& name) {
   ev::WatchEvaluationRequest request;
   request.set_name(name);
-  grpc::ClientContext context;
-  const auto reader = stub.WatchEvaluation(&context, request);
+  const auto open = [&](grpc::ClientContext& context) {
+    return stub.WatchEvaluation(&context, request);
+  };
   ev::WatchEvaluationResponse last;
-  FIELDLOOP_RETURN_IF_ERROR(Follow<ev::WatchEvaluationResponse>(
-      client, *reader,
+  FIELDLOOP_RETURN_IF_ERROR(FollowOn<ev::WatchEvaluationResponse>(
+      client, open,
       [](const auto& response) {
         return absl::StrFormat("evaluation %s %s %3.0f %%", ShortName(response.evaluation().name()),
                                StateText(ev::Evaluation::State_Name(response.evaluation().state())),
@@ -117,6 +119,7 @@ absl::Status CreateEvaluation(Client& client, const EvaluationFlags& flags) {
   for (const std::string& key : flags.slices) {
     evaluation.add_slice_keys(key);
   }
+  request.set_request_id(NewRequestId());
   FIELDLOOP_ASSIGN_OR_RETURN(const ev::CreateEvaluationResponse response,
                              CallUnary(*stub, &Stub::CreateEvaluation, request));
   if (flags.watch) {
@@ -267,11 +270,12 @@ absl::Status WatchCycle(Client& client, const std::string& id) {
   FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
   ev::WatchCycleRequest request;
   FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_name(), client.Name("cycles", id));
-  grpc::ClientContext context;
-  const auto reader = stub->WatchCycle(&context, request);
+  const auto open = [&](grpc::ClientContext& context) {
+    return stub->WatchCycle(&context, request);
+  };
   ev::WatchCycleResponse last;
-  return Follow<ev::WatchCycleResponse>(
-      client, *reader, [](const auto& response) { return CycleLine(response.cycle()); }, last);
+  return FollowOn<ev::WatchCycleResponse>(
+      client, open, [](const auto& response) { return CycleLine(response.cycle()); }, last);
 }
 
 absl::Status StartCycle(Client& client, const std::string& reason) {
@@ -279,6 +283,7 @@ absl::Status StartCycle(Client& client, const std::string& reason) {
   ev::CreateCycleRequest request;
   FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
   request.set_reason(reason);
+  request.set_request_id(NewRequestId());
   FIELDLOOP_ASSIGN_OR_RETURN(const ev::CreateCycleResponse response,
                              CallUnary(*stub, &Stub::CreateCycle, request));
   PrintCycle(client, response.cycle());

@@ -24,6 +24,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "services/cli/client/output.h"
+#include "services/cli/client/repeat.h"
 #include "services/cli/commands/arguments.h"
 #include "services/cli/commands/commands.h"
 #include "services/cli/commands/paging.h"
@@ -57,7 +58,10 @@ absl::Status SendLabels(Stub& stub, iv::CreateLabelsRequest& request,
     return absl::OkStatus();
   }
   FIELDLOOP_ASSIGN_OR_RETURN(const iv::CreateLabelsResponse response,
-                             CallUnary(stub, &Stub::CreateLabels, request, absl::Minutes(2)));
+                             Patiently([&] {  // A label that comes twice says the same.
+                               return CallUnary(stub, &Stub::CreateLabels, request,
+                                                absl::Minutes(2));
+                             }));
   for (const auto& refusal : response.refusals()) {
     refused.push_back(
         absl::StrCat(request.labels(refusal.index()).sample(), ": ", refusal.message()));

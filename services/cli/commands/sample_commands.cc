@@ -22,6 +22,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "services/cli/client/output.h"
+#include "services/cli/client/repeat.h"
 #include "services/cli/commands/arguments.h"
 #include "services/cli/commands/commands.h"
 #include "services/cli/commands/paging.h"
@@ -91,7 +92,8 @@ absl::StatusOr<iv::UploadSampleResponse> UploadOne(Client& client, Stub& stub,
                         absl::StrCat(upload.path, ": ", sent.status().message()));
   }
   const iv::UploadSampleResponse& response = *sent;
-  if (!upload.ranges.is_null() && !response.duplicate()) {
+  // Not "unless it was there before": an upload whose answer was lost is a duplicate the next time.
+  if (!upload.ranges.is_null() && response.sample().labels().empty()) {
     iv::CreateLabelsRequest request;
     request.set_parent(spec.parent());
     iv::Label& label = *request.add_labels();
@@ -104,7 +106,9 @@ absl::StatusOr<iv::UploadSampleResponse> UploadOne(Client& client, Stub& stub,
       }
     }
     FIELDLOOP_ASSIGN_OR_RETURN(const iv::CreateLabelsResponse labelled,
-                               CallUnary(stub, &Stub::CreateLabels, request));
+                               Patiently([&] {  // A label that comes twice says the same.
+                                 return CallUnary(stub, &Stub::CreateLabels, request);
+                               }));
     if (labelled.refusals_size() > 0) {
       return absl::InvalidArgumentError(
           absl::StrCat(upload.path, ": ", labelled.refusals(0).message()));

@@ -102,6 +102,10 @@ absl::StatusOr<iv::UploadSampleResponse> SampleSender::Send(const std::string& p
     if (response.ok() || attempt >= options_.attempts || !MayBeRepeated(response.status())) {
       return response;
     }
+    if (ReasonOf(response.status()) == kOffsetMismatch) {
+      // The bytes so far are with another replica: it begins anew, under another name.
+      spec.set_upload_id(ToHex(RandomBytes(kDigestHexOfId / 2)));
+    }
     options_.wait(wait);
     wait *= 2;
   }

@@ -24,11 +24,11 @@ struct TlsFiles {
   std::string key;   // Own key; empty with `cert`.
 };
 
-// Opens a channel to a service over TLS. The ids of the current request and trace go with calls.
-// `token` is sent as "authorization: Bearer ..." when it is not empty. `server_name` is the name
-// that the certificate must carry; services carry their own, such as "ingestion". The channel
-// connects when it is first used and reconnects by itself. INVALID_ARGUMENT if a file cannot be
-// read.
+// Opens a channel to a service over TLS; to its replicas, by what client_policy.h says of addresses
+// and repeated calls. The ids of the current request and trace go with every call. `token` is sent
+// as "authorization: Bearer ..." unless it is empty. `server_name` is what the certificate must
+// carry: services carry their own name, such as "ingestion". Connects when it is first used, and
+// again by itself. INVALID_ARGUMENT if a file cannot be read or `address` is not as wanted.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address,
                                                            const TlsFiles& tls,
                                                            const std::string& server_name,

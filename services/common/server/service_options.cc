@@ -46,6 +46,18 @@ void AddServiceOptions(CLI::App& app, ServiceOptions& options, bool needs_provis
   add("--drain-seconds", options.drain_seconds, "time that running calls get at a stop",
       "FIELDLOOP_DRAIN_SECONDS")
       ->check(CLI::Range(0, 600));
+  add("--max-connection-age-seconds", options.max_connection_age_seconds,
+      "age at which clients connect again, and find replicas that are new",
+      "FIELDLOOP_MAX_CONNECTION_AGE_SECONDS")
+      ->check(CLI::Range(1, 86400));
+}
+
+void AddLeaseOption(CLI::App& app, ServiceOptions& options) {
+  app.add_option("--lease-seconds", options.lease_seconds,
+                 "after which the background work of a replica that died goes on in another one")
+      ->envname("FIELDLOOP_LEASE_SECONDS")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
 }
 
 void AddBlobsOption(CLI::App& app, ServiceOptions& options) {

@@ -26,6 +26,10 @@ struct ServiceOptions {
   std::string traces;       // Collector of spans, OTLP over HTTP; empty: none.
   double trace_sample = 1;  // Share of the traces that begin here.
   int drain_seconds = 10;
+  // Clients of a connection of this age are asked to connect again.
+  int max_connection_age_seconds = 300;
+  // After which the background work of a replica that died goes on in another one.
+  int lease_seconds = 10;
 };
 
 // Adds the flags. `needs_provisioning` makes --provisioning required.
@@ -33,6 +37,9 @@ void AddServiceOptions(CLI::App& app, ServiceOptions& options, bool needs_provis
 
 // Adds --blobs, for services that keep payloads.
 void AddBlobsOption(CLI::App& app, ServiceOptions& options);
+
+// Adds --lease-seconds, for services with background work; set its default before.
+void AddLeaseOption(CLI::App& app, ServiceOptions& options);
 
 // The connection string that `options` stand for.
 std::string DatabaseConnection(const ServiceOptions& options, const std::string& service);

@@ -35,6 +35,7 @@ namespace {
 
 constexpr int kMaxMessageBytes = 64 << 20;
 constexpr int kMaxPollers = 64;
+constexpr int kMinPingMs = 10'000;
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -142,6 +143,12 @@ absl::Status ServiceServer::Start() {
   // Without this two processes could share a port and each get half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  // Clients look who is there when a connection ends, and so find replicas that are new. Calls that
+  // run end in their own time.
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                             state_->options.max_connection_age_seconds * 1000);
+  // Of a client that keeps looking whether this machine is still there.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingMs);
   // With the library's two, every other call would make a thread and end it.
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, kMaxPollers);
   int port = 0;

@@ -15,12 +15,9 @@ namespace {
 
 constexpr std::chrono::seconds kTurn{1};
 constexpr int kPresenceTurns = 2;
-constexpr int kRootTurns = 30;
-constexpr int kRootTurnsUntilLoaded = 2;
 constexpr int kCensusTurns = 15;
 constexpr std::size_t kModelsCounted = 20;  // By name; each is a series.
 constexpr char kLease[] = "rollouts";
-constexpr absl::Duration kLeaseDuration = absl::Seconds(10);
 
 void Warn(const char* what, const absl::Status& status) {
   if (!status.ok()) {
@@ -30,14 +27,14 @@ void Warn(const char* what, const absl::Status& status) {
 
 }  // namespace
 
-Background::Background(LeaseTable& leases, RolloutService& rollouts, FleetService& fleet,
-                       FleetCensus& census, RootCatalog& roots, DeviceMetrics& metrics,
+Background::Background(LeaseTable& leases, absl::Duration lease_time, RolloutService& rollouts,
+                       FleetService& fleet, FleetCensus& census, DeviceMetrics& metrics,
                        const Clock& clock)
     : leases_(leases),
+      lease_time_(lease_time),
       rollouts_(rollouts),
       fleet_(fleet),
       census_(census),
-      roots_(roots),
       metrics_(metrics),
       clock_(clock),
       thread_([this] { Run(); }) {}
@@ -65,9 +62,7 @@ void Background::Run() {
 
 void Background::Turn(int turn) {
   const QuietScope quiet;  // Lines of the log of one turn have an id in common.
-  if (turn % (roots_.loaded() ? kRootTurns : kRootTurnsUntilLoaded) == 0) {
-    Warn("looking for root documents", roots_.Refresh());
-  }
+  Warn("looking for root documents", rollouts_.LearnRoots());
   if (turn % kPresenceTurns == 0) {
     Warn("writing who was heard", fleet_.FlushPresence());
   }
@@ -78,7 +73,7 @@ void Background::Turn(int turn) {
       metrics_.SetFleet(LargestModels(*std::move(counts), kModelsCounted));
     }
   }
-  const absl::StatusOr<bool> ours = leases_.Acquire(kLease, kLeaseDuration);
+  const absl::StatusOr<bool> ours = leases_.Acquire(kLease, lease_time_);
   Warn("taking the lease of rollouts", ours.status());
   if (ours.value_or(false)) {
     Warn("rollouts", rollouts_.Tick());

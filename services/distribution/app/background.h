@@ -23,8 +23,8 @@ namespace fieldloop::distribution {
 class Background {
  public:
   // Starts. All of them must outlive this object.
-  Background(LeaseTable& leases, RolloutService& rollouts, FleetService& fleet, FleetCensus& census,
-             RootCatalog& roots, DeviceMetrics& metrics, const Clock& clock);
+  Background(LeaseTable& leases, absl::Duration lease_time, RolloutService& rollouts,
+             FleetService& fleet, FleetCensus& census, DeviceMetrics& metrics, const Clock& clock);
   // Stops, and writes what is left.
   ~Background();
   Background(const Background&) = delete;
@@ -35,10 +35,10 @@ class Background {
   void Turn(int turn);
 
   LeaseTable& leases_;
+  const absl::Duration lease_time_;
   RolloutService& rollouts_;
   FleetService& fleet_;
   FleetCensus& census_;
-  RootCatalog& roots_;
   DeviceMetrics& metrics_;
   const Clock& clock_;
   std::mutex mutex_;

@@ -152,7 +152,8 @@ absl::Status Run(const Options& options) {
                                                                      .random = RandomShare}));
   LeaseTable leases(*database, clock, ToHex(RandomBytes(8)));
   auto background =
-      std::make_unique<Background>(leases, rollouts, fleet, census, roots, metrics, clock);
+      std::make_unique<Background>(leases, absl::Seconds(options.service.lease_seconds), rollouts,
+                                   fleet, census, metrics, clock);
   auto watch = std::make_unique<DeviceWatch>(*provisioning, devices);
 
   const absl::Status status = server.Run({{"device", listener->address()}}, [&] {
@@ -175,6 +176,7 @@ int main(int argc, char** argv) try {
   fieldloop::distribution::Options options;
   CLI::App app{"Serves devices: their state, their settings, and rollouts of releases."};
   fieldloop::AddServiceOptions(app, options.service, true);
+  fieldloop::AddLeaseOption(app, options.service);
   app.add_option("--device-listen", options.devices.address, "Address for devices")
       ->capture_default_str()
       ->envname("FIELDLOOP_DEVICE_LISTEN");

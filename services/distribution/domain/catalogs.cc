@@ -23,7 +23,6 @@ absl::Status RootCatalog::Refresh() {
       roots_.push_back(root);
     }
   }
-  loaded_ = true;
   return absl::OkStatus();
 }
 
@@ -36,11 +35,6 @@ std::vector<RootDocument> RootCatalog::Above(std::uint32_t version) const {
     }
   }
   return above;
-}
-
-bool RootCatalog::loaded() const {
-  const MutexLock lock(mutex_);
-  return loaded_;
 }
 
 ModelCatalog::ModelCatalog(ReleaseRegistry& registry) : registry_(registry) {}

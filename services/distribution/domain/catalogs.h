@@ -30,15 +30,11 @@ class RootCatalog {
   absl::Status Refresh();
   // Documents above `version`, oldest first.
   std::vector<RootDocument> Above(std::uint32_t version) const;
-  // True once build has answered: before that nobody knows whether a device's root is the newest,
-  // and an offer might be refused for a key that the device has not heard of.
-  bool loaded() const;
 
  private:
   ReleaseRegistry& registry_;
   mutable Mutex mutex_;
   std::vector<RootDocument> roots_ ABSL_GUARDED_BY(mutex_);
-  bool loaded_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // Axes and classes of models by digest: they never change, so each is asked for once. Thread-safe.

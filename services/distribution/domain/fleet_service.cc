@@ -23,7 +23,12 @@ FleetService::FleetService(FleetStore& store, const DeviceTable& devices, const 
 
 absl::Status FleetService::RecordState(DeviceState state) {
   state.last_seen_time = clock_.Now();
-  ApplyPresence(state);
+  {
+    const MutexLock lock(mutex_);
+    if (const auto live = presence_.find(state.device); live != presence_.end()) {
+      state.connected_until = live->second.presence.connected_until;
+    }
+  }
   return store_.PutState(state);
 }
 
@@ -75,8 +80,10 @@ absl::Status FleetService::FlushPresence() {
 
 void FleetService::ApplyPresence(DeviceState& state) const {
   const MutexLock lock(mutex_);
-  if (const auto live = presence_.find(state.device); live != presence_.end()) {
-    state.last_seen_time = std::max(state.last_seen_time, live->second.presence.last_seen_time);
+  const auto live = presence_.find(state.device);
+  // A device that another replica heard later is with that one.
+  if (live != presence_.end() && live->second.presence.last_seen_time >= state.last_seen_time) {
+    state.last_seen_time = live->second.presence.last_seen_time;
     state.connected_until = live->second.presence.connected_until;
   }
 }

@@ -28,7 +28,7 @@ class FleetStore {
 
   // Replaces the state of a device.
   virtual absl::Status PutState(const DeviceState& state) = 0;
-  // Notes when devices were heard; those without a state are left out.
+  // Notes when devices were heard, unless later elsewhere; those without a state are left out.
   virtual absl::Status PutPresence(const std::vector<Presence>& presence) = 0;
   // NOT_FOUND.
   virtual absl::StatusOr<DeviceState> GetState(const std::string& device) = 0;

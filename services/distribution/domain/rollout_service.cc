@@ -17,6 +17,7 @@
 namespace fieldloop::distribution {
 namespace {
 
+constexpr absl::Duration kRootsAge = absl::Seconds(30);
 constexpr std::size_t kMaxReasonBytes = 200;
 constexpr std::size_t kMaxRequestIdBytes = 63;
 constexpr std::size_t kMaxSelectorEntries = 32;
@@ -159,6 +160,10 @@ absl::StatusOr<Rollout> RolloutService::Create(const std::string& project, Rollo
         Start(fresh.rollout, author, now, fresh.events);
         return fresh;
       });
+  if (created.ok()) {
+    const MutexLock lock(roots_mutex_);
+    with_roots_.emplace(project, created->number);
+  }
   changes_.Notify();
   return created;
 }
@@ -237,8 +242,7 @@ absl::StatusOr<std::optional<RolloutOffer>> RolloutService::CheckIn(
     std::int64_t offered) {
   const std::string project = ProjectOf(device);
   FIELDLOOP_ASSIGN_OR_RETURN(const std::optional<Rollout> active, store_.FindActive(project));
-  // A device whose newest root is unknown might refuse for a key that it has not heard of.
-  if (!active.has_value() || active->state != RolloutState::kRunning || !roots_.loaded()) {
+  if (!active.has_value() || active->state != RolloutState::kRunning || !HasRootsFor(*active)) {
     return std::nullopt;
   }
   // Reads only, until there is something to write: most check-ins end here.
@@ -382,5 +386,32 @@ absl::StatusOr<std::map<RolloutState, std::int64_t>> RolloutService::CountByStat
 }
 
 absl::StatusOr<std::vector<Rollout>> RolloutService::ListActive() { return store_.ListActive(); }
+
+bool RolloutService::HasRootsFor(const Rollout& rollout) const {
+  const MutexLock lock(roots_mutex_);
+  return with_roots_.count({rollout.project, rollout.number}) > 0;
+}
+
+absl::Status RolloutService::LearnRoots() {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<Rollout> active, store_.ListActive());
+  const absl::Time now = clock_.Now();
+  const bool complete = std::all_of(active.begin(), active.end(), [this](const Rollout& rollout) {
+    return HasRootsFor(rollout);
+  });
+  {
+    const MutexLock lock(roots_mutex_);
+    if (complete && now - roots_time_ < kRootsAge) {
+      return absl::OkStatus();
+    }
+  }
+  FIELDLOOP_RETURN_IF_ERROR(roots_.Refresh());
+  const MutexLock lock(roots_mutex_);
+  roots_time_ = now;
+  with_roots_.clear();
+  for (const Rollout& rollout : active) {
+    with_roots_.emplace(rollout.project, rollout.number);
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace fieldloop::distribution

@@ -6,14 +6,19 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "services/common/clock/clock.h"
 #include "services/common/sync/change_signal.h"
+#include "services/common/sync/mutex.h"
 #include "services/distribution/domain/backends.h"
 #include "services/distribution/domain/catalogs.h"
 #include "services/distribution/domain/fleet_service.h"
@@ -84,7 +89,14 @@ class RolloutService {
   // Changes made in this process; see ChangeSignal.
   const ChangeSignal& changes() const { return changes_; }
 
+  // Asks for the root documents that the keys of an active rollout may need, once for each rollout
+  // and every half minute beside; call it every second. Another replica may have begun the rollout
+  // and know newer documents: until this one has asked too it offers nothing, as a device might
+  // refuse an offer for a key that it has not heard of.
+  absl::Status LearnRoots();
+
  private:
+  bool HasRootsFor(const Rollout& rollout) const;
   absl::StatusOr<Rollout> Change(const std::string& project, std::int64_t number,
                                  absl::FunctionRef<absl::Status(RolloutEdit&)> body);
 
@@ -96,6 +108,10 @@ class RolloutService {
   FleetService& fleet_;
   const Clock& clock_;
   ChangeSignal changes_;
+  mutable Mutex roots_mutex_;
+  // Rollouts that began before the root documents were asked for, by project and number.
+  std::set<std::pair<std::string, std::int64_t>> with_roots_ ABSL_GUARDED_BY(roots_mutex_);
+  absl::Time roots_time_ ABSL_GUARDED_BY(roots_mutex_) = absl::InfinitePast();
 };
 
 }  // namespace fieldloop::distribution

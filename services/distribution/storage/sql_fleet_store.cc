@@ -158,8 +158,9 @@ class SqlFleetStore final : public FleetStore {
       long long until = 0;  // NOLINT(google-runtime-int)
       soci::statement update =
           (session.prepare << "UPDATE device_states SET last_seen_micros = :seen,"
-                              " connected_until_micros = :until WHERE device = :device",
-           soci::use(seen), soci::use(until), soci::use(device));
+                              " connected_until_micros = :until WHERE device = :device"
+                              " AND last_seen_micros <= :heard",
+           soci::use(seen), soci::use(until), soci::use(device), soci::use(seen));
       for (const Presence& one : presence) {
         device = one.device;
         seen = absl::ToUnixMicros(one.last_seen_time);

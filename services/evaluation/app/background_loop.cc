@@ -13,10 +13,8 @@
 namespace fieldloop::evaluation {
 namespace {
 
-// Short, so that after a crash nobody waits long; a step that stalls past it is safe to do twice.
-constexpr absl::Duration kLease = absl::Seconds(10);
-// The lease is renewed when a third of it has passed, so that one late step does not lose it.
-constexpr std::chrono::seconds kRenewAfter(3);
+// The lease is renewed when this share of it has passed, so that one late step does not lose it.
+constexpr double kRenewAfter = 0.3;
 constexpr absl::Duration kAfterError = absl::Seconds(1);
 // How long a stop may go unnoticed.
 constexpr absl::Duration kStopCheck = absl::Milliseconds(200);
@@ -24,11 +22,12 @@ constexpr absl::Duration kStopCheck = absl::Milliseconds(200);
 }  // namespace
 
 BackgroundLoop::BackgroundLoop(std::string lease, absl::Duration interval, LeaseTable& leases,
-                               ChangeSignal& changed, Telemetry& telemetry,
-                               std::function<absl::Status()> step)
+                               absl::Duration lease_time, ChangeSignal& changed,
+                               Telemetry& telemetry, std::function<absl::Status()> step)
     : lease_(std::move(lease)),
       interval_(interval),
       leases_(leases),
+      lease_time_(lease_time),
       changed_(changed),
       telemetry_(telemetry),
       step_(std::move(step)) {}
@@ -37,7 +36,9 @@ BackgroundLoop::~BackgroundLoop() {
   Stop();
   if (thread_.joinable()) {
     thread_.join();
-    leases_.Release(lease_).IgnoreError();  // It runs out by itself.
+    if (!lease_.empty()) {
+      leases_.Release(lease_).IgnoreError();  // It runs out by itself.
+    }
   }
 }
 
@@ -55,10 +56,13 @@ bool BackgroundLoop::StillOurs() {
   if (stopping_) {
     return false;
   }
-  if (has_lease_ && now - renewed_ < kRenewAfter) {
+  if (lease_.empty()) {
     return true;
   }
-  const absl::StatusOr<bool> ours = leases_.Acquire(lease_, kLease);
+  if (has_lease_ && absl::FromChrono(now - renewed_) < lease_time_ * kRenewAfter) {
+    return true;
+  }
+  const absl::StatusOr<bool> ours = leases_.Acquire(lease_, lease_time_);
   if (!ours.ok()) {
     telemetry_.BackgroundError(absl::StrCat("lease ", lease_), ours.status());
   }
@@ -74,7 +78,7 @@ void BackgroundLoop::Run() {
     const QuietScope turn;  // Lines of the log of one turn have an id in common.
     if (StillOurs()) {
       if (const absl::Status status = step_(); !status.ok()) {
-        telemetry_.BackgroundError(lease_, status);
+        telemetry_.BackgroundError(lease_.empty() ? "every replica" : lease_, status);
         pause = kAfterError;
       }
     }

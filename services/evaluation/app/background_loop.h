@@ -22,9 +22,12 @@ namespace fieldloop::evaluation {
 // the latest; after an error not before a second has passed.
 class BackgroundLoop {
  public:
-  // All must outlive this object. `step` must return soon, or call StillOurs meanwhile.
+  // All must outlive this object. Without a name for `lease` every replica does the step. `step`
+  // must return soon, or call StillOurs meanwhile. `lease_time` is how long the step of a process
+  // that died keeps others waiting.
   BackgroundLoop(std::string lease, absl::Duration interval, LeaseTable& leases,
-                 ChangeSignal& changed, Telemetry& telemetry, std::function<absl::Status()> step);
+                 absl::Duration lease_time, ChangeSignal& changed, Telemetry& telemetry,
+                 std::function<absl::Status()> step);
   // Stops, and gives the lease back.
   ~BackgroundLoop();
   BackgroundLoop(const BackgroundLoop&) = delete;
@@ -43,6 +46,7 @@ class BackgroundLoop {
   const std::string lease_;
   const absl::Duration interval_;
   LeaseTable& leases_;
+  const absl::Duration lease_time_;
   ChangeSignal& changed_;
   Telemetry& telemetry_;
   const std::function<absl::Status()> step_;

@@ -105,21 +105,22 @@ absl::Status Run(const Options& options) {
                             [&server] { return server.stopping(); });
 
   LeaseTable leases(*database, clock, ToHex(RandomBytes(8)));
+  const absl::Duration lease_time = absl::Seconds(options.service.lease_seconds);
   CycleDriver driver(cycle_store, policy_store, sketch_store, evaluations,
                      {.models = models, .samples = samples, .fleet = fleet}, ParsePolicy, clock,
                      changed, telemetry);
-  BackgroundLoop drive("cycles", absl::Milliseconds(300), leases, changed, telemetry,
+  BackgroundLoop drive("cycles", absl::Milliseconds(300), leases, lease_time, changed, telemetry,
                        [&driver] { return driver.RunDue(); });
 
   DriftWorker drift(sketch_store, policy_store, models, ParsePolicy, clock, changed, telemetry);
-  BackgroundLoop look("drift", absl::Seconds(1), leases, changed, telemetry,
+  BackgroundLoop look("drift", absl::Seconds(1), leases, lease_time, changed, telemetry,
                       [&drift] { return drift.RunDue().status(); });
 
   ImpulseJudge judge(models, samples, OpenImpulse);
   BackgroundLoop* evaluate_loop = nullptr;
   EvaluationWorker worker(evaluation_store, judge, clock, changed, telemetry,
                           [&evaluate_loop] { return evaluate_loop->StillOurs(); });
-  BackgroundLoop evaluate("evaluations", absl::Seconds(1), leases, changed, telemetry,
+  BackgroundLoop evaluate("evaluations", absl::Seconds(1), leases, lease_time, changed, telemetry,
                           [&worker]() -> absl::Status {
                             FIELDLOOP_ASSIGN_OR_RETURN(bool more, worker.RunOne());
                             while (more) {
@@ -129,13 +130,16 @@ absl::Status Run(const Options& options) {
                           });
   evaluate_loop = &evaluate;
 
-  // Its own signal: nothing that changes needs it sooner.
+  // Their own signal: nothing that changes needs them sooner. What is counted is of the database
+  // and the same in every replica: one that counted no more would show what was, for ever.
   ChangeSignal unhurried;
+  BackgroundLoop count("", absl::Seconds(10), leases, lease_time, unhurried, telemetry, [&] {
+    return telemetry.Refresh(cycle_store, evaluation_store, sketch_store, clock);
+  });
   absl::Time pruned = absl::InfinitePast();
   BackgroundLoop keep_house(
-      "housekeeping", absl::Seconds(10), leases, unhurried, telemetry, [&]() -> absl::Status {
-        FIELDLOOP_RETURN_IF_ERROR(
-            telemetry.Refresh(cycle_store, evaluation_store, sketch_store, clock));
+      "housekeeping", absl::Seconds(10), leases, lease_time, unhurried, telemetry,
+      [&]() -> absl::Status {
         if (clock.Now() - pruned >= absl::Hours(1)) {
           FIELDLOOP_RETURN_IF_ERROR(
               sketch_store.Prune(clock.Now() - absl::Hours(24) * options.sketch_retention_days)
@@ -150,11 +154,13 @@ absl::Status Run(const Options& options) {
   drive.Start();
   look.Start();
   evaluate.Start();
+  count.Start();
   keep_house.Start();
   return server.Run({}, [&] {
     drive.Stop();
     look.Stop();
     evaluate.Stop();
+    count.Stop();
     keep_house.Stop();
   });
 }
@@ -166,6 +172,7 @@ int main(int argc, char** argv) try {
   Options options;
   CLI::App app("Says whether models are still good, and runs the cycles that renew them.");
   AddServiceOptions(app, options.service, /*needs_provisioning=*/true);
+  AddLeaseOption(app, options.service);
   app.add_option("--ingestion", options.ingestion, "address of the ingestion service")
       ->envname("FIELDLOOP_INGESTION")
       ->required();

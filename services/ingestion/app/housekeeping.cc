@@ -13,8 +13,7 @@ namespace {
 
 constexpr std::chrono::minutes kTurn{1};
 constexpr char kLease[] = "housekeeping";
-constexpr absl::Duration kLeaseDuration = absl::Minutes(2);
-constexpr absl::Duration kRenewAfter = absl::Seconds(30);
+constexpr double kRenewAfter = 0.25;  // Of the lease's time.
 constexpr absl::Duration kApplyEvery = absl::Hours(1);
 constexpr absl::Duration kSearchEvery = absl::Hours(24);
 
@@ -27,9 +26,11 @@ void Warn(const char* what, const absl::Status& status) {
 
 }  // namespace
 
-Housekeeping::Housekeeping(LeaseTable& leases, RetentionService& retention,
-                           LabellingStore& labelling, UploadMetrics& metrics, const Clock& clock)
+Housekeeping::Housekeeping(LeaseTable& leases, absl::Duration lease_time,
+                           RetentionService& retention, LabellingStore& labelling,
+                           UploadMetrics& metrics, const Clock& clock)
     : leases_(leases),
+      lease_time_(lease_time),
       retention_(retention),
       labelling_(labelling),
       metrics_(metrics),
@@ -54,10 +55,10 @@ bool Housekeeping::GoOn() {
     }
   }
   const absl::Time now = clock_.Now();
-  if (now - renewed_ < kRenewAfter) {
+  if (now - renewed_ < lease_time_ * kRenewAfter) {
     return true;
   }
-  const absl::StatusOr<bool> ours = leases_.Acquire(kLease, kLeaseDuration);
+  const absl::StatusOr<bool> ours = leases_.Acquire(kLease, lease_time_);
   Warn("taking the lease", ours.status());
   renewed_ = ours.value_or(false) ? now : absl::InfinitePast();
   return ours.value_or(false);

@@ -22,8 +22,8 @@ namespace fieldloop::ingestion {
 class Housekeeping {
  public:
   // Starts the thread. All must outlive this object.
-  Housekeeping(LeaseTable& leases, RetentionService& retention, LabellingStore& labelling,
-               UploadMetrics& metrics, const Clock& clock);
+  Housekeeping(LeaseTable& leases, absl::Duration lease_time, RetentionService& retention,
+               LabellingStore& labelling, UploadMetrics& metrics, const Clock& clock);
   // Stops it, and gives the lease back.
   ~Housekeeping();
   Housekeeping(const Housekeeping&) = delete;
@@ -37,6 +37,7 @@ class Housekeeping {
   bool GoOn();
 
   LeaseTable& leases_;
+  const absl::Duration lease_time_;
   RetentionService& retention_;
   LabellingStore& labelling_;
   UploadMetrics& metrics_;

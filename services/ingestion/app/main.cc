@@ -124,8 +124,9 @@ absl::Status Run(const Options& options) {
       ingestion::HttpUploadServer::Start(options.http, *access, samples, clock, metrics));
   spdlog::info("uploads over {} on {}", options.http.insecure ? "HTTP" : "HTTPS", http->address());
   fieldloop::LeaseTable leases(*database, clock, fieldloop::ToHex(fieldloop::RandomBytes(8)));
-  auto housekeeping =
-      std::make_unique<ingestion::Housekeeping>(leases, retention, labelling_store, metrics, clock);
+  auto housekeeping = std::make_unique<ingestion::Housekeeping>(
+      leases, absl::Seconds(options.service.lease_seconds), retention, labelling_store, metrics,
+      clock);
   return server.Run({{"http", http->address()}}, [&http, &housekeeping] {
     http.reset();
     housekeeping.reset();
@@ -139,6 +140,9 @@ int main(int argc, char** argv) try {
   CLI::App app{"Keeps samples, labels and dataset versions."};
   fieldloop::AddServiceOptions(app, options.service, /*needs_provisioning=*/true);
   fieldloop::AddBlobsOption(app, options.service);
+  // Its background work comes up once a minute.
+  options.service.lease_seconds = 120;
+  fieldloop::AddLeaseOption(app, options.service);
   app.add_option("--http-listen", options.http.listen, "HTTPS address for uploads")
       ->envname("FIELDLOOP_HTTP_LISTEN");
   app.add_flag("--http-insecure", options.http.insecure,

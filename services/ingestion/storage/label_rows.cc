@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "services/common/sql/bulk_insert.h"
 #include "services/common/status/status_macros.h"
 #include "services/ingestion/storage/sample_query.h"
 
@@ -66,25 +67,26 @@ void LabelColumns::Add(const Label& label) {
 }
 
 void LabelColumns::InsertInto(soci::session& session) const {
-  if (!project.empty()) {
-    session << "INSERT INTO labels (project, sample_id, number, author, source, create_micros,"
-               " undoes, suggested_by, reason, probability)"
-               " VALUES (:project, :sample, :number, :author, :source, :created,"
-               " :undoes, :suggested_by, :reason, :probability)",
-        soci::use(project, "project"), soci::use(sample_id, "sample"), soci::use(number, "number"),
-        soci::use(author, "author"), soci::use(source, "source"),
-        soci::use(create_micros, "created"), soci::use(undoes, "undoes"),
-        soci::use(suggested_by, "suggested_by"), soci::use(reason, "reason"),
-        soci::use(probability, "probability");
-  }
-  if (!range_project.empty()) {
-    session << "INSERT INTO label_ranges"
-               " (project, sample_id, number, start_reading, end_reading, label)"
-               " VALUES (:project, :sample, :number, :start, :end, :label)",
-        soci::use(range_project, "project"), soci::use(range_sample_id, "sample"),
-        soci::use(range_number, "number"), soci::use(range_start, "start"),
-        soci::use(range_end, "end"), soci::use(range_label, "label");
-  }
+  BulkInsert("labels")
+      .Column("project", project)
+      .Column("sample_id", sample_id)
+      .Column("number", number)
+      .Column("author", author)
+      .Column("source", source)
+      .Column("create_micros", create_micros)
+      .Column("undoes", undoes)
+      .Column("suggested_by", suggested_by)
+      .Column("reason", reason)
+      .Column("probability", probability)
+      .Run(session);
+  BulkInsert("label_ranges")
+      .Column("project", range_project)
+      .Column("sample_id", range_sample_id)
+      .Column("number", range_number)
+      .Column("start_reading", range_start)
+      .Column("end_reading", range_end)
+      .Column("label", range_label)
+      .Run(session);
 }
 
 absl::StatusOr<Label> AddLabel(soci::session& session, Label label) {

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "services/common/resource/resource_name.h"
+#include "services/common/sql/bulk_insert.h"
 #include "services/common/status/status_macros.h"
 #include "services/ingestion/domain/labelling.h"
 #include "services/ingestion/domain/split_choice.h"
@@ -71,15 +74,6 @@ std::optional<std::string> FindUplink(soci::session& session, const std::string&
     return std::nullopt;
   }
   return id;
-}
-
-void InsertUplink(soci::session& session, const std::string& project, const Uplink& uplink,
-                  const std::string& sample_id) {
-  const auto sequence = static_cast<long long>(uplink.sequence);
-  session << "INSERT INTO device_uplinks (project, device, sequence, sample_id)"
-             " VALUES (:project, :device, :sequence, :sample)",
-      soci::use(project, "project"), soci::use(uplink.device, "device"),
-      soci::use(sequence, "sequence"), soci::use(sample_id, "sample");
 }
 
 // Returns the side of a split key, and chooses and stores it if the key is new.
@@ -151,30 +145,36 @@ struct SampleColumns {
   }
 
   void InsertInto(soci::session& session) const {
-    session << "INSERT INTO samples (project, sample_id, file_name, format, digest, size_bytes,"
-               " canonical_digest, axes, units, readings, frequency_hz, resampling, split,"
-               " split_group, source, device,"
-               " model_digest, reason, probability, predicted_label, confidence, start_micros,"
-               " flags, create_micros, label_number, labelled, uncertainty, novelty)"
-               " VALUES (:project, :id, :file_name, :format, :digest, :size_bytes,"
-               " :canonical_digest, :axes, :units, :readings, :frequency_hz, :resampling, :split,"
-               " :split_group, :source,"
-               " :device, :model_digest, :reason, :probability, :predicted_label, :confidence,"
-               " :start_micros, :flags, :create_micros, :label_number, :labelled, :uncertainty,"
-               " :novelty)",
-        soci::use(project, "project"), soci::use(id, "id"), soci::use(file_name, "file_name"),
-        soci::use(format, "format"), soci::use(digest, "digest"),
-        soci::use(size_bytes, "size_bytes"), soci::use(canonical_digest, "canonical_digest"),
-        soci::use(axes, "axes"), soci::use(units, "units"), soci::use(readings, "readings"),
-        soci::use(frequency_hz, "frequency_hz"), soci::use(resampling, "resampling"),
-        soci::use(split, "split"), soci::use(split_group, "split_group"),
-        soci::use(source, "source"), soci::use(device, "device"),
-        soci::use(model_digest, "model_digest"), soci::use(reason, "reason"),
-        soci::use(probability, "probability"), soci::use(predicted_label, "predicted_label"),
-        soci::use(confidence, "confidence"), soci::use(start_micros, "start_micros"),
-        soci::use(flags, "flags"), soci::use(create_micros, "create_micros"),
-        soci::use(label_number, "label_number"), soci::use(labelled, "labelled"),
-        soci::use(uncertainty, "uncertainty"), soci::use(novelty, "novelty");
+    BulkInsert("samples")
+        .Column("project", project)
+        .Column("sample_id", id)
+        .Column("file_name", file_name)
+        .Column("format", format)
+        .Column("digest", digest)
+        .Column("size_bytes", size_bytes)
+        .Column("canonical_digest", canonical_digest)
+        .Column("axes", axes)
+        .Column("units", units)
+        .Column("readings", readings)
+        .Column("frequency_hz", frequency_hz)
+        .Column("resampling", resampling)
+        .Column("split", split)
+        .Column("split_group", split_group)
+        .Column("source", source)
+        .Column("device", device)
+        .Column("model_digest", model_digest)
+        .Column("reason", reason)
+        .Column("probability", probability)
+        .Column("predicted_label", predicted_label)
+        .Column("confidence", confidence)
+        .Column("start_micros", start_micros)
+        .Column("flags", flags)
+        .Column("create_micros", create_micros)
+        .Column("label_number", label_number)
+        .Column("labelled", labelled)
+        .Column("uncertainty", uncertainty)
+        .Column("novelty", novelty)
+        .Run(session);
   }
 };
 
@@ -192,29 +192,64 @@ struct MetadataColumns {
   }
 
   void InsertInto(soci::session& session) const {
-    if (project.empty()) {
-      return;
-    }
-    session << "INSERT INTO sample_metadata (project, sample_id, meta_key, meta_value)"
-               " VALUES (:project, :id, :key, :value)",
-        soci::use(project, "project"), soci::use(id, "id"), soci::use(key, "key"),
-        soci::use(value, "value");
+    BulkInsert("sample_metadata")
+        .Column("project", project)
+        .Column("sample_id", id)
+        .Column("meta_key", key)
+        .Column("meta_value", value)
+        .Run(session);
   }
 };
 
-// Many new samples in one transaction: each statement is prepared once for all of them.
+// Rows of "device_uplinks" to insert, column by column.
+struct UplinkColumns {
+  std::vector<std::string> project, device, id;
+  std::vector<long long> sequence;
+
+  void Add(const std::string& of_project, const Uplink& uplink, const std::string& sample_id) {
+    project.push_back(of_project);
+    device.push_back(uplink.device);
+    sequence.push_back(static_cast<long long>(uplink.sequence));
+    id.push_back(sample_id);
+  }
+
+  void InsertInto(soci::session& session) const {
+    BulkInsert("device_uplinks")
+        .Column("project", project)
+        .Column("device", device)
+        .Column("sequence", sequence)
+        .Column("sample_id", id)
+        .Run(session);
+  }
+};
+
+// "(:v0, :v1)": for as many values, which are bound in their order.
+std::string Placeholders(std::size_t count) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < count; ++i) {
+    names.push_back(absl::StrCat(":v", i));
+  }
+  return absl::StrCat("(", absl::StrJoin(names, ", "), ")");
+}
+
+// Many new samples in one transaction: what is asked and what is written goes together for all.
 class SampleInserts {
  public:
-  explicit SampleInserts(soci::session& session)
-      : session_(session),
-        find_((session.prepare << "SELECT 1 FROM samples"
-                                  " WHERE project = :project AND sample_id = :id",
-               soci::use(project_, "project"), soci::use(id_, "id"), soci::into(found_))),
-        find_garbage_((session.prepare
-                           << "SELECT COUNT(*), COALESCE(MAX(claim_micros), 0)"
-                              " FROM blob_garbage WHERE digest IN (:digest, :canonical)",
-                       soci::use(digest_, "digest"), soci::use(canonical_digest_, "canonical"),
-                       soci::into(noted_), soci::into(claim_micros_))) {}
+  // `all` are those that Add will get.
+  SampleInserts(soci::session& session, const std::vector<const NewSample*>& all)
+      : session_(session) {
+    std::map<std::string, std::set<std::string>> ids;
+    std::set<std::string> digests;
+    for (const NewSample* fresh : all) {
+      ids[fresh->sample.project].insert(fresh->sample.id);
+      digests.insert(fresh->sample.digest);
+      digests.insert(fresh->sample.canonical_digest);
+    }
+    for (const auto& [project, of_project] : ids) {
+      FindThere(project, {of_project.begin(), of_project.end()});
+    }
+    FindGarbage({digests.begin(), digests.end()});
+  }
   SampleInserts(const SampleInserts&) = delete;
   SampleInserts& operator=(const SampleInserts&) = delete;
 
@@ -224,12 +259,11 @@ class SampleInserts {
     const std::string& project = fresh.sample.project;
     std::optional<std::string> known_uplink;
     if (fresh.uplink.has_value()) {
-      known_uplink = FindUplink(session_, project, *fresh.uplink);
-      if (!known_uplink.has_value()) {
-        InsertUplink(session_, project, *fresh.uplink, fresh.sample.id);
-      }
+      known_uplink = UplinkOf(project, *fresh.uplink, fresh.sample.id);
     }
-    if (std::optional<Sample> known = Find(project, known_uplink.value_or(fresh.sample.id));
+    if (std::optional<Sample> known = known_uplink.has_value()
+                                          ? FindAny(project, *known_uplink)
+                                          : FindAsked(project, fresh.sample.id);
         known.has_value()) {
       stored = {.sample = *std::move(known), .existed = true};
       return absl::OkStatus();
@@ -259,57 +293,110 @@ class SampleInserts {
 
   // Inserts what was taken.
   void Execute() {
-    if (added_.empty()) {
-      return;
-    }
     samples_.InsertInto(session_);
     metadata_.InsertInto(session_);
     labels_.InsertInto(session_);
+    uplinks_.InsertInto(session_);
   }
 
  private:
-  std::optional<Sample> Find(const std::string& project, const std::string& id) {
+  // Which of these samples are there: most are not.
+  void FindThere(const std::string& project, const std::vector<std::string>& ids) {
+    std::string id;
+    soci::statement select(session_);
+    select.exchange(soci::into(id));
+    select.exchange(soci::use(project));
+    for (const std::string& one : ids) {
+      select.exchange(soci::use(one));
+    }
+    select.alloc();
+    select.prepare(
+        absl::StrCat("SELECT sample_id FROM samples WHERE project = :project AND sample_id IN ",
+                     Placeholders(ids.size())));
+    select.define_and_bind();
+    select.execute();
+    while (select.fetch()) {
+      there_.insert({project, id});
+    }
+  }
+
+  void FindGarbage(const std::vector<std::string>& digests) {
+    std::string digest;
+    long long claim_micros = 0;
+    soci::statement select(session_);
+    select.exchange(soci::into(digest));
+    select.exchange(soci::into(claim_micros));
+    for (const std::string& one : digests) {
+      select.exchange(soci::use(one));
+    }
+    select.alloc();
+    select.prepare(absl::StrCat("SELECT digest, claim_micros FROM blob_garbage WHERE digest IN ",
+                                Placeholders(digests.size())));
+    select.define_and_bind();
+    select.execute();
+    while (select.fetch()) {
+      garbage_[digest] = claim_micros;
+    }
+  }
+
+  // The sample that an uplink brought before; takes note of it if it is new.
+  std::optional<std::string> UplinkOf(const std::string& project, const Uplink& uplink,
+                                      const std::string& sample_id) {
+    const auto [taken, is_new] =
+        taken_uplinks_.try_emplace({project, uplink.device, uplink.sequence}, sample_id);
+    if (!is_new) {
+      return taken->second;
+    }
+    std::optional<std::string> known = FindUplink(session_, project, uplink);
+    if (known.has_value()) {
+      taken->second = *known;
+    } else {
+      uplinks_.Add(project, uplink, sample_id);
+    }
+    return known;
+  }
+
+  // Of those that FindThere asked for.
+  std::optional<Sample> FindAsked(const std::string& project, const std::string& id) {
+    const std::pair<std::string, std::string> key(project, id);
+    return there_.count(key) > 0 || added_.count(key) > 0 ? FindAny(project, id) : std::nullopt;
+  }
+
+  std::optional<Sample> FindAny(const std::string& project, const std::string& id) {
     if (const auto added = added_.find({project, id}); added != added_.end()) {
       return *added->second;
     }
-    project_ = project;
-    id_ = id;
-    if (!find_.execute(true)) {
-      return std::nullopt;
-    }
-    return FindSample(session_, project, id)->sample;
+    std::optional<SampleWithLabelNumber> found = FindSample(session_, project, id);
+    return found.has_value() ? std::optional<Sample>(std::move(found->sample)) : std::nullopt;
   }
 
   // Makes sure that a sample's blobs are there and stay: one that is noted as unused is used from
   // now on; one that is being deleted is not there any more. See RetentionStore.
   absl::Status KeepBlobs(const Sample& sample) {
-    digest_ = sample.digest;
-    canonical_digest_ = sample.canonical_digest;
-    find_garbage_.execute(true);
-    if (noted_ == 0) {
-      return absl::OkStatus();
+    for (const std::string& digest : {sample.digest, sample.canonical_digest}) {
+      const auto noted = garbage_.find(digest);
+      if (noted == garbage_.end()) {
+        continue;
+      }
+      if (noted->second > 0) {
+        return absl::UnavailableError(
+            "the same bytes were stored before and are being deleted; repeat in ten minutes");
+      }
+      session_ << "DELETE FROM blob_garbage WHERE digest = :digest", soci::use(digest, "digest");
+      garbage_.erase(noted);
     }
-    if (claim_micros_ > 0) {
-      return absl::UnavailableError(
-          "the same bytes were stored before and are being deleted; repeat in ten minutes");
-    }
-    session_ << "DELETE FROM blob_garbage WHERE digest IN (:digest, :canonical)",
-        soci::use(digest_, "digest"), soci::use(canonical_digest_, "canonical");
     return absl::OkStatus();
   }
 
   soci::session& session_;
-  // What the statements are bound to.
-  std::string project_, id_, digest_, canonical_digest_;
-  int found_ = 0;
-  int noted_ = 0;
-  long long claim_micros_ = 0;
-  soci::statement find_;
-  soci::statement find_garbage_;
+  std::set<std::pair<std::string, std::string>> there_;  // Project and sample.
+  std::map<std::string, long long> garbage_;             // When it was claimed, or 0, by digest.
+  std::map<std::tuple<std::string, std::string, std::uint64_t>, std::string> taken_uplinks_;
   std::map<std::pair<std::string, std::string>, const Sample*> added_;
   SampleColumns samples_;
   MetadataColumns metadata_;
   LabelColumns labels_;
+  UplinkColumns uplinks_;
 };
 
 }  // namespace
@@ -328,7 +415,11 @@ absl::StatusOr<StoredSample> SqlSampleStore::Insert(const NewSample& fresh) {
 void SqlSampleStore::InsertAll(const std::vector<PendingInsert*>& inserts) {
   const auto insert_in_one_transaction = [&](const std::vector<PendingInsert*>& some) {
     return database_.Write([&](soci::session& session) -> absl::Status {
-      SampleInserts samples(session);
+      std::vector<const NewSample*> all;
+      for (const PendingInsert* insert : some) {
+        all.push_back(&insert->fresh);
+      }
+      SampleInserts samples(session, all);
       for (PendingInsert* insert : some) {
         FIELDLOOP_RETURN_IF_ERROR(
             samples.Add(insert->fresh, insert->stored.emplace(StoredSample{})));

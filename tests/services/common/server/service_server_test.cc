@@ -26,6 +26,8 @@
 #include "services/common/clock/clock.h"
 #include "services/common/crypto/certificate.h"
 #include "services/common/grpc/call_access.h"
+#include "services/common/grpc/client_policy.h"
+#include "services/common/log/log.h"
 #include "services/common/server/pool_metrics.h"
 #include "services/common/trace/span.h"
 #include "tests/services/common/temporary_folder.h"
@@ -294,6 +296,151 @@ TEST_F(ServiceServerTest, AStopSignalLetsARunningCallFinish) {
   EXPECT_EQ(ready["service"], "echo");
   EXPECT_EQ(ready["grpc"], server.address());
   EXPECT_EQ(ready["extra"], "value");
+}
+
+// Says which replica it is, or that it is not to be had.
+class Replica final : public Provisioning::Service {
+ public:
+  explicit Replica(std::string name) : name_(std::move(name)) {}
+  grpc::Status CheckAccess(grpc::ServerContext* /*context*/,
+                           const provisioning::v1::CheckAccessRequest* /*request*/,
+                           provisioning::v1::CheckAccessResponse* response) override {
+    response->set_principal(name_);
+    return Answer();
+  }
+  grpc::Status CreateProject(grpc::ServerContext* /*context*/,
+                             const provisioning::v1::CreateProjectRequest* /*request*/,
+                             provisioning::v1::CreateProjectResponse* /*response*/) override {
+    return Answer();
+  }
+
+  std::atomic<int> unavailable = 0;  // Calls that are refused from now on.
+  std::atomic<int> calls = 0;
+
+ private:
+  grpc::Status Answer() {
+    ++calls;
+    return unavailable-- > 0 ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "away")
+                             : grpc::Status::OK;
+  }
+  const std::string name_;
+};
+
+class ReplicasTest : public ServiceServerTest {
+ protected:
+  ReplicasTest() {
+    const absl::Time now = SystemClock().Now();
+    const CertificateAuthority ca =
+        CertificateAuthority::Generate("CA", now - absl::Hours(1), now + absl::Hours(1));
+    Write("ca.crt", ca.CertificatePem());
+    const auto made = ca.IssueForService("provisioning", {"provisioning"}, now - absl::Hours(1),
+                                         now + absl::Hours(1));
+    Write("provisioning.crt", made.certificate_pem);
+    Write("provisioning.key", made.key_pem);
+    options_.tls = Tls("provisioning");
+    options_.ready_file.clear();
+    Start(0);
+    Start(1);
+  }
+  // Starts a replica, on the address that it had.
+  void Start(int which) {
+    auto& server = which == 0 ? first_ : second_;
+    ServiceOptions options = options_;
+    server.reset();
+    options.listen = addresses_[which].empty() ? "127.0.0.1:0" : addresses_[which];
+    server = std::make_unique<ServiceServer>("provisioning", options);
+    server->Register(replicas_[which]);
+    ASSERT_THAT(server->Start(), IsOk());
+    addresses_[which] = server->address();
+  }
+  std::shared_ptr<grpc::Channel> Channel() {
+    return *OpenChannel(addresses_[0] + "," + addresses_[1], Tls("provisioning"), "provisioning");
+  }
+  // Calls until a replica other than the `not_wanted` one has answered.
+  static std::string AskUntilNot(const std::shared_ptr<grpc::Channel>& channel,
+                                 const std::string& not_wanted) {
+    for (;;) {
+      const auto answer = Ask(channel);
+      EXPECT_THAT(answer, IsOk());
+      if (!answer.ok() || answer->principal() != not_wanted) {
+        return answer.ok() ? answer->principal() : "";
+      }
+    }
+  }
+
+  Replica replicas_[2] = {Replica("first"), Replica("second")};
+  std::string addresses_[2];
+  std::unique_ptr<ServiceServer> first_;
+  std::unique_ptr<ServiceServer> second_;
+};
+
+TEST_F(ReplicasTest, CallsTakeTurnsAndGoOnWhenAReplicaGoes) {
+  const auto channel = Channel();
+  EXPECT_EQ(AskUntilNot(channel, "first"), "second");
+  EXPECT_EQ(AskUntilNot(channel, "second"), "first");
+  first_.reset();
+  for (int i = 0; i < 20; ++i) {
+    const auto answer = Ask(channel);
+    ASSERT_THAT(answer, IsOk());
+    EXPECT_EQ(answer->principal(), "second");
+  }
+  // One that comes back gets its share again, and carries all of it when the other goes.
+  Start(0);
+  EXPECT_EQ(AskUntilNot(channel, "second"), "first");
+  second_.reset();
+  EXPECT_EQ(AskUntilNot(channel, "second"), "first");
+}
+
+TEST_F(ReplicasTest, WhatMayBeRepeatedIsRepeatedAndNothingElse) {
+  const auto channel = Channel();
+  const auto stub = Provisioning::NewStub(channel);
+  const auto calls = [this] { return replicas_[0].calls + replicas_[1].calls; };
+  // Whichever replica comes when: at least three calls, and five are enough.
+  replicas_[0].unavailable = replicas_[1].unavailable = 2;
+  EXPECT_THAT(Ask(channel), IsOk());
+  EXPECT_GE(calls(), 3);
+  // A caller must know that a project may have been created.
+  const int before = calls();
+  replicas_[0].unavailable = replicas_[1].unavailable = 1;
+  EXPECT_THAT(CallUnary(*stub, &Provisioning::Stub::CreateProject, {}),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(calls(), before + 1);
+}
+
+TEST_F(ReplicasTest, ReplicasThatAreAllAwayForAMomentAreWaitedFor) {
+  const auto channel = Channel();
+  ASSERT_THAT(Ask(channel), IsOk());
+  first_.reset();
+  second_.reset();
+  absl::StatusOr<provisioning::v1::CheckAccessResponse> answer = absl::UnknownError("");
+  std::thread call([&] { answer = Ask(channel); });
+  Start(1);
+  call.join();
+  ASSERT_THAT(answer, IsOk());
+  EXPECT_EQ(answer->principal(), "second");
+}
+
+TEST_F(ReplicasTest, AnOldConnectionIsFollowedByANewOne) {
+  options_.max_connection_age_seconds = 1;
+  Start(0);
+  const auto channel = *OpenChannel(addresses_[0], Tls("provisioning"), "provisioning");
+  ASSERT_THAT(Ask(channel), IsOk());
+  const auto before = channel->GetState(false);
+  EXPECT_EQ(before, GRPC_CHANNEL_READY);
+  // The server asks the client to go, and the client comes back by itself.
+  ASSERT_TRUE(channel->WaitForStateChange(
+      before, std::chrono::system_clock::now() + std::chrono::seconds(30)));
+  EXPECT_THAT(Ask(channel), IsOk());
+}
+
+TEST(ChannelTargetTest, SeveralAddressesWantToBeOfOneFamily) {
+  EXPECT_EQ(*ChannelTarget("ingestion:7400"), "ingestion:7400");
+  EXPECT_EQ(*ChannelTarget("127.0.0.1:1,127.0.0.1:2"), "ipv4:127.0.0.1:1,127.0.0.1:2");
+  EXPECT_EQ(*ChannelTarget("[::1]:1,[fe80::2]:2"), "ipv6:[::1]:1,[fe80::2]:2");
+  for (const char* bad : {"a:1,b:2", "127.0.0.1:1,[::1]:2", "127.0.0.1:1,", "127.0.0.1,127.0.0.1:1",
+                          "::1:1,::1:2", "127.0.0.1:0,127.0.0.1:1"}) {
+    EXPECT_THAT(ChannelTarget(bad), StatusIs(absl::StatusCode::kInvalidArgument)) << bad;
+  }
 }
 
 TEST(DatabaseConnectionTest, IsSqliteInTheDataFolderUnlessSaidOtherwise) {

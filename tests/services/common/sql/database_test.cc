@@ -4,6 +4,7 @@
 #include "services/common/sql/database.h"
 
 #include <atomic>
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@
 #include <soci/soci.h>
 
 #include "absl/strings/str_cat.h"
+#include "services/common/sql/bulk_insert.h"
 #include "services/common/sql/database_backup.h"
 #include "services/common/sql/lease.h"
 #include "services/common/sql/pool_counts.h"
@@ -265,6 +267,49 @@ TEST_P(DatabaseTest, WritersOfTwoProcessesLoseNoUpdate) {
     thread.join();
   }
   EXPECT_EQ(Value(**database), kThreads * kEach);
+}
+
+TEST_P(DatabaseTest, ABulkInsertKeepsEveryValueOfEveryRow) {
+  const std::vector<std::string> texts = {
+      "", "NULL", "null", R"(a "quoted", {braced} \ thing)", "line\nbreak\ttab", "\xc3\xa4 '; --"};
+  const std::vector<int> integers = {0, -1, 2147483647, -2147483647 - 1, 7, 8};
+  const std::vector<long long> longs = {
+      0, -1, 9223372036854775807LL, -9223372036854775807LL - 1, 1LL << 53, 5};
+  const std::vector<double> doubles = {0, 0.1, -1e300, 5e-324, 1.0 / 3, 123456789.123456789};
+  const auto database = Open({{1, "initial",
+                               "CREATE TABLE things (place BIGINT NOT NULL, text TEXT NOT NULL, "
+                               "small INTEGER NOT NULL, real DOUBLE PRECISION NOT NULL);"}});
+  ASSERT_THAT(database, IsOk());
+  const std::vector<std::string> no_texts;
+  ASSERT_THAT((*database)->Write([&](soci::session& session) {
+    BulkInsert("things").Column("text", no_texts).Run(session);
+    BulkInsert("things")
+        .Column("text", texts)
+        .Column("small", integers)
+        .Column("place", longs)
+        .Column("real", doubles)
+        .Run(session);
+    return absl::OkStatus();
+  }),
+              IsOk());
+  ASSERT_THAT((*database)->Read([&](soci::session& session) {
+    int rows = 0;
+    session << "SELECT COUNT(*) FROM things", soci::into(rows);
+    EXPECT_EQ(rows, 6);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      std::string text;
+      int small = 0;
+      double real = 0;
+      session << "SELECT text, small, real FROM things WHERE place = :place", soci::use(longs[i]),
+          soci::into(text), soci::into(small), soci::into(real);
+      EXPECT_TRUE(session.got_data()) << i;
+      EXPECT_EQ(text, texts[i]);
+      EXPECT_EQ(small, integers[i]);
+      EXPECT_EQ(real, doubles[i]);
+    }
+    return absl::OkStatus();
+  }),
+              IsOk());
 }
 
 class LeaseTest : public DatabaseTest {

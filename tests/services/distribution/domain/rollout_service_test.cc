@@ -211,5 +211,51 @@ TEST_F(RolloutServiceTest, EventsArePagedOldestFirst) {
               ::testing::ElementsAre("CREATED", "STAGE_OPENED", "OFFERED", "OFFERED", "OFFERED"));
 }
 
+TEST_F(RolloutServiceTest, AReplicaOffersWhatAnotherBeganOnceItHasAskedForRootDocuments) {
+  all_.AddDevices(2);
+  RootCatalog roots(all_.registry);
+  RolloutService other(*all_.rollout_store, all_.registry, all_.identity, all_.artifacts, roots,
+                       all_.fleet, all_.clock);
+  ASSERT_THAT(other.LearnRoots(), IsOk());
+  all_.registry.roots.push_back({.version = 2, .document = "two"});
+  ASSERT_THAT(Create(all_.Wanted({100})), IsOk());
+  EXPECT_TRUE(all_.rollouts.CheckIn(DeviceName(0), {}, 0)->has_value());
+  EXPECT_FALSE(other.CheckIn(DeviceName(1), {}, 0)->has_value());
+  ASSERT_THAT(other.LearnRoots(), IsOk());
+  EXPECT_EQ(roots.Above(1).size(), 1U);
+  EXPECT_TRUE(other.CheckIn(DeviceName(1), {}, 0)->has_value());
+  // Nothing began since: it is not asked again until half a minute is over.
+  all_.registry.roots.push_back({.version = 3, .document = "three"});
+  ASSERT_THAT(other.LearnRoots(), IsOk());
+  EXPECT_EQ(roots.Above(2).size(), 0U);
+  all_.clock.Advance(absl::Seconds(30));
+  ASSERT_THAT(other.LearnRoots(), IsOk());
+  EXPECT_EQ(roots.Above(2).size(), 1U);
+}
+
+TEST_F(RolloutServiceTest, ADeviceIsConnectedToTheReplicaThatHeardItLast) {
+  all_.AddDevices(1);
+  FleetService& left = all_.fleet;
+  FleetService right(*all_.fleet_store, all_.devices, all_.clock);
+  const auto connected = [](FleetService& fleet) {
+    return fleet.IsConnected(*fleet.GetState(DeviceName(0)));
+  };
+  ASSERT_THAT(left.RecordState({.device = DeviceName(0)}), IsOk());
+  left.Seen(DeviceName(0), all_.clock.Now() + absl::Minutes(1));
+  ASSERT_THAT(left.FlushPresence(), IsOk());
+  all_.clock.Advance(absl::Seconds(1));
+  // It moves to the other replica; the first one notices that it has gone after that.
+  right.Seen(DeviceName(0), all_.clock.Now() + absl::Minutes(1));
+  ASSERT_THAT(right.FlushPresence(), IsOk());
+  left.Gone(DeviceName(0));
+  EXPECT_TRUE(connected(left));
+  ASSERT_THAT(left.FlushPresence(), IsOk());
+  EXPECT_TRUE(connected(left));
+  EXPECT_TRUE(connected(right));
+  right.Gone(DeviceName(0));
+  ASSERT_THAT(right.FlushPresence(), IsOk());
+  EXPECT_FALSE(connected(left));
+}
+
 }  // namespace
 }  // namespace fieldloop::distribution

@@ -113,6 +113,12 @@ TEST_P(FleetStoreContract, PresenceChangesOnlyWhenADeviceWasHeard) {
   DeviceState want = State("projects/a/devices/x", 5);
   want.connected_until = absl::FromUnixSeconds(6);
   EXPECT_EQ(*store_->GetState("projects/a/devices/x"), want);
+  // A replica that the device has left has nothing to say about it.
+  ASSERT_THAT(store_->PutPresence({{.device = "projects/a/devices/x",
+                                    .last_seen_time = absl::FromUnixSeconds(4),
+                                    .connected_until = absl::UnixEpoch()}}),
+              ::fieldloop::testing::IsOk());
+  EXPECT_EQ(*store_->GetState("projects/a/devices/x"), want);
   EXPECT_THAT(store_->GetState("projects/a/devices/none"),
               ::fieldloop::testing::StatusIs(absl::StatusCode::kNotFound));
 }
