@@ -39,7 +39,9 @@ def template(*arguments):
 
 @functools.lru_cache
 def rendered(values, *settings):
-    arguments = [part for setting in settings for part in ("--set", setting)]
+    # To --set a number with a point is a text.
+    flags = ["--set-json" if re.search(r"=\d+\.\d+$", setting) else "--set" for setting in settings]
+    arguments = [part for pair in zip(flags, settings) for part in pair]
     done = template("-f", CHART / f"values-{values}.yaml", *arguments)
     if done.returncode != 0:
         raise AssertionError(done.stderr)
@@ -326,7 +328,7 @@ class TrainingTest(unittest.TestCase):
         config = self.config(rendered("small", *self.JOBS, "image.registry=r.example", "imagePullSecrets={registry}"))
         self.assertEqual(config["namespace"], "loop")
         self.assertEqual(config["image"], container(rendered("small", "image.registry=r.example"), "build")["image"])
-        self.assertEqual(config["service"], "fieldloop-build:7400")
+        self.assertEqual(config["service"], "dns:///fieldloop-build-replicas:7400")
         self.assertEqual(config["pod"]["imagePullSecrets"], [{"name": "registry"}])
         self.assertEqual(config["pod"]["imagePullPolicy"], "IfNotPresent")
         self.assertNotIn("nodeSelector", config["pod"])
