@@ -240,7 +240,9 @@ TEST_F(RolloutServiceTest, ADeviceIsConnectedToTheReplicaThatHeardItLast) {
   const auto connected = [](FleetService& fleet) {
     return fleet.IsConnected(*fleet.GetState(DeviceName(0)));
   };
-  ASSERT_THAT(left.RecordState({.device = DeviceName(0)}), IsOk());
+  DeviceState state;
+  state.device = DeviceName(0);
+  ASSERT_THAT(left.RecordState(state), IsOk());
   left.Seen(DeviceName(0), all_.clock.Now() + absl::Minutes(1));
   ASSERT_THAT(left.FlushPresence(), IsOk());
   all_.clock.Advance(absl::Seconds(1));
