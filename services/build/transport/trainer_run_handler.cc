@@ -21,10 +21,12 @@ constexpr absl::StatusCode kEnds[] = {absl::StatusCode::kOk, absl::StatusCode::k
                                       absl::StatusCode::kDeadlineExceeded,
                                       absl::StatusCode::kUnavailable};
 
-absl::StatusOr<absl::Status> EndOf(const v1::RunEnd& end) {
+// How a run ended, into `ended`. INVALID_ARGUMENT if it cannot have ended so.
+absl::Status ReadEnd(const v1::RunEnd& end, absl::Status& ended) {
   for (const absl::StatusCode code : kEnds) {
     if (static_cast<int>(code) == end.code()) {
-      return absl::Status(code, end.message());
+      ended = absl::Status(code, end.message());
+      return absl::OkStatus();
     }
   }
   return absl::InvalidArgumentError(absl::StrCat(
@@ -56,7 +58,8 @@ grpc::Status TrainerRunHandler::FinishRun(grpc::ServerContext* context,
     if (!reader->Read(&message) || !message.has_end()) {
       return absl::InvalidArgumentError("end: got nothing, want it in the first message");
     }
-    FIELDLOOP_ASSIGN_OR_RETURN(const absl::Status end, EndOf(message.end()));
+    absl::Status end;
+    FIELDLOOP_RETURN_IF_ERROR(ReadEnd(message.end(), end));
     std::string archive;
     while (reader->Read(&message)) {
       if (message.has_end()) {

@@ -187,8 +187,8 @@ INSTANTIATE_TEST_SUITE_P(
             "trainers[0].limits.minutes: got 0, want a whole number from 1"},
         Bad{"UnknownLimit", R"({"id": "a", "command": ["sh"], "limits": {"gpu": 1}})",
             "trainers[0].limits.gpu: got a field that is not known"},
-        Bad{"Unknown", R"({"id": "a", "command": ["sh"], "image": "x"})",
-            "trainers[0].image: got a field that is not known"}),
+        Bad{"Unknown", R"({"id": "a", "command": ["sh"], "picture": "x"})",
+            "trainers[0].picture: got a field that is not known"}),
     [](const auto& param_info) { return param_info.param.name; });
 
 TEST_F(TrainersFileTest, WhatIsNoListOfTrainersIsRefused) {
