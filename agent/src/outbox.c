@@ -212,19 +212,21 @@ static fl_status_t clean(fl_outbox_t *outbox, uint32_t sector) {
 static fl_status_t begin_head(fl_outbox_t *outbox, uint32_t sector) {
     const fl_flash_t *flash = outbox->flash;
     FL_RETURN_IF_ERROR(clean(outbox, sector));
+    /* 0 would say that the sector is free. */
+    const uint32_t number = outbox->head_number == UINT32_MAX ? 1u : outbox->head_number + 1u;
     uint8_t header[SECTOR_HEADER];
     fl_put_u32(header, SECTOR_MAGIC);
-    fl_put_u32(header + 4, outbox->head_number + 1u);
+    fl_put_u32(header + 4, number);
     fl_put_u32(header + 8, 0);
     outbox->unsynced = true;
     FL_RETURN_IF_ERROR(program_header(outbox, sector * flash->sector_size, header, 12));
     uint32_t written;
     FL_RETURN_IF_ERROR(read_sector(outbox, sector, &written));
-    if (written != outbox->head_number + 1u) {
+    if (written != number) {
         return FL_ERR_IO;
     }
     outbox->head = sector;
-    outbox->head_number++;
+    outbox->head_number = number;
     outbox->head_offset = SECTOR_HEADER;
     return FL_OK;
 }

@@ -49,7 +49,7 @@ fl_status_t fl_wire_read(fl_slice_t message, fl_field_t *fields, unsigned count)
 
 /* A number of 32 bits, in the way of protobuf: higher bits do not count. */
 static inline uint32_t fl_wire_number(const fl_field_t *field) {
-    return (uint32_t)field->value;
+    return field->value & UINT32_MAX;
 }
 
 /* A float that a fixed32 carries. */
