@@ -277,7 +277,7 @@ static void enqueue_sample(fl_agent_t *agent, const fl_observation_t *observatio
     to = fl_put_bytes(to, FL_PB(SampleHeader_model_digest_tag), agent->running.model.digest, 32);
     to = fl_put_number(to, FL_PB(SampleHeader_predicted_class_tag), observation->predicted_class);
     to = fl_put_float(to, FL_PB(SampleHeader_confidence_tag), observation->confidence);
-    to = fl_put_bytes(to, FL_PB(SampleHeader_payload_digest_tag), digest, sizeof digest);
+    (void)fl_put_bytes(to, FL_PB(SampleHeader_payload_digest_tag), digest, sizeof digest);
     const size_t header_size = (size_t)(writer.at - header);
     header[0] = (uint8_t)(header_size - HEADER_PREFIX);
     header[1] = 0;

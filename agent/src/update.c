@@ -647,7 +647,7 @@ uint32_t fl_update_request(const fl_agent_t *agent, fl_writer_t *writer) {
     writer = fl_put_bytes(writer, FL_PB(ArtifactRequest_digest_tag),
                           agent->state.target.artifact[update->kind].digest, 32);
     writer = fl_put_number(writer, FL_PB(ArtifactRequest_offset_tag), received);
-    writer = fl_put_number(writer, FL_PB(ArtifactRequest_length_tag), size);
+    (void)fl_put_number(writer, FL_PB(ArtifactRequest_length_tag), size);
     return received + size;
 }
 
