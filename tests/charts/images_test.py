@@ -73,7 +73,7 @@ def build(target):
         # What ccache has of the same sources is not compiled again.
         cache = subprocess.run(["ccache", "--get-config", "cache_dir"], capture_output=True, text=True, check=True).stdout.strip()
         os.makedirs(cache, exist_ok=True)
-        context = ["--volume", f"{cache}:/root/.cache/ccache"]
+        context = ["--volume", f"{cache}:/ccache"]
     else:
         context = ["--build-context", f"programs={OPTIONS.work / 'programs'}"]
     buildah(

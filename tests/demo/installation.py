@@ -29,6 +29,11 @@ class DemoError(Exception):
     """The demo cannot go on; says why, for people."""
 
 
+def is_unavailable(error):
+    """Whether the command line ended because a service did not answer."""
+    return "is the installation running?" in str(error)
+
+
 def missing_programs(folder):
     return [name for name in PROGRAMS if not os.access(pathlib.Path(folder) / name, os.X_OK)]
 

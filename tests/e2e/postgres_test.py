@@ -16,7 +16,7 @@ import unittest
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS / "demo"), str(TESTS / "support" / "postgres")]
 
-from installation import Agent, DemoError, Installation  # noqa: E402
+from installation import Agent, DemoError, Installation, is_unavailable  # noqa: E402
 from postgres_server import SKIPPED, PostgresServer, binaries  # noqa: E402
 from registry_test import PROJECT, RECIPE, write_recording  # noqa: E402
 
@@ -39,10 +39,6 @@ class PatientInstallation(Installation):
                 if not is_unavailable(error) or time.monotonic() > deadline:
                     raise
                 self.repeats += 1
-
-
-def is_unavailable(error):
-    return "is the installation running?" in str(error)  # Said for UNAVAILABLE.
 
 
 class PostgresTest(unittest.TestCase):

@@ -34,7 +34,7 @@ from unittest import mock
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS / "demo"), str(TESTS / "support" / "postgres")]
 
-from installation import DemoError, Installation, start_process, stop_process  # noqa: E402
+from installation import DemoError, Installation, is_unavailable, start_process, stop_process  # noqa: E402
 from postgres_server import SKIPPED, PostgresServer, binaries  # noqa: E402
 from s3_server import ACCESS_KEY, SECRET_KEY, S3Server  # noqa: E402
 from story import PROJECT, Plan, Story, seconds_of, short_name, state_of  # noqa: E402
@@ -49,7 +49,6 @@ PATIENCE_S = 60
 KILL_EVERY_S = (1.0, 2.5)  # From the moment that all run again.
 AWAY_S = (0.1, 1.0)
 LEAST_KILLS = 20  # Each process twice.
-UNAVAILABLE = "is the installation running?"  # What the command line says beside UNAVAILABLE.
 # Commands that may have done what they were asked when they end with UNAVAILABLE, and what the second
 # time then says.
 NOT_REPEATED = {
@@ -185,7 +184,7 @@ class TwoOfEverything(Installation):
         try:
             return super().run(*arguments, **more)
         except DemoError as error:
-            if UNAVAILABLE not in str(error):
+            if not is_unavailable(error):
                 raise
             if arguments[:2] not in NOT_REPEATED:
                 self.said_unavailable.append((time.monotonic(), arguments[:2], str(error)))

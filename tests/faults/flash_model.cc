@@ -96,7 +96,7 @@ uint64_t FlashModel::Hash() const {
   }
   // How bits that have not settled will read matters only where there are some.
   if (unstable) hasher.Add(random_.state());
-  return hasher.Add(bootloader_.Hash()).Add(bad_area_).Add(bad_sector_).Add(breach_).Get();
+  return hasher.Add(bootloader_.Hash()).Add(breach_).Get();
 }
 
 FlashModel::FlashModel(const Geometry& geometry) : geometry_(geometry) {
@@ -185,7 +185,6 @@ fl_status_t FlashModel::Read(uint32_t area, uint32_t offset, void* dst, size_t s
     const uint32_t index = offset / geometry_.sector;
     const uint32_t start = offset % geometry_.sector;
     const size_t part = std::min<size_t>(size, geometry_.sector - start);
-    if (area == bad_area_ && index == bad_sector_) return FL_ERR_IO;
     const Sector& sector = *areas_[area].sectors[index];
     for (size_t done = 0; done < part;) {
       const Page& page = *sector.pages[(start + done) / kPage];

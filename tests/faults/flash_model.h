@@ -92,8 +92,6 @@ class FlashModel {
   void IgnoreOperation(uint64_t number) { ignore_in_ = number; }
   // Of this many reads from now, the last one fails. 0: none.
   void FailRead(uint64_t number) { fail_read_in_ = number; }
-  // This sector cannot be read from now on.
-  void FailSector(uint32_t area, uint32_t sector) { bad_area_ = area, bad_sector_ = sector; }
   void FlipBit(uint32_t area, uint32_t offset, int bit);
 
   // --- Power cuts ---
@@ -213,8 +211,6 @@ class FlashModel {
   uint64_t ignore_in_ = 0;
   uint64_t fail_read_in_ = 0;
   bool ignored_ = false;
-  uint32_t bad_area_ = kAreas;
-  uint32_t bad_sector_ = 0;
   std::string breach_;
 };
 

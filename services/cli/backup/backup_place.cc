@@ -8,7 +8,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
-#include <pugixml.hpp>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -132,32 +131,14 @@ class BucketPlace final : public BackupPlace {
   BlobStore& pool() override { return *pool_; }
 
   absl::StatusOr<std::vector<std::string>> ListIds() override {
-    const std::string& prefix = manifests_->location().prefix;
     std::vector<std::string> ids;
-    std::string token;
-    do {
-      S3Fields query = {{"list-type", "2"}, {"prefix", prefix}};
-      if (!token.empty()) {
-        query.emplace_back("continuation-token", token);
-      }
-      FIELDLOOP_ASSIGN_OR_RETURN(const S3Answer answer,
-                                 manifests_->Send({.method = "GET", .query = query}));
-      if (answer.status >= kError) {
-        return S3Error(answer, manifests_->location(), "list backups");
-      }
-      pugi::xml_document document;
-      if (!document.load_buffer(answer.body.data(), answer.body.size())) {
-        return absl::InternalError("the bucket's list is not XML");
-      }
-      const pugi::xml_node list = document.child("ListBucketResult");
-      for (const pugi::xml_node object : list.children("Contents")) {
-        absl::string_view key = object.child_value("Key");
-        if (absl::ConsumePrefix(&key, prefix) && absl::ConsumeSuffix(&key, kEnding)) {
-          ids.emplace_back(key);
-        }
-      }
-      token = list.child_value("NextContinuationToken");
-    } while (!token.empty());
+    FIELDLOOP_RETURN_IF_ERROR(
+        manifests_->List("list backups", [&ids](absl::string_view key, absl::Time /*written*/) {
+          if (absl::ConsumeSuffix(&key, kEnding)) {
+            ids.emplace_back(key);
+          }
+          return absl::OkStatus();
+        }));
     std::sort(ids.begin(), ids.end());
     return ids;
   }

@@ -218,42 +218,12 @@ class S3BlobStore final : public BlobStore {
 
   absl::Status ForEach(
       absl::FunctionRef<absl::Status(absl::string_view digest, absl::Time written)> sink) override {
-    const std::string& prefix = client_->location().prefix;
-    std::string token;
-    do {
-      S3Fields query = {{"list-type", "2"}, {"prefix", prefix}};
-      if (!token.empty()) {
-        query.emplace_back("continuation-token", token);
-      }
-      FIELDLOOP_ASSIGN_OR_RETURN(const S3Answer answer,
-                                 client_->Send({.method = "GET", .query = query}));
-      pugi::xml_document document;
-      if (answer.status >= kError) {
-        return Error(answer, "list blobs");
-      }
-      if (!document.load_buffer(answer.body.data(), answer.body.size())) {
-        return absl::InternalError("the bucket's list is not XML");
-      }
-      const pugi::xml_node list = document.child("ListBucketResult");
-      for (const pugi::xml_node object : list.children("Contents")) {
-        absl::string_view key = object.child_value("Key");
-        key.remove_prefix(std::min(prefix.size(), key.size()));
-        const std::string digest =
-            absl::StrCat(key.substr(0, 2), key.substr(std::min<std::size_t>(key.size(), 3)));
-        absl::Time written;
-        std::string error;
-        if (!KeyOf(digest).ok() || key.substr(2, 1) != "/") {
-          continue;  // Not one of ours.
-        }
-        if (!absl::ParseTime(absl::RFC3339_full, object.child_value("LastModified"), &written,
-                             &error)) {
-          return absl::InternalError(absl::StrCat("LastModified of ", digest, ": ", error));
-        }
-        FIELDLOOP_RETURN_IF_ERROR(sink(digest, written));
-      }
-      token = list.child_value("NextContinuationToken");
-    } while (!token.empty());
-    return absl::OkStatus();
+    return client_->List("list blobs", [&](absl::string_view key, absl::Time written) {
+      const std::string digest =
+          absl::StrCat(key.substr(0, 2), key.substr(std::min<std::size_t>(key.size(), 3)));
+      const absl::StatusOr<std::string> ours = KeyOf(digest);
+      return ours.ok() && *ours == key ? sink(digest, written) : absl::OkStatus();
+    });
   }
 
  private:

@@ -281,6 +281,42 @@ absl::StatusOr<S3Answer> S3Client::Send(const S3Request& request) {
   }
 }
 
+absl::Status S3Client::List(
+    absl::string_view what,
+    absl::FunctionRef<absl::Status(absl::string_view key, absl::Time written)> sink) {
+  std::string token;
+  do {
+    S3Fields query = {{"list-type", "2"}, {"prefix", location_.prefix}};
+    if (!token.empty()) {
+      query.emplace_back("continuation-token", token);
+    }
+    FIELDLOOP_ASSIGN_OR_RETURN(const S3Answer answer, Send({.method = "GET", .query = query}));
+    if (answer.status >= 400) {
+      return S3Error(answer, location_, what);
+    }
+    pugi::xml_document document;
+    if (!document.load_buffer(answer.body.data(), answer.body.size())) {
+      return absl::InternalError("the bucket's list is not XML");
+    }
+    const pugi::xml_node list = document.child("ListBucketResult");
+    for (const pugi::xml_node object : list.children("Contents")) {
+      absl::string_view key = object.child_value("Key");
+      absl::Time written;
+      std::string error;
+      if (!absl::ConsumePrefix(&key, location_.prefix)) {
+        continue;
+      }
+      if (!absl::ParseTime(absl::RFC3339_full, object.child_value("LastModified"), &written,
+                           &error)) {
+        return absl::InternalError(absl::StrCat("LastModified of ", key, ": ", error));
+      }
+      FIELDLOOP_RETURN_IF_ERROR(sink(key, written));
+    }
+    token = list.child_value("NextContinuationToken");
+  } while (!token.empty());
+  return absl::OkStatus();
+}
+
 absl::Status S3Error(const S3Answer& answer, const S3Location& location, absl::string_view what) {
   const std::string code = ErrorCode(answer);
   const std::string message =

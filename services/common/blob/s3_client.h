@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -64,6 +65,13 @@ class S3Client {
 
   // UNAVAILABLE when it was repeated in vain; DATA_LOSS when the answer is longer than allowed.
   absl::StatusOr<S3Answer> Send(const S3Request& request);
+
+  // Calls `sink` for every object below the prefix: its key without the prefix, and when it was
+  // written. Ends with the first error of `sink`. `what` is for the sentence of an error, such as
+  // "list blobs". Errors as of S3Error and Send; INTERNAL if the answer is no list.
+  absl::Status List(
+      absl::string_view what,
+      absl::FunctionRef<absl::Status(absl::string_view key, absl::Time written)> sink);
 
   const S3Location& location() const { return location_; }
 

@@ -118,10 +118,14 @@ class FakeKubernetes {
   }
   // How often a call was made whose text begins with `prefix`.
   std::ptrdiff_t Count(const std::string& prefix) {
-    const std::vector<std::string> all = calls();
-    return std::count_if(all.begin(), all.end(), [&](const std::string& call) {
-      return call.compare(0, prefix.size(), prefix) == 0;
-    });
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return CountLocked(prefix);
+  }
+  // Waits for `count` of them. False after a minute.
+  bool WaitForCalls(const std::string& prefix, int count) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::minutes(1),
+                             [&] { return CountLocked(prefix) >= count; });
   }
   std::map<std::string, Json> jobs() {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -173,6 +177,12 @@ class FakeKubernetes {
   }
 
  private:
+  std::ptrdiff_t CountLocked(const std::string& prefix) const {
+    return std::count_if(calls_.begin(), calls_.end(), [&](const std::string& call) {
+      return call.compare(0, prefix.size(), prefix) == 0;
+    });
+  }
+
   struct Pod {
     Json object;
     std::string log;
@@ -207,6 +217,7 @@ class FakeKubernetes {
     const std::size_t query = request.target.find('?');
     calls_.push_back(absl::StrCat(method, " ", path,
                                   query == std::string::npos ? "" : request.target.substr(query)));
+    changed_.notify_all();
     if (request.get_header_value("Authorization") != "Bearer " + token_) {
       return Send(response, 401, StatusObject(401, "Unauthorized"));
     }

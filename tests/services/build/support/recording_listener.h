@@ -25,7 +25,10 @@ class RecordingListener final : public TrainerListener {
     all_epochs = epochs;
   }
   void OnCandidate(const Candidate& candidate) override { candidates.push_back(candidate); }
-  void OnLog(absl::string_view text) override { log.append(text.data(), text.size()); }
+  void OnLog(absl::string_view text) override {
+    log.append(text.data(), text.size());
+    on_log();
+  }
 
   std::vector<std::string> activities;
   std::vector<Epoch> history;
@@ -33,6 +36,7 @@ class RecordingListener final : public TrainerListener {
   std::vector<Candidate> candidates;
   std::string log;
   std::function<void()> on_activity = [] {};
+  std::function<void()> on_log = [] {};
 };
 
 }  // namespace fieldloop::build

@@ -6,27 +6,26 @@
 
 #include "services/build/transport/job_runner.h"
 
-#include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 #include "services/build/transport/trainer_program.h"
-#include "services/common/tar/tar.h"
 #include "tests/services/build/support/fake_kubernetes.h"
 #include "tests/services/build/support/kubernetes_bed.h"
 #include "tests/services/build/support/recording_listener.h"
+#include "tests/services/common/tar/archive_of.h"
 #include "tests/services/common/temporary_folder.h"
 #include "tests/support/status_matchers.h"
 
@@ -73,30 +72,14 @@ class JobRunnerTest : public ::testing::Test {
     return std::async(std::launch::async,
                       [this] { return runner_->Run(task_, stop_.get_token(), listener_); });
   }
-  static bool Eventually(const std::function<bool()>& is_so) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!is_so()) {
-      if (std::chrono::steady_clock::now() > deadline) {
-        return false;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return true;
-  }
   bool WaitForCalls(const std::string& prefix, int count) {
-    return Eventually([&] { return kubernetes_.Count(prefix) >= count; });
+    return kubernetes_.WaitForCalls(prefix, count);
   }
   // The run gives back a model, as its pod would.
   void GiveBack(const std::string& model) {
-    std::string archive;
-    const auto sink = [&archive](absl::string_view data) {
-      archive.append(data.data(), data.size());
-      return absl::OkStatus();
-    };
-    TarWriter writer(sink);
-    EXPECT_THAT(writer.Add("model.tflite", model), IsOk());
-    EXPECT_THAT(writer.Finish(), IsOk());
-    EXPECT_THAT(bed_.runs().Finish(*bed_.runs().Get(key_), absl::OkStatus(), archive), IsOk());
+    EXPECT_THAT(bed_.runs().Finish(*bed_.runs().Get(key_), absl::OkStatus(),
+                                   ::fieldloop::testing::ArchiveOf({{"model.tflite", model}})),
+                IsOk());
   }
   void End(const std::string& log = "") {
     GiveBack("model");
@@ -167,11 +150,16 @@ TEST_F(JobRunnerTest, AJobThatEndsWhileNobodyWatchesIsSeen) {
 }
 
 TEST_F(JobRunnerTest, ALogWhoseConnectionIsLostGivesEachLineOnce) {
+  absl::Notification heard;
+  listener_.on_log = [&] {
+    if (listener_.log == "one\ntwo\n") {
+      heard.Notify();
+    }
+  };
   auto run = Start();
   ASSERT_TRUE(WaitForCalls("WATCH jobs", 1));
   kubernetes_.SetPodStatus(kJob, kRunning, "one\ntwo\n");
-  ASSERT_TRUE(WaitForCalls("GET pods/t-motor-7-pod/log", 1));
-  ASSERT_TRUE(Eventually([&] { return listener_.log == "one\ntwo\n"; }));
+  ASSERT_TRUE(heard.WaitForNotificationWithTimeout(absl::Seconds(60)));
   kubernetes_.DropStreams();
   ASSERT_TRUE(WaitForCalls("GET pods/t-motor-7-pod/log", 2));
   End("three\n");

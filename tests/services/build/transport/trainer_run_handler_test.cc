@@ -15,29 +15,17 @@
 #include "services/common/grpc/grpc_status.h"
 #include "services/common/tar/tar.h"
 #include "tests/services/build/support/test_database.h"
+#include "tests/services/common/tar/archive_of.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
 
 namespace fieldloop::build {
 namespace {
 
+using ::fieldloop::testing::ArchiveOf;
 using ::fieldloop::testing::IsOk;
 using ::fieldloop::testing::StatusIs;
 using Files = std::map<std::string, std::string>;
-
-std::string ArchiveOf(const Files& files) {
-  std::string archive;
-  const auto sink = [&archive](absl::string_view data) {
-    archive.append(data.data(), data.size());
-    return absl::OkStatus();
-  };
-  TarWriter writer(sink);
-  for (const auto& [name, content] : files) {
-    EXPECT_THAT(writer.Add(name, content), IsOk());
-  }
-  EXPECT_THAT(writer.Finish(), IsOk());
-  return archive;
-}
 
 class TrainerRunHandlerTest : public ::testing::Test {
  protected:

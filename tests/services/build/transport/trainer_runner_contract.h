@@ -4,10 +4,9 @@
 #ifndef FIELDLOOP_TESTS_SERVICES_BUILD_TRANSPORT_TRAINER_RUNNER_CONTRACT_H_
 #define FIELDLOOP_TESTS_SERVICES_BUILD_TRANSPORT_TRAINER_RUNNER_CONTRACT_H_
 
-#include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <cstdint>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -16,9 +15,10 @@
 #include <memory>
 #include <optional>
 #include <ostream>
+#include <poll.h>
 #include <stop_token>
 #include <string>
-#include <thread>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -74,18 +74,6 @@ class TrainerRunnerContract : public ::testing::TestWithParam<RunnerUnderTest> {
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   }
   std::string Shared(const std::string& name) const { return folder_ / name; }
-
-  // Waits for something that happens elsewhere.
-  static bool Eventually(const std::function<bool()>& is_so) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!is_so()) {
-      if (std::chrono::steady_clock::now() > deadline) {
-        return false;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    return true;
-  }
 
   // A task with empty folders of its own.
   TrainerTask Task(const std::string& script) {
@@ -216,23 +204,29 @@ TEST_P(TrainerRunnerContract, AProgramSeesItsDataAndAFolderOfItsOwnAndNoSecrets)
 }
 
 TEST_P(TrainerRunnerContract, ACancelledRunIsEndedWithAllThatItStartedAndItsLogIsKept) {
+  const std::string alive = Shared("alive");  // Open for writing in all that the run started.
+  ASSERT_EQ(mkfifo(alive.c_str(), S_IRUSR | S_IWUSR), 0);
+  pollfd read_end = {
+      .fd = open(alive.c_str(), O_RDONLY | O_NONBLOCK), .events = POLLIN, .revents = 0};
+  ASSERT_GE(read_end.fd, 0);
   StopAt("hangs");
   EXPECT_THAT(Run("trap '' TERM INT HUP\n"
-                  "setsid sleep 1000 &\n"
-                  "echo $! $$ > " +
-                  Shared("pids") +
+                  "exec 9> " +
+                  alive +
                   "\n"
+                  "setsid sleep 1000 &\n"
+                  "echo >&9\n"
                   "echo said before\n"
                   "echo '{\"event\":\"activity\",\"text\":\"hangs\"}'\n"
                   "while :; do sleep 1000; done\n"),
               ::fieldloop::testing::StatusIs(absl::StatusCode::kCancelled));
   ASSERT_NO_FATAL_FAILURE(Discard());
-  std::ifstream pids(Shared("pids"));
-  pid_t background = 0;
-  pid_t main = 0;
-  pids >> background >> main;
-  ASSERT_GT(main, 1);
-  EXPECT_TRUE(Eventually([&] { return kill(main, 0) != 0 && kill(background, 0) != 0; }));
+  char byte = 0;
+  EXPECT_EQ(read(read_end.fd, &byte, 1), 1) << "it did not begin";
+  // The end of the file is when the last of them has ended.
+  EXPECT_EQ(poll(&read_end, 1, 60'000), 1) << "something that it started still runs";
+  EXPECT_EQ(read(read_end.fd, &byte, 1), 0);
+  close(read_end.fd);
   EXPECT_THAT(listener_.log, ::testing::HasSubstr("said before\n"));
   EXPECT_TRUE(runner_->Kept()->empty());
 }

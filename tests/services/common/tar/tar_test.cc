@@ -13,31 +13,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/services/common/tar/archive_of.h"
 #include "tests/services/common/temporary_folder.h"
 #include "tests/support/status_matchers.h"
 
 namespace fieldloop {
 namespace {
 
+using ::fieldloop::testing::ArchiveOf;
 using ::fieldloop::testing::IsOk;
 using ::fieldloop::testing::StatusIs;
 using ::testing::HasSubstr;
 
 using Files = std::map<std::string, std::string>;
-
-std::string ArchiveOf(const Files& files) {
-  std::string archive;
-  const auto sink = [&archive](absl::string_view data) {
-    archive.append(data.data(), data.size());
-    return absl::OkStatus();
-  };
-  TarWriter writer(sink);
-  for (const auto& [name, content] : files) {
-    EXPECT_THAT(writer.Add(name, content), IsOk());
-  }
-  EXPECT_THAT(writer.Finish(), IsOk());
-  return archive;
-}
 
 absl::Status Read(const std::string& archive, std::size_t piece, Files& files) {
   std::string* current = nullptr;
