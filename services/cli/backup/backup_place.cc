@@ -43,6 +43,10 @@ class FolderPlace final : public BackupPlace {
                                                            bool may_write) {
     const std::string blobs = absl::StrCat(folder, "/", kBlobs);
     if (!may_write) {
+      if (std::error_code error; !std::filesystem::is_directory(blobs, error)) {
+        return absl::NotFoundError(absl::StrCat("there are no backups in ", folder,
+                                                ", want a place of `fieldloop backup`"));
+      }
       FIELDLOOP_ASSIGN_OR_RETURN(auto pool, OpenFolderBlobReader(blobs));
       return std::unique_ptr<BackupPlace>(new FolderPlace(folder, std::move(pool), nullptr));
     }

@@ -23,7 +23,7 @@ class BackupPlace {
   // Opens the folder or, for "s3://bucket[/prefix]...", the bucket; the bucket's keys are those of
   // OpenBucket() with FIELDLOOP_BACKUP_ before their names, or without. `may_write` makes the
   // folder, with access for its owner only, and keeps a second writer out of it until this object
-  // is gone: FAILED_PRECONDITION. Without it, NOT_FOUND if there is no folder.
+  // is gone: FAILED_PRECONDITION. Without it, NOT_FOUND if it has no backups.
   static absl::StatusOr<std::unique_ptr<BackupPlace>> Open(const std::string& place, bool may_write,
                                                            const Clock& clock);
   BackupPlace() = default;

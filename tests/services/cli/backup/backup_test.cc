@@ -466,6 +466,13 @@ TEST_P(BackupOnSqliteTest, ASecondWriterOfAPlaceIsToldToWait) {
   EXPECT_THAT((*place)->Get("../../etc/passwd"), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_P(BackupOnSqliteTest, AFolderThatIsNoPlaceOfBackupsIsSaid) {
+  const auto place = BackupPlace::Open("/", /*may_write=*/false, clock_);
+  ASSERT_THAT(place, StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(place.status().message(),
+            "there are no backups in /, want a place of `fieldloop backup`");
+}
+
 TEST_P(BackupOnSqliteTest, WhereNoInstallationIsNothingIsBackedUp) {
   EXPECT_THAT(Back(), StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_THAT(Ids(), IsEmpty());
