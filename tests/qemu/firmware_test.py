@@ -5,12 +5,15 @@
 
 Four devices enrol, get sets of model, configuration and firmware by rollouts, are cut off the power at
 random moments of the updates, and go back from sets of which a part is not fit; each time what the
-services show is what the devices run.
+services show is what the devices run. Certificates are good for a minute, so that all of it goes on while
+they are renewed; a device that was off when its own ended comes back, and one whose link breaks resumes TLS.
 """
 
 import argparse
+import datetime
 import json
 import math
+import os
 import pathlib
 import random
 import re
@@ -20,6 +23,7 @@ import threading
 import time
 import typing
 import unittest
+import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/demo"))
@@ -27,6 +31,8 @@ sys.path.insert(0, str(ROOT / "tests/demo"))
 import cross_build  # noqa: E402
 from emulator import Emulator, firmware_image  # noqa: E402
 from installation import DemoError, Installation  # noqa: E402
+from prometheus import metrics_addresses, scrape  # noqa: E402
+from relay import Relay  # noqa: E402
 
 SKIPPED = 77
 OPTIONS = None
@@ -34,6 +40,7 @@ PROJECT = "motion"
 RATE_HZ = 200
 AXES = ["x", "y", "z"]
 DEVICES = 4
+CERTIFICATE_DAYS = 1 / (24 * 60)
 
 
 def readings(label, seed, seconds):
@@ -81,7 +88,8 @@ class FirmwareTest(unittest.TestCase):
         cls.work = pathlib.Path(folder.name)
         cls.up = Installation(OPTIONS.bin, cls.work / "home", PROJECT)
         cls.addClassCleanup(cls.up.stop)
-        cls.client = cls.up.start("--trainers", ROOT / "docs/examples/trainers/trainers.json")
+        with unittest.mock.patch.dict(os.environ, {"FIELDLOOP_DEVICE_CERTIFICATE_DAYS": str(CERTIFICATE_DAYS)}):
+            cls.client = cls.up.start("--trainers", ROOT / "docs/examples/trainers/trainers.json")
         try:
             cls.prepare()
             cls.switch_on()
@@ -137,13 +145,18 @@ class FirmwareTest(unittest.TestCase):
     @classmethod
     def switch_on(cls):
         firmware = cross_build.build("cortex_m4_firmware")
+        cls.away = cls.new_device("away", firmware, cls.client)
+        cls.away.wait_for("info: enrolled$")
+        cls.away.cut_power()
+        cls.relay = Relay(cls.client["addresses"]["device"])
+        cls.addClassCleanup(cls.relay.stop)
+        addresses = {**cls.client["addresses"], "device": cls.relay.address}
+        cls.linked = cls.new_device("linked", firmware, {**cls.client, "addresses": addresses})
+        cls.linked.wait_for("info: enrolled$")
         cls.devices = []
         for i in range(DEVICES):
             values = [value for row in readings(("WALK", "SIT")[i % 2], 99, 5) for value in row]
-            device = cls.board(f"board-{i}", firmware, values)
-            cls.up.run("tokens", "create", "--device", device.name, "--out", device.token_path)
-            device.start()
-            cls.devices.append(device)
+            cls.devices.append(cls.new_device(f"board-{i}", firmware, cls.client, values))
         for device in cls.devices:
             device.wait_for("info: enrolled")
         # The first set comes undisturbed: that tells how long an update takes.
@@ -156,9 +169,17 @@ class FirmwareTest(unittest.TestCase):
         cls.running_sequence = cls.sequence
 
     @classmethod
-    def board(cls, name, firmware, values):
-        device = Emulator(name, cls.work / name, firmware, cls.client, cls.up.home, PROJECT, values)
+    def board(cls, name, firmware, client, values=()):
+        device = Emulator(name, cls.work / name, firmware, client, cls.up.home, PROJECT, values)
         cls.addClassCleanup(device.stop)
+        return device
+
+    @classmethod
+    def new_device(cls, name, firmware, client, values=()):
+        """A board that was switched on and enrols."""
+        device = cls.board(name, firmware, client, values)
+        cls.up.run("tokens", "create", "--device", device.name, "--out", device.token_path)
+        device.start()
         return device
 
     @classmethod
@@ -196,11 +217,47 @@ class FirmwareTest(unittest.TestCase):
             device.wait_for(f"info: start [0-9]+: release {self.running_sequence} confirmed, {re.escape(runs)}$")
 
     def test_the_port_keeps_its_contract(self):
-        board = self.board("conformance", cross_build.build("cortex_m4_conformance"), [])
+        board = self.board("conformance", cross_build.build("cortex_m4_conformance"), self.client)
         board.start()
         self.assertEqual(board.wait_for_end(), 0, board.lines)
         self.assertEqual([line for line in board.lines if line.startswith("BROKEN")], [])
         print(board.lines[-1], *(line for line in board.lines if line.startswith("untried")), sep="\n")
+
+    def certificate_end(self, device):
+        end = self.up.one("devices", "get", device.name)["certificate_expire_time"]
+        return datetime.datetime.fromisoformat(end)
+
+    def handshakes(self, result):
+        text = scrape(metrics_addresses(self.up.home)["distribution"])
+        return int(re.search(rf'^fieldloop_device_handshakes_total{{result="{result}"}} (\d+)$', text, re.M)[1])
+
+    def test_certificates_are_renewed_before_they_end(self):
+        ends = [self.certificate_end(device) for device in self.devices]
+        for device in self.devices:
+            device.lines = []
+        for device, end in zip(self.devices, ends):
+            device.wait_for("info: the certificate was renewed$")
+            self.assertGreater(self.certificate_end(device), end)
+        self.assert_services_see_what_runs()
+
+    def test_a_device_that_was_off_when_its_certificate_ended_comes_back(self):
+        end = self.certificate_end(self.away)
+        remains = end - datetime.datetime.now(datetime.timezone.utc)
+        threading.Event().wait(max(0, remains.total_seconds() + 1))  # Until the certificate has ended.
+        self.away.start()
+        self.away.wait_for("info: the certificate was renewed$")
+        self.assertGreater(self.certificate_end(self.away), end)
+        self.assertEqual(self.handshakes("expired"), 1)
+
+    def test_a_link_that_was_lost_is_taken_up_with_a_resumed_handshake(self):
+        self.assertEqual(self.handshakes("resumed"), 0)
+        lost = self.relay.connections[-1]
+        self.relay.cut()
+        taken_up = self.relay.wait_for_answer(after=lost)
+        self.assertEqual(self.handshakes("resumed"), 1)
+        whole, resumed = lost.handshake_bytes(), taken_up.handshake_bytes()
+        print(f"TLS handshake on bare metal: {whole} bytes, resumed {resumed}")
+        self.assertLess(2 * resumed, whole)
 
     def test_sets_come_through_power_cuts(self):
         rng = random.Random(OPTIONS.seed)

@@ -54,6 +54,7 @@ struct Options {
   std::string ingestion;
   std::string evaluation;
   std::int64_t sample_memory_mib = 64;
+  int renewal_grace_days = 365;
 };
 
 absl::StatusOr<SigningKey> ReadKey(const std::string& path) {
@@ -200,6 +201,11 @@ int main(int argc, char** argv) try {
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000))
       ->envname("FIELDLOOP_MAX_CONNECTIONS");
+  app.add_option("--renewal-grace-days", options.renewal_grace_days,
+                 "How long after its end a device's certificate may still be renewed")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 36'500))
+      ->envname("FIELDLOOP_RENEWAL_GRACE_DAYS");
   app.add_option("--sample-memory-mib", options.sample_memory_mib,
                  "Memory for recordings that have arrived in part")
       ->capture_default_str()
@@ -208,6 +214,7 @@ int main(int argc, char** argv) try {
   CLI11_PARSE(app, argc, argv);
   options.devices.certificate_file = options.service.tls.cert;
   options.devices.key_file = options.service.tls.key;
+  options.devices.renewal_grace = absl::Hours(24) * options.renewal_grace_days;
 
   fieldloop::StartLog("distribution", options.service.log_format);
   if (const absl::Status status = fieldloop::distribution::Run(options); !status.ok()) {

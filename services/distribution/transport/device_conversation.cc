@@ -153,9 +153,10 @@ ServerMessage MakeError(agent::v1::ErrorCode code, absl::string_view detail,
   return message;
 }
 
-DeviceConversation::DeviceConversation(DeviceServices& services, std::string common_name)
+DeviceConversation::DeviceConversation(DeviceServices& services, DeviceCertificate certificate)
     : services_(services),
-      common_name_(std::move(common_name)),
+      common_name_(std::move(certificate.common_name)),
+      expired_(certificate.expired),
       device_(common_name_.empty() ? "" : DeviceOfCommonName(common_name_).value_or("")),
       span_("device session", SpanKind::kServer, {}),
       patience_(kSilence),
@@ -203,6 +204,10 @@ DeviceAnswer DeviceConversation::Handle(const DeviceMessage& message) {
   } else if (common_name_.empty() && kind != DeviceMessage::kHello &&
              kind != DeviceMessage::kEnrollRequest) {
     Fail(agent::v1::ERROR_CODE_UNAUTHENTICATED, "a certificate is needed for this", answer);
+  } else if (expired_ && kind != DeviceMessage::kHello && kind != DeviceMessage::kStateReport &&
+             kind != DeviceMessage::kRenewRequest) {
+    // A device says what it runs before anything else.
+    Fail(agent::v1::ERROR_CODE_UNAUTHENTICATED, "the certificate has expired; renew it", answer);
   } else {
     switch (kind) {
       case DeviceMessage::kHello:

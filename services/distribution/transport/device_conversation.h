@@ -62,14 +62,19 @@ enum class DeviceLane { kLocal, kRemote };
 agent::v1::ServerMessage MakeError(agent::v1::ErrorCode code, absl::string_view detail,
                                    std::uint32_t retry_after_ms = 0, std::uint64_t sequence = 0);
 
+// The device's certificate, verified but for its end.
+struct DeviceCertificate {
+  std::string common_name;  // Empty without a certificate.
+  bool expired = false;     // It may be renewed, and is good for nothing else.
+};
+
 // One session of the device protocol, free of sockets. Not thread-safe: messages are handed in one
 // after the other; each call may block.
 class DeviceConversation {
  public:
-  // `common_name` is that of the device's verified certificate; empty if it has none. The session
-  // is a trace: a span from here to the end, and one for each message but check-ins that change
-  // nothing.
-  DeviceConversation(DeviceServices& services, std::string common_name);
+  // The session is a trace: a span from here to the end, and one for each message but check-ins
+  // that change nothing.
+  DeviceConversation(DeviceServices& services, DeviceCertificate certificate);
 
   DeviceLane LaneOf(const agent::v1::DeviceMessage& message) const;
   DeviceAnswer Handle(const agent::v1::DeviceMessage& message);
@@ -105,6 +110,7 @@ class DeviceConversation {
 
   DeviceServices& services_;
   const std::string common_name_;
+  const bool expired_;
   const std::string device_;
   Span span_;  // Of the session, whose trace is that of all its messages.
   std::string project_;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <ctime>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -61,11 +62,22 @@ void AppendFrame(const ServerMessage& message, std::string& out) {
 // What the verified certificate of the peer says.
 struct PeerCertificate {
   bool present = false;
-  bool valid_now = false;  // A resumed session does not look at the dates again.
-  std::string common_name;
+  bool acceptable = false;  // By its dates: a resumed session does not look at them again.
+  DeviceCertificate certificate;
 };
 
-PeerCertificate ReadPeerCertificate(SSL* ssl) {
+// Lets a device's certificate through whose only fault is that it has ended: ReadPeerCertificate()
+// looks at the dates.
+int AcceptExpired(int verified, X509_STORE_CTX* context) {
+  if (verified == 0 && X509_STORE_CTX_get_error_depth(context) == 0 &&
+      X509_STORE_CTX_get_error(context) == X509_V_ERR_CERT_HAS_EXPIRED) {
+    X509_STORE_CTX_set_error(context, X509_V_OK);
+    return 1;
+  }
+  return verified;
+}
+
+PeerCertificate ReadPeerCertificate(SSL* ssl, absl::Duration renewal_grace) {
   PeerCertificate peer;
   const std::unique_ptr<X509, void (*)(X509*)> certificate(SSL_get1_peer_certificate(ssl),
                                                            &X509_free);
@@ -73,14 +85,17 @@ PeerCertificate ReadPeerCertificate(SSL* ssl) {
     return peer;
   }
   peer.present = true;
-  peer.valid_now = X509_cmp_current_time(X509_get0_notBefore(certificate.get())) < 0 &&
-                   X509_cmp_current_time(X509_get0_notAfter(certificate.get())) > 0;
+  const ASN1_TIME* end = X509_get0_notAfter(certificate.get());
+  std::time_t latest_end = absl::ToTimeT(absl::Now() - renewal_grace);
+  peer.acceptable = X509_cmp_current_time(X509_get0_notBefore(certificate.get())) < 0 &&
+                    X509_cmp_time(end, &latest_end) > 0;
+  peer.certificate.expired = X509_cmp_current_time(end) < 0;
   std::array<char, 256> name{};
   const int length =
       X509_NAME_get_text_by_NID(X509_get_subject_name(certificate.get()), NID_commonName,
                                 name.data(), static_cast<int>(name.size()));
   if (length > 0) {
-    peer.common_name.assign(name.data(), static_cast<std::size_t>(length));
+    peer.certificate.common_name.assign(name.data(), static_cast<std::size_t>(length));
   }
   return peer;
 }
@@ -110,7 +125,7 @@ absl::Status PrepareTls(const DeviceListenerOptions& options, SSL_CTX* context) 
         absl::StrCat("device-ca: cannot use \"", options.device_ca_file, "\""));
   }
   // Asked for, and verified when there is one: a device that enrols has none yet.
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, &AcceptExpired);
   constexpr std::array<unsigned char, 9> kSessionContext = {'f', 'i', 'e', 'l', 'd',
                                                             'l', 'o', 'o', 'p'};
   SSL_CTX_set_session_id_context(context, kSessionContext.data(), kSessionContext.size());
@@ -235,14 +250,19 @@ class DeviceListener::State::Session : public std::enable_shared_from_this<Sessi
       return Finish(MakeError(agent::v1::ERROR_CODE_OVERLOADED, "too many devices",
                               state_.OverloadedRetryMs()));
     }
-    const PeerCertificate peer = ReadPeerCertificate(stream_.native_handle());
-    if (peer.present && (!peer.valid_now || peer.common_name.empty())) {
+    PeerCertificate peer =
+        ReadPeerCertificate(stream_.native_handle(), state_.options.renewal_grace);
+    if (peer.present && (!peer.acceptable || peer.certificate.common_name.empty())) {
       state_.services.metrics.CountHandshake("failed");
       return Finish(
           MakeError(agent::v1::ERROR_CODE_UNAUTHENTICATED, "the certificate is not valid now"));
     }
-    state_.services.metrics.CountHandshake("ok");
-    conversation_ = std::make_unique<DeviceConversation>(state_.services, peer.common_name);
+    state_.services.metrics.CountHandshake(peer.certificate.expired ? "expired"
+                                           : SSL_session_reused(stream_.native_handle()) != 0
+                                               ? "resumed"
+                                               : "ok");
+    conversation_ =
+        std::make_unique<DeviceConversation>(state_.services, std::move(peer.certificate));
     // Before the conversation looks whether the device is trusted: a revocation that comes after
     // that look finds the session.
     if (!conversation_->device().empty()) {

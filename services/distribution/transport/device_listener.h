@@ -25,6 +25,8 @@ struct DeviceListenerOptions {
   int max_waiting = 4'000;  // Messages that wait for a worker; beyond it new sessions are refused.
   absl::Duration handshake_timeout = absl::Seconds(10);  // Also until the Hello.
   absl::Duration write_timeout = absl::Seconds(30);      // Until the device has taken an answer.
+  // How long after its end a certificate still renews itself, which is all that it does then.
+  absl::Duration renewal_grace = absl::Hours(24 * 365);
 };
 
 // Speaks the device protocol over TLS. Sockets are served by a few threads that never block;

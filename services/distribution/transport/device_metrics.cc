@@ -68,7 +68,7 @@ DeviceMetrics::DeviceMetrics(prometheus::Registry& registry)
       uplinks_.Add({{"kind", kind}, {"result", result}});
     }
   }
-  for (const char* result : {"ok", "failed", "overloaded"}) {
+  for (const char* result : {"ok", "resumed", "expired", "failed", "overloaded"}) {
     handshakes_.Add({{"result", result}});
   }
   for (const char* kind : {"enroll", "renew"}) {

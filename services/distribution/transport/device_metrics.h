@@ -28,7 +28,8 @@ class DeviceMetrics {
 
   // One uplink of a kind such as "sketch", with its result: "acked", "rejected" or "unavailable".
   void CountUplink(const std::string& kind, const std::string& result);
-  // One handshake: "ok", "failed" or "overloaded".
+  // One handshake: "ok", "resumed", "expired" (with a certificate that only renews), "failed" or
+  // "overloaded".
   void CountHandshake(const std::string& result);
   // One enrolment or renewal: "ok", "refused" or "unavailable".
   void CountCertificate(const std::string& kind, const std::string& result);

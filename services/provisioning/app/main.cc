@@ -47,7 +47,7 @@ constexpr char kName[] = "provisioning";
 struct Options {
   ServiceOptions service;
   std::string pki_dir;
-  int device_certificate_days = 30;
+  double device_certificate_days = 30;
   std::vector<std::string> service_name_alt;
 };
 
@@ -129,9 +129,9 @@ int main(int argc, char** argv) try {
       ->envname("FIELDLOOP_PKI_DIR")
       ->required();
   app.add_option("--device-certificate-days", options.device_certificate_days,
-                 "how long a device's certificate is good")
+                 "how long a device's certificate is good; may be a fraction, from a minute on")
       ->envname("FIELDLOOP_DEVICE_CERTIFICATE_DAYS")
-      ->check(CLI::Range(1, 3650))
+      ->check(CLI::Range(1.0 / (24 * 60), 3650.0))
       ->capture_default_str();
   app.add_option("--service-name-alt", options.service_name_alt,
                  "one more DNS name for the services' certificates; may be repeated")

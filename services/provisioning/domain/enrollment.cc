@@ -3,6 +3,7 @@
 
 #include "services/provisioning/domain/enrollment.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -19,8 +20,11 @@ namespace {
 constexpr int kDeviceIdBytes = 4;
 // Ids are random; a fleet so large that this many in a row are taken needs longer ones.
 constexpr int kMaxIdAttempts = 16;
-// A certificate is good from a while ago: not every server's clock is right.
-constexpr absl::Duration kClockSkew = absl::Hours(1);
+// A certificate is good from a while ago: not every server's clock is right. The while is a small
+// part of its life, two thirds of which must not be over when the device gets it: it would renew it
+// at once.
+constexpr absl::Duration kMaxClockSkew = absl::Hours(1);
+constexpr int kClockSkewDivisor = 10;
 
 absl::Status UnknownToken() {
   return ErrorWithReason(absl::StatusCode::kPermissionDenied, kTokenUnknown,
@@ -175,9 +179,10 @@ absl::StatusOr<Enrolled> Enrollment::Renew(absl::string_view project, absl::stri
 }
 
 absl::StatusOr<Enrolled> Enrollment::Issue(Device device, absl::string_view csr, absl::Time now) {
-  FIELDLOOP_ASSIGN_OR_RETURN(std::string certificate,
-                             authority_.Issue(csr, CertificateName(device), now - kClockSkew,
-                                              device.certificate_expire_time));
+  const absl::Duration skew = std::min(kMaxClockSkew, certificate_lifetime_ / kClockSkewDivisor);
+  FIELDLOOP_ASSIGN_OR_RETURN(
+      std::string certificate,
+      authority_.Issue(csr, CertificateName(device), now - skew, device.certificate_expire_time));
   return Enrolled{.device = std::move(device),
                   .certificate = std::move(certificate),
                   .issuer = authority_.Certificate()};

@@ -237,6 +237,18 @@ class DeviceListenerTest : public ::testing::Test {
     EXPECT_TRUE(reply.has_value() && reply->has_hello_reply());
     return device;
   }
+  // Handshakes that were counted with this result.
+  int Handshakes(const std::string& result) const {
+    for (const prometheus::MetricFamily& family : prometheus_.Collect()) {
+      for (const prometheus::ClientMetric& metric : family.metric) {
+        if (family.name == "fieldloop_device_handshakes_total" &&
+            metric.label.front().value == result) {
+          return static_cast<int>(metric.counter.value);
+        }
+      }
+    }
+    return -1;
+  }
   static agent::v1::ErrorCode CodeOf(const std::optional<ServerMessage>& message) {
     return message.has_value() && message->has_error() ? message->error().code()
                                                        : agent::v1::ERROR_CODE_UNSPECIFIED;
@@ -620,13 +632,58 @@ TEST_F(DeviceListenerTest, ACertificateOfAnotherCaIsRefused) {
   EXPECT_FALSE(device.Receive().has_value());
 }
 
-TEST_F(DeviceListenerTest, AnExpiredCertificateIsRefused) {
+TEST_F(DeviceListenerTest, AnExpiredCertificateRenewsItselfAndDoesNothingElse) {
+  Listen();
+  const DeviceKey key = Enroll(device_ca_, "motor/d0", from_, absl::Now() - absl::Minutes(1));
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    TestDevice device(listener_->address(), &key, version);
+    ASSERT_TRUE(device.Handshake());
+    device.Hello();
+    EXPECT_TRUE(device.Receive()->has_hello_reply());
+    device.ReportState(1, std::string(32, 'm'), true);
+    EXPECT_EQ(device.Receive()->ack().sequence(), 1u);
+    DeviceMessage renew;
+    renew.mutable_renew_request()->set_csr("csr2");
+    device.Send(renew);
+    EXPECT_EQ(device.Receive()->certificate_reply().certificate(), "again csr2");
+    device.CheckIn(0);
+    EXPECT_EQ(CodeOf(device.Receive()), agent::v1::ERROR_CODE_UNAUTHENTICATED);
+    EXPECT_FALSE(device.Receive().has_value());
+  }
+  EXPECT_EQ(Handshakes("expired"), 2);
+  EXPECT_EQ(Handshakes("ok"), 0);
+}
+
+TEST_F(DeviceListenerTest, AnExpiredCertificateIsRefusedWhenItsGraceIsOver) {
+  options_.renewal_grace = absl::Seconds(30);
   Listen();
   const DeviceKey key = Enroll(device_ca_, "motor/d0", from_, absl::Now() - absl::Minutes(1));
   TestDevice device(listener_->address(), &key);
   device.Handshake();
   device.Hello();
+  EXPECT_EQ(CodeOf(device.Receive()), agent::v1::ERROR_CODE_UNAUTHENTICATED);
   EXPECT_FALSE(device.Receive().has_value());
+  EXPECT_EQ(Handshakes("failed"), 1);
+}
+
+TEST_F(DeviceListenerTest, AnExpiredCertificateOfAnotherCaOrOfARevokedDeviceIsRefused) {
+  Listen();
+  const absl::Time end = absl::Now() - absl::Minutes(1);
+  const DeviceKey foreign = Enroll(service_ca_, "motor/d0", from_, end);
+  TestDevice stranger(listener_->address(), &foreign);
+  stranger.Handshake();
+  stranger.Hello();
+  EXPECT_FALSE(stranger.Receive().has_value());
+  all_.devices.Apply({.name = DeviceName(0),
+                      .hardware_id = "posix",
+                      .attributes = {},
+                      .revoked = true,
+                      .revision = 70});
+  const DeviceKey key = Enroll(device_ca_, "motor/d0", from_, end);
+  TestDevice device(listener_->address(), &key);
+  ASSERT_TRUE(device.Handshake());
+  device.Hello();
+  EXPECT_EQ(CodeOf(device.Receive()), agent::v1::ERROR_CODE_UNAUTHENTICATED);
 }
 
 TEST_F(DeviceListenerTest, ADeviceThatProvisioningDoesNotKnowIsRefused) {

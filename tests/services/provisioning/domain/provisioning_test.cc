@@ -226,6 +226,24 @@ TEST_F(ProvisioningTest, ARenewalGivesTheSameDeviceACertificateForItsNewKey) {
   }
 }
 
+TEST_F(ProvisioningTest, ACertificateBeginsAnHourAgoOrATenthOfItsLife) {
+  const auto from = [&](absl::Duration lifetime) {
+    OpensslSecretSource secrets;
+    Enrollment enrollment(store_, secrets, authority_, changes_, clock_, lifetime);
+    const auto token =
+        enrollment.CreateToken({.project = "motor", .expire_time = absl::InfinitePast()});
+    EXPECT_THAT(token, IsOk());
+    const std::string certificate =
+        enrollment.Enroll("motor", token->secret, "k", "hw")->certificate;
+    return certificate.substr(certificate.find(" from "));
+  };
+  const std::int64_t now = absl::ToUnixSeconds(clock_.Now());
+  const std::int64_t day = 24 * 3600;
+  EXPECT_EQ(from(absl::Hours(24)), absl::StrCat(" from ", now - 3600, " to ", now + day));
+  // A device renews when two thirds are over: not at once.
+  EXPECT_EQ(from(absl::Minutes(1)), absl::StrCat(" from ", now - 6, " to ", now + 60));
+}
+
 TEST_F(ProvisioningTest, ARevokedDeviceGetsNoNewCertificate) {
   const std::string id = enrollment_.Enroll("motor", MakeToken().secret, "old", "hw")->device.id;
   ASSERT_THAT(devices_.Revoke("motor", id, "stolen"), IsOk());
