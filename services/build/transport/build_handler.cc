@@ -21,6 +21,7 @@
 #include "services/build/transport/utf8.h"
 #include "services/common/grpc/call_access.h"
 #include "services/common/grpc/grpc_status.h"
+#include "services/common/grpc/watch.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop::build {
@@ -28,7 +29,6 @@ namespace {
 
 constexpr std::size_t kPieceBytes = std::size_t{256} << 10;
 constexpr std::size_t kMaxPieceBytes = std::size_t{1} << 20;
-constexpr absl::Duration kWatchFallback = absl::Seconds(1);
 
 absl::Status StreamClosed() { return absl::CancelledError("the client closed the stream"); }
 
@@ -184,41 +184,19 @@ grpc::Status BuildHandler::ListBuilds(grpc::ServerContext* context,
   }());
 }
 
-absl::Status BuildHandler::Watch(grpc::ServerContext& context, const std::string& name,
-                                 grpc::ServerWriter<v1::WatchBuildResponse>& writer) {
-  std::string sent;
-  while (true) {
-    const std::uint64_t seen = parts_.changes.Current();
-    FIELDLOOP_ASSIGN_OR_RETURN(const Build build, parts_.builds.Get(name));
-    v1::WatchBuildResponse response;
-    *response.mutable_build() = ToProto(build);
-    std::string now = response.SerializeAsString();
-    if (now != sent) {
-      if (!writer.Write(response)) {
-        return StreamClosed();
-      }
-      sent = std::move(now);
-    }
-    if (IsDone(build.state)) {
-      return absl::OkStatus();
-    }
-    if (context.IsCancelled()) {
-      return StreamClosed();
-    }
-    if (stopping_()) {
-      return absl::UnavailableError("the service stops; watch again");
-    }
-    parts_.changes.Wait(seen, kWatchFallback);
-  }
-}
-
 grpc::Status BuildHandler::WatchBuild(grpc::ServerContext* context,
                                       const v1::WatchBuildRequest* request,
                                       grpc::ServerWriter<v1::WatchBuildResponse>* writer) {
   return ToGrpcStatus([&]() -> absl::Status {
     FIELDLOOP_RETURN_IF_ERROR(
         CheckCall(parts_.access, *context, request->name(), Role::kViewer).status());
-    return Watch(*context, request->name(), *writer);
+    const auto look = [&]() -> absl::StatusOr<Sight<v1::WatchBuildResponse>> {
+      FIELDLOOP_ASSIGN_OR_RETURN(const Build build, parts_.builds.Get(request->name()));
+      Sight<v1::WatchBuildResponse> sight{.last = IsDone(build.state)};
+      *sight.response.mutable_build() = ToProto(build);
+      return sight;
+    };
+    return WatchOne(*context, *writer, parts_.changes, stopping_, look);
   }());
 }
 

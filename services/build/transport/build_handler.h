@@ -114,8 +114,6 @@ class BuildHandler final : public v1::BuildService::Service {
                          v1::ListRootsResponse* response) override;
 
  private:
-  absl::Status Watch(grpc::ServerContext& context, const std::string& name,
-                     grpc::ServerWriter<v1::WatchBuildResponse>& writer);
   // What the recipes of two models differ in; nothing for a model without an impulse version.
   absl::StatusOr<std::vector<std::string>> DifferencesOf(const Model& first, const Model& second);
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/grpc/call_access.h"
 #include "services/common/grpc/grpc_status.h"
+#include "services/common/grpc/watch.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
 #include "services/distribution/transport/proto_conversion.h"
@@ -19,7 +20,6 @@ namespace fieldloop::distribution {
 namespace {
 
 // Changes of other replicas are seen after this time.
-constexpr absl::Duration kWatchPeriod = absl::Seconds(1);
 
 v1::DeviceState Describe(const DeviceState& state, const FleetService& fleet,
                          const DeviceTable& devices) {
@@ -244,24 +244,13 @@ grpc::Status DistributionHandler::WatchRollout(
   return ToGrpcStatus([&]() -> absl::Status {
     FIELDLOOP_RETURN_IF_ERROR(
         CheckCall(access_, *context, request->name(), Role::kViewer).status());
-    std::optional<Rollout> sent;
-    while (!context->IsCancelled()) {
-      if (stopping_()) {
-        return absl::UnavailableError("the server is stopping");
-      }
-      const std::uint64_t version = rollouts_.changes().Current();
+    const auto look = [&]() -> absl::StatusOr<Sight<v1::WatchRolloutResponse>> {
       FIELDLOOP_ASSIGN_OR_RETURN(const Rollout rollout, rollouts_.Get(request->name()));
-      if (sent != rollout) {
-        v1::WatchRolloutResponse response;
-        *response.mutable_rollout() = ToProto(rollout);
-        if (!writer->Write(response) || !IsActive(rollout)) {
-          return absl::OkStatus();
-        }
-        sent = rollout;
-      }
-      rollouts_.changes().Wait(version, kWatchPeriod);
-    }
-    return absl::CancelledError("the caller has gone");
+      Sight<v1::WatchRolloutResponse> sight{.last = !IsActive(rollout)};
+      *sight.response.mutable_rollout() = ToProto(rollout);
+      return sight;
+    };
+    return WatchOne(*context, *writer, rollouts_.changes(), stopping_, look);
   }());
 }
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/grpc/call_access.h"
 #include "services/common/grpc/grpc_status.h"
+#include "services/common/grpc/watch.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
 #include "services/evaluation/transport/proto_conversion.h"
@@ -22,7 +23,6 @@ namespace {
 constexpr std::size_t kMostRequestIdBytes = 63;
 constexpr int kUsualSuggestions = 200;
 constexpr int kMostSuggestions = 1000;
-constexpr absl::Duration kWatchFallback = absl::Seconds(1);
 
 struct Numbered {
   std::string project;  // "projects/x".
@@ -128,27 +128,14 @@ grpc::Status EvaluationHandler::WatchEvaluation(
     FIELDLOOP_RETURN_IF_ERROR(
         CheckCall(access_, *context, request->name(), Role::kViewer).status());
     FIELDLOOP_ASSIGN_OR_RETURN(const Numbered key, ParseNumbered("evaluations", request->name()));
-    std::string last;
-    std::uint64_t seen = domain_.changed.Current();
-    while (!context->IsCancelled()) {
+    const auto look = [&]() -> absl::StatusOr<Sight<v1::WatchEvaluationResponse>> {
       FIELDLOOP_ASSIGN_OR_RETURN(const Evaluation found,
                                  domain_.evaluations.Get(key.project, key.number));
-      v1::WatchEvaluationResponse response;
-      *response.mutable_evaluation() = ToProto(found);
-      std::string bytes = response.SerializeAsString();
-      if (bytes != last && !writer->Write(response)) {
-        return absl::CancelledError("the client has gone");
-      }
-      last = std::move(bytes);
-      if (found.done()) {
-        return absl::OkStatus();
-      }
-      if (stopping_()) {
-        return absl::UnavailableError("the service stops");
-      }
-      seen = domain_.changed.Wait(seen, kWatchFallback);
-    }
-    return absl::CancelledError("the client has gone");
+      Sight<v1::WatchEvaluationResponse> sight{.last = found.done()};
+      *sight.response.mutable_evaluation() = ToProto(found);
+      return sight;
+    };
+    return WatchOne(*context, *writer, domain_.changed, stopping_, look);
   }());
 }
 
@@ -315,27 +302,13 @@ grpc::Status EvaluationHandler::WatchCycle(grpc::ServerContext* context,
     FIELDLOOP_RETURN_IF_ERROR(
         CheckCall(access_, *context, request->name(), Role::kViewer).status());
     FIELDLOOP_ASSIGN_OR_RETURN(const Numbered key, ParseNumbered("cycles", request->name()));
-    std::int64_t last_revision = -1;
-    std::uint64_t seen = domain_.changed.Current();
-    while (!context->IsCancelled()) {
+    const auto look = [&]() -> absl::StatusOr<Sight<v1::WatchCycleResponse>> {
       FIELDLOOP_ASSIGN_OR_RETURN(const Cycle cycle, domain_.cycles.Get(key.project, key.number));
-      if (cycle.revision != last_revision) {
-        v1::WatchCycleResponse response;
-        *response.mutable_cycle() = ToProto(cycle);
-        if (!writer->Write(response)) {
-          return absl::CancelledError("the client has gone");
-        }
-        last_revision = cycle.revision;
-      }
-      if (IsFinal(cycle.state)) {
-        return absl::OkStatus();
-      }
-      if (stopping_()) {
-        return absl::UnavailableError("the service stops");
-      }
-      seen = domain_.changed.Wait(seen, kWatchFallback);
-    }
-    return absl::CancelledError("the client has gone");
+      Sight<v1::WatchCycleResponse> sight{.last = IsFinal(cycle.state)};
+      *sight.response.mutable_cycle() = ToProto(cycle);
+      return sight;
+    };
+    return WatchOne(*context, *writer, domain_.changed, stopping_, look);
   }());
 }
 
