@@ -18,6 +18,8 @@ enum {
     OUTBOX_SYNC_MS = 1000,           /* Longest time for which telemetry is not durable. */
     TIME_SAVE_MS = 24 * 3600 * 1000, /* Progress of the time floor worth a write of its own. */
     RETRY_MS = 10,                   /* Shortest time between two polls that had nothing to do. */
+    UNSAVED_RETRY_MS = 1000,         /* The same while the record cannot be saved. */
+    SAVE_RETRY_MS = 3600 * 1000,     /* Until the record is saved again after that failed. */
     STATE_SECTORS = 4,
     STATE_SECTOR_MIN = 1280,
 };
@@ -83,18 +85,29 @@ uint64_t fl_agent_sequence(fl_agent_t *agent) {
     return agent->next_sequence++;
 }
 
+bool fl_agent_can_save(const fl_agent_t *agent) {
+    return fl_agent_now(agent) >= agent->save_after_ms;
+}
+
 fl_status_t fl_agent_save(fl_agent_t *agent) {
+    if (!fl_agent_can_save(agent)) {
+        return FL_ERR_IO;
+    }
     const uint64_t limit = agent->state.sequence_limit;
     if (agent->next_sequence >= limit) {
         agent->state.sequence_limit = agent->next_sequence + SEQUENCE_BLOCK;
     }
     agent->state.dropped_uplinks = agent->outbox.dropped;
     advance_time(agent, 0);
-    const fl_status_t status = fl_state_save(&agent->port->state, &agent->state);
+    fl_status_t status = fl_state_save(&agent->port->state, &agent->state);
+    if (status != FL_OK) {
+        status = fl_state_save(&agent->port->state, &agent->state);
+    }
     if (status == FL_OK) {
         agent->time_saved_ms = agent->state.time_floor_ms;
     } else {
         agent->state.sequence_limit = limit;
+        agent->save_after_ms = fl_agent_in(agent, SAVE_RETRY_MS);
         fl_agent_log(agent, FL_LOG_WARNING, "the state record could not be saved");
     }
     return status;
@@ -121,11 +134,13 @@ static fl_status_t find_root(fl_agent_t *agent) {
     FL_RETURN_IF_ERROR(fl_agent_root(agent, buffer, &root));
     agent->root_version = root.version;
     const fl_status_t status = root_in_flash(agent->port, buffer, &root);
+    /* A newer one that cannot be read may be there: then no offer is taken. */
+    agent->root_in_flash = status == FL_ERR_IO;
     if (status == FL_OK && root.version > agent->root_version) {
         agent->root_version = root.version;
         agent->root_in_flash = true;
     }
-    return status == FL_ERR_IO ? FL_ERR_IO : FL_OK;
+    return FL_OK;
 }
 
 void fl_agent_rotate_root(fl_agent_t *agent, fl_slice_t signed_root) {
@@ -210,19 +225,26 @@ fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app
     FL_RETURN_IF_ERROR(
         port->random(port->context, &agent->random_state, sizeof agent->random_state));
     FL_RETURN_IF_ERROR(find_root(agent));
-    FL_RETURN_IF_ERROR(fl_state_load(&port->state, &agent->state));
+    const fl_status_t loaded = fl_state_load(&port->state, &agent->state);
+    if (loaded == FL_ERR_IO) {
+        agent->save_after_ms = UINT64_MAX; /* Nothing takes the place of what cannot be read. */
+    } else {
+        FL_RETURN_IF_ERROR(loaded);
+    }
     FL_RETURN_IF_ERROR(fl_outbox_mount(&agent->outbox, &port->outbox));
 
     agent->outbox.dropped = agent->state.dropped_uplinks;
     agent->time_saved_ms = agent->state.time_floor_ms;
     agent->time_base_ms = fl_agent_now(agent);
-    agent->next_sequence = agent->state.sequence_limit;
+    /* The newest record may be lost, and with it a block that it reserved and that was used. */
+    agent->next_sequence =
+        agent->state.sequence_limit +
+        (fl_record_is_alone(&port->state, FL_STATE_SECTOR) ? 2u * SEQUENCE_BLOCK : 0);
     agent->state.boot_count++;
-    FL_RETURN_IF_ERROR(fl_update_boot(agent));
-    if (agent->halted) {
-        return FL_OK;
+    fl_update_boot(agent);
+    if (!agent->halted) {
+        fl_session_init(agent);
     }
-    fl_session_init(agent);
     return FL_OK;
 }
 
@@ -257,7 +279,8 @@ uint64_t fl_agent_poll(fl_agent_t *agent) {
         return now;
     }
     /* What is due and could not be done, such as for want of flash, must not keep the CPU busy. */
-    return next < now + RETRY_MS ? now + RETRY_MS : next;
+    const uint64_t soonest = now + (fl_agent_can_save(agent) ? RETRY_MS : UNSAVED_RETRY_MS);
+    return next < soonest ? soonest : next;
 }
 
 void fl_agent_observe(fl_agent_t *agent, const fl_observation_t *observation) {

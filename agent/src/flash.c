@@ -9,6 +9,16 @@
 #include "bytes.h"
 #include "crc32.h"
 
+enum { READ_ATTEMPTS = 3 };
+
+fl_status_t fl_flash_read(const fl_flash_t *flash, uint32_t offset, void *dst, uint32_t size) {
+    fl_status_t status = FL_ERR_IO;
+    for (unsigned attempt = 0; attempt < READ_ATTEMPTS && status != FL_OK; attempt++) {
+        status = flash->read(flash->context, offset, dst, size);
+    }
+    return status;
+}
+
 void fl_flash_writer_init(fl_flash_writer_t *writer, const fl_flash_t *flash, uint32_t offset) {
     writer->flash = flash;
     writer->offset = offset;
@@ -66,7 +76,7 @@ fl_status_t fl_flash_each(const fl_flash_t *flash, uint32_t offset, uint32_t siz
     uint8_t buffer[128];
     while (size > 0) {
         const uint32_t part = size < sizeof buffer ? size : (uint32_t)sizeof buffer;
-        FL_RETURN_IF_ERROR(flash->read(flash->context, offset, buffer, part));
+        FL_RETURN_IF_ERROR(fl_flash_read(flash, offset, buffer, part));
         FL_RETURN_IF_ERROR(take(context, buffer, part));
         offset += part;
         size -= part;

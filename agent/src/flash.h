@@ -2,11 +2,16 @@
  * Copyright the Fieldloop authors.
  * SPDX-License-Identifier: Apache-2.0
  */
-/* Writing byte ranges to flash that takes whole units only. */
+/* Reading flash that may fail now and then, and writing byte ranges to flash that takes whole units
+ * only. */
 #ifndef FIELDLOOP_AGENT_SRC_FLASH_H
 #define FIELDLOOP_AGENT_SRC_FLASH_H
 
 #include "fieldloop_agent/port.h"
+
+/* Reads a range, again if that fails: a sector counts as one that cannot be read, and what it holds
+ * as lost, after three attempts. */
+fl_status_t fl_flash_read(const fl_flash_t *flash, uint32_t offset, void *dst, uint32_t size);
 
 /* Begins at a unit-aligned offset. */
 void fl_flash_writer_init(fl_flash_writer_t *writer, const fl_flash_t *flash, uint32_t offset);

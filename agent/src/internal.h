@@ -40,6 +40,9 @@ uint32_t fl_agent_random(fl_agent_t *agent, uint32_t limit);
 /* A sequence never used before, or 0 if it could not be reserved. */
 uint64_t fl_agent_sequence(fl_agent_t *agent);
 
+/* False for an hour after a save failed: flash that is worn out is not worn further. */
+bool fl_agent_can_save(const fl_agent_t *agent);
+
 /* Saves the record, and with it that sequences up to agent->next_sequence were used. */
 fl_status_t fl_agent_save(fl_agent_t *agent);
 
@@ -65,7 +68,7 @@ fl_status_t fl_agent_enqueue_frame(fl_agent_t *agent, fl_entry_kind_t kind, uint
 
 /* Counts a start on trial, saves the record, and starts the set that is due; or restarts the
  * device, which then is halted, for the bootloader to bring the firmware that is due. */
-fl_status_t fl_update_boot(fl_agent_t *agent);
+void fl_update_boot(fl_agent_t *agent);
 void fl_update_offer(fl_agent_t *agent, fl_slice_t message);
 /* Takes the fields of an ArtifactChunk. FL_ERR_CORRUPT when it breaks the protocol. */
 fl_status_t fl_update_chunk(fl_agent_t *agent, const fl_field_t *chunk);

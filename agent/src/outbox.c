@@ -54,30 +54,40 @@ static bool is_marked(const fl_outbox_t *outbox, const uint8_t *unit) {
     return false;
 }
 
-/* Reads a sector's number; 0 when it is free. */
-static fl_status_t read_sector(const fl_outbox_t *outbox, uint32_t index, uint32_t *number) {
+/* A sector's number: 0 when it is free, NONE when it cannot be read, which is neither free nor
+ * used.
+ */
+static uint32_t read_sector(const fl_outbox_t *outbox, uint32_t index) {
     uint8_t header[SECTOR_HEADER];
     const fl_flash_t *flash = outbox->flash;
-    FL_RETURN_IF_ERROR(
-        flash->read(flash->context, index * flash->sector_size, header, sizeof header));
+    if (fl_flash_read(flash, index * flash->sector_size, header, sizeof header) != FL_OK) {
+        return NONE;
+    }
     const bool used =
         fl_get_u32(header) == SECTOR_MAGIC && fl_get_u32(header + 12) == fl_crc32(0, header, 12);
-    *number = used ? fl_get_u32(header + 4) : 0;
-    return FL_OK;
+    return used ? fl_get_u32(header + 4) : 0;
 }
 
-/* Reads the entry at walk->next. FL_ERR_NOT_FOUND when no entry begins there. */
-static fl_status_t walk_entry(const fl_outbox_t *outbox, walk_t *walk) {
+static bool is_used(const fl_outbox_t *outbox, uint32_t index) {
+    const uint32_t number = read_sector(outbox, index);
+    return number != 0 && number != NONE;
+}
+
+static void walk_sector(const fl_outbox_t *outbox, uint32_t sector, walk_t *walk) {
+    walk->sector = sector;
+    walk->next = sector * outbox->flash->sector_size + SECTOR_HEADER;
+}
+
+/* Reads the entry at walk->next. False when none begins there, or none that can be read. */
+static bool walk_entry(const fl_outbox_t *outbox, walk_t *walk) {
     const fl_flash_t *flash = outbox->flash;
     const uint32_t end = (walk->sector + 1u) * flash->sector_size;
     uint8_t header[ENTRY_HEADER + FL_PROGRAM_SIZE_MAX];
     walk->offset = walk->next;
-    if (end - walk->offset < entry_base(outbox)) {
-        return FL_ERR_NOT_FOUND;
-    }
-    FL_RETURN_IF_ERROR(flash->read(flash->context, walk->offset, header, entry_base(outbox)));
-    if (fl_get_u32(header) != ENTRY_MAGIC || fl_get_u32(header + 24) != fl_crc32(0, header, 24)) {
-        return FL_ERR_NOT_FOUND;
+    if (end - walk->offset < entry_base(outbox) ||
+        fl_flash_read(flash, walk->offset, header, entry_base(outbox)) != FL_OK ||
+        fl_get_u32(header) != ENTRY_MAGIC || fl_get_u32(header + 24) != fl_crc32(0, header, 24)) {
+        return false;
     }
     walk->entry.kind = (fl_entry_kind_t)fl_get_u32(header + 4);
     walk->entry.size = fl_get_u32(header + 8);
@@ -85,19 +95,43 @@ static fl_status_t walk_entry(const fl_outbox_t *outbox, walk_t *walk) {
     walk->entry.offset = walk->offset + entry_base(outbox);
     if (walk->entry.size > flash->sector_size ||
         entry_footprint(outbox, walk->entry.size) > end - walk->offset) {
-        return FL_ERR_NOT_FOUND;
+        return false;
     }
     walk->next = walk->offset + entry_footprint(outbox, walk->entry.size);
     walk->done = is_marked(outbox, header + ENTRY_HEADER);
     walk->crc = fl_get_u32(header + 20);
-    return FL_OK;
+    return true;
 }
 
-/* FL_OK if the content is what was appended, FL_ERR_CORRUPT if not, FL_ERR_IO. */
-static fl_status_t check_content(const fl_outbox_t *outbox, const walk_t *walk) {
+/* Moves on to the next entry, from sector to sector. Begin with walk_sector(.., 0, ..). */
+static bool walk_on(const fl_outbox_t *outbox, walk_t *walk) {
+    for (;;) {
+        const bool begins = walk->next % outbox->flash->sector_size == SECTOR_HEADER;
+        if ((!begins || is_used(outbox, walk->sector)) && walk_entry(outbox, walk)) {
+            return true;
+        }
+        if (walk->sector + 1u >= outbox->sector_count) {
+            return false;
+        }
+        walk_sector(outbox, walk->sector + 1u, walk);
+    }
+}
+
+/* Moves on to the next entry that waits. */
+static bool walk_live(const fl_outbox_t *outbox, walk_t *walk) {
+    do {
+        if (!walk_on(outbox, walk)) {
+            return false;
+        }
+    } while (walk->done);
+    return true;
+}
+
+/* Whether the content can be read, and is what was appended. */
+static bool check_content(const fl_outbox_t *outbox, const walk_t *walk) {
     uint32_t crc = 0;
-    FL_RETURN_IF_ERROR(fl_flash_crc32(outbox->flash, walk->entry.offset, walk->entry.size, &crc));
-    return crc == walk->crc ? FL_OK : FL_ERR_CORRUPT;
+    return fl_flash_crc32(outbox->flash, walk->entry.offset, walk->entry.size, &crc) == FL_OK &&
+           crc == walk->crc;
 }
 
 /* Ends a header with the checksum of its first bytes and programs it. */
@@ -125,50 +159,17 @@ static fl_status_t write_entry_header(const fl_outbox_t *outbox, uint32_t offset
     return program_header(outbox, offset, header, 24);
 }
 
-static void walk_sector(const fl_outbox_t *outbox, uint32_t sector, walk_t *walk) {
-    walk->sector = sector;
-    walk->next = sector * outbox->flash->sector_size + SECTOR_HEADER;
-}
-
-/* Moves on to the next entry that waits, from sector to sector. Begin with walk_sector(.., 0, ..).
- */
-static fl_status_t walk_live(const fl_outbox_t *outbox, walk_t *walk) {
-    const uint32_t sector_size = outbox->flash->sector_size;
-    for (;;) {
-        uint32_t number = 1;
-        if (walk->next == walk->sector * sector_size + SECTOR_HEADER) {
-            FL_RETURN_IF_ERROR(read_sector(outbox, walk->sector, &number));
-        }
-        while (number != 0) {
-            const fl_status_t status = walk_entry(outbox, walk);
-            if (status == FL_ERR_NOT_FOUND) {
-                break;
-            }
-            FL_RETURN_IF_ERROR(status);
-            if (!walk->done) {
-                return FL_OK;
-            }
-        }
-        if (walk->sector + 1u >= outbox->sector_count) {
-            return FL_ERR_NOT_FOUND;
-        }
-        walk_sector(outbox, walk->sector + 1u, walk);
-    }
-}
-
 /* Finds what waits of the kinds up to a limit and is the first to send; or of those from the limit
  * on, and is the first to drop. Of a kind that is the oldest. Counts all that waits on the way. */
-static fl_status_t choose(fl_outbox_t *outbox, fl_entry_kind_t limit, bool to_drop,
-                          walk_t *chosen) {
-    fl_status_t status;
-    uint32_t live = 0;
+static bool choose(fl_outbox_t *outbox, fl_entry_kind_t limit, bool to_drop, walk_t *chosen) {
     bool found = false;
     walk_t walk;
+    outbox->live = 0;
     walk_sector(outbox, 0, &walk);
-    while ((status = walk_live(outbox, &walk)) == FL_OK) {
+    while (walk_live(outbox, &walk)) {
         const fl_entry_t *entry = &walk.entry;
         const fl_entry_t *best = &chosen->entry;
-        live++;
+        outbox->live++;
         if (to_drop ? entry->kind < limit : entry->kind > limit) {
             continue;
         }
@@ -178,24 +179,26 @@ static fl_status_t choose(fl_outbox_t *outbox, fl_entry_kind_t limit, bool to_dr
             found = true;
         }
     }
-    if (status != FL_ERR_NOT_FOUND) {
-        return status;
-    }
-    outbox->live = live;
-    return found ? FL_OK : FL_ERR_NOT_FOUND;
+    return found;
 }
 
-static fl_status_t count_live(fl_outbox_t *outbox) {
+static void count_live(fl_outbox_t *outbox) {
     walk_t first;
-    const fl_status_t status = choose(outbox, FL_ENTRY_CHOSEN, false, &first);
-    return status == FL_ERR_NOT_FOUND ? FL_OK : status;
+    (void)choose(outbox, FL_ENTRY_CHOSEN, false, &first);
 }
 
-/* An entry that will not be sent: it makes room for others, or its content was lost. */
+/* An entry that choose() gave and that will not be sent: it makes room for others, or its content
+ * was lost. FL_ERR_IO when flash does not take the mark. */
 static fl_status_t drop(fl_outbox_t *outbox, const walk_t *walk) {
+    const uint32_t live = outbox->live;
     FL_RETURN_IF_ERROR(mark(outbox, walk->offset + ENTRY_HEADER));
     outbox->dropped++;
-    return count_live(outbox);
+    count_live(outbox);
+    return outbox->live < live ? FL_OK : FL_ERR_IO;
+}
+
+static fl_status_t erase(const fl_outbox_t *outbox, uint32_t sector) {
+    return outbox->flash->erase(outbox->flash->context, sector * outbox->flash->sector_size);
 }
 
 /* Erases a free sector, unless that was done since the mount. An erase that a power cut ended may
@@ -205,24 +208,22 @@ static fl_status_t clean(fl_outbox_t *outbox, uint32_t sector) {
         outbox->clean = NONE;
         return FL_OK;
     }
-    return outbox->flash->erase(outbox->flash->context, sector * outbox->flash->sector_size);
+    return erase(outbox, sector);
 }
 
 /* Makes a free sector the head. */
 static fl_status_t begin_head(fl_outbox_t *outbox, uint32_t sector) {
     const fl_flash_t *flash = outbox->flash;
     FL_RETURN_IF_ERROR(clean(outbox, sector));
-    /* 0 would say that the sector is free. */
-    const uint32_t number = outbox->head_number == UINT32_MAX ? 1u : outbox->head_number + 1u;
+    /* Not one of the numbers that say something else. */
+    const uint32_t number = outbox->head_number >= NONE - 1u ? 1u : outbox->head_number + 1u;
     uint8_t header[SECTOR_HEADER];
     fl_put_u32(header, SECTOR_MAGIC);
     fl_put_u32(header + 4, number);
     fl_put_u32(header + 8, 0);
     outbox->unsynced = true;
     FL_RETURN_IF_ERROR(program_header(outbox, sector * flash->sector_size, header, 12));
-    uint32_t written;
-    FL_RETURN_IF_ERROR(read_sector(outbox, sector, &written));
-    if (written != number) {
+    if (read_sector(outbox, sector) != number) {
         return FL_ERR_IO;
     }
     outbox->head = sector;
@@ -231,117 +232,95 @@ static fl_status_t begin_head(fl_outbox_t *outbox, uint32_t sector) {
     return FL_OK;
 }
 
-/* Finds the number of free sectors and one of them. */
-static fl_status_t find_free(const fl_outbox_t *outbox, uint32_t *count, uint32_t *free_sector) {
+/* The number of free sectors, and one of them. */
+static uint32_t find_free(const fl_outbox_t *outbox, uint32_t *free_sector) {
     const uint32_t base = outbox->head == NONE ? 0 : outbox->head;
-    *count = 0;
-    *free_sector = NONE;
+    uint32_t count = 0;
     /* From behind the head on, so that all sectors wear alike. */
     for (uint32_t i = 1; i <= outbox->sector_count; i++) {
         const uint32_t index = (base + i) % outbox->sector_count;
-        uint32_t number;
-        FL_RETURN_IF_ERROR(read_sector(outbox, index, &number));
-        if (number == 0 && (*count)++ == 0) {
+        if (read_sector(outbox, index) == 0 && count++ == 0) {
             *free_sector = index;
         }
     }
-    return FL_OK;
+    return count;
 }
 
 /* Bytes of what waits in a sector. */
-static fl_status_t live_bytes(const fl_outbox_t *outbox, uint32_t sector, uint32_t *bytes) {
+static uint32_t live_bytes(const fl_outbox_t *outbox, uint32_t sector) {
+    uint32_t bytes = 0;
     walk_t walk;
-    *bytes = 0;
     walk_sector(outbox, sector, &walk);
-    for (;;) {
-        const fl_status_t status = walk_entry(outbox, &walk);
-        if (status == FL_ERR_NOT_FOUND) {
-            return FL_OK;
-        }
-        FL_RETURN_IF_ERROR(status);
-        if (!walk.done) {
-            *bytes += walk.next - walk.offset;
-        }
+    while (walk_entry(outbox, &walk)) {
+        bytes += walk.done ? 0 : walk.next - walk.offset;
     }
+    return bytes;
 }
 
 /* The used sector with the least that waits, the oldest of equals, other than one that was found
- * free: a header whose program was cut may say one thing and then the other. */
-static fl_status_t find_victim(const fl_outbox_t *outbox, uint32_t free_sector, uint32_t *victim,
-                               uint32_t *bytes) {
+ * free: a header whose program was cut may say one thing and then the other. NONE if there is none.
+ */
+static uint32_t find_victim(const fl_outbox_t *outbox, uint32_t free_sector, uint32_t *bytes) {
     uint32_t oldest = 0;
-    *victim = NONE;
-    *bytes = 0;
+    uint32_t victim = NONE;
     for (uint32_t i = 0; i < outbox->sector_count; i++) {
-        uint32_t number;
-        uint32_t live;
-        FL_RETURN_IF_ERROR(read_sector(outbox, i, &number));
-        if (number == 0 || i == free_sector) {
+        const uint32_t number = read_sector(outbox, i);
+        if (number == 0 || number == NONE || i == free_sector) {
             continue;
         }
-        FL_RETURN_IF_ERROR(live_bytes(outbox, i, &live));
-        if (*victim == NONE || live < *bytes || (live == *bytes && number < oldest)) {
-            *victim = i;
+        const uint32_t live = live_bytes(outbox, i);
+        if (victim == NONE || live < *bytes || (live == *bytes && number < oldest)) {
+            victim = i;
             *bytes = live;
             oldest = number;
         }
     }
-    return *victim == NONE ? FL_ERR_NOT_FOUND : FL_OK;
+    return victim;
 }
 
-/* Whether an entry of this sequence, also one that is done, is in a sector. */
-static fl_status_t find_in_sector(const fl_outbox_t *outbox, uint32_t sector, uint64_t sequence) {
+/* Whether an entry of this sequence, be it done, is in another sector too. */
+static bool is_elsewhere(const fl_outbox_t *outbox, const walk_t *entry) {
     walk_t walk;
-    walk_sector(outbox, sector, &walk);
-    for (;;) {
-        FL_RETURN_IF_ERROR(walk_entry(outbox, &walk));
-        if (walk.entry.sequence == sequence) {
-            return FL_OK;
+    walk_sector(outbox, 0, &walk);
+    while (walk_on(outbox, &walk)) {
+        if (walk.sector != entry->sector && walk.entry.sequence == entry->entry.sequence) {
+            return true;
         }
     }
+    return false;
 }
 
-/* Whether each entry that waits in a sector is in another one too, be it done there. */
-static fl_status_t is_redundant(const fl_outbox_t *outbox, uint32_t sector, bool *redundant) {
+/* Whether each entry that waits in a used sector is in another one too. */
+static bool is_redundant(const fl_outbox_t *outbox, uint32_t sector) {
     walk_t walk;
-    *redundant = true;
+    if (!is_used(outbox, sector)) {
+        return false;
+    }
     walk_sector(outbox, sector, &walk);
-    while (*redundant) {
-        const fl_status_t status = walk_entry(outbox, &walk);
-        if (status == FL_ERR_NOT_FOUND) {
-            return FL_OK;
-        }
-        FL_RETURN_IF_ERROR(status);
-        *redundant = walk.done;
-        for (uint32_t i = 0; i < outbox->sector_count && !*redundant; i++) {
-            uint32_t number;
-            FL_RETURN_IF_ERROR(read_sector(outbox, i, &number));
-            if (i != sector && number != 0) {
-                const fl_status_t found = find_in_sector(outbox, i, walk.entry.sequence);
-                *redundant = found == FL_OK;
-                FL_RETURN_IF_ERROR(found == FL_ERR_NOT_FOUND ? FL_OK : found);
-            }
+    while (walk_entry(outbox, &walk)) {
+        if (!walk.done && !is_elsewhere(outbox, &walk)) {
+            return false;
         }
     }
-    return FL_OK;
+    return true;
 }
 
 /* No sector is free: the power was cut while one was copied. The copy goes, or the original if its
  * erase had begun. If it was something else, the sector with the least that waits is given up. */
 static fl_status_t reclaim(fl_outbox_t *outbox) {
-    uint32_t chosen = NONE;
-    uint32_t live = 0;
-    for (uint32_t i = 0; i < outbox->sector_count && chosen == NONE; i++) {
-        const uint32_t index = (outbox->head + i) % outbox->sector_count;
-        bool redundant;
-        FL_RETURN_IF_ERROR(is_redundant(outbox, index, &redundant));
-        chosen = redundant ? index : NONE;
-    }
+    uint32_t live;
+    uint32_t chosen = find_victim(outbox, NONE, &live);
     if (chosen == NONE) {
-        FL_RETURN_IF_ERROR(find_victim(outbox, NONE, &chosen, &live));
+        return FL_ERR_IO; /* None can be read. */
     }
-    FL_RETURN_IF_ERROR(
-        outbox->flash->erase(outbox->flash->context, chosen * outbox->flash->sector_size));
+    for (uint32_t i = 0; i < outbox->sector_count; i++) {
+        const uint32_t index = (outbox->head + i) % outbox->sector_count;
+        if (is_redundant(outbox, index)) {
+            chosen = index;
+            break;
+        }
+    }
+    FL_RETURN_IF_ERROR(erase(outbox, chosen));
     outbox->clean = chosen;
     return FL_OK;
 }
@@ -354,14 +333,17 @@ fl_status_t fl_outbox_mount(fl_outbox_t *outbox, const fl_flash_t *flash) {
     }
     outbox->flash = flash;
     outbox->sector_count = flash->size / flash->sector_size;
-    outbox->mark_size = flash->program_size < 4u ? 4u : flash->program_size;
+    outbox->mark_size = flash->program_size < 4u ? 4u : (uint8_t)flash->program_size;
     outbox->head = NONE;
     outbox->clean = NONE;
     for (uint32_t i = 0; i < outbox->sector_count; i++) {
-        uint32_t number;
-        FL_RETURN_IF_ERROR(read_sector(outbox, i, &number));
+        uint32_t number = read_sector(outbox, i);
+        if (number == NONE && erase(outbox, i) == FL_OK) {
+            /* A cut can leave what is not read until it is erased. */
+            number = read_sector(outbox, i);
+        }
         free_count += number == 0 ? 1u : 0;
-        if (number > outbox->head_number) {
+        if (number != NONE && number > outbox->head_number) {
             outbox->head = i;
             outbox->head_number = number;
         }
@@ -371,18 +353,15 @@ fl_status_t fl_outbox_mount(fl_outbox_t *outbox, const fl_flash_t *flash) {
     outbox->head_offset = flash->sector_size;
     outbox->head_number++;
     if (free_count == 0) {
-        FL_RETURN_IF_ERROR(reclaim(outbox));
+        (void)reclaim(outbox); /* Tried again when there is something to append. */
     }
-    return count_live(outbox);
+    count_live(outbox);
+    return FL_OK;
 }
 
 static fl_status_t drop_least(fl_outbox_t *outbox, fl_entry_kind_t kind) {
     walk_t least;
-    const fl_status_t status = choose(outbox, kind, true, &least);
-    if (status != FL_OK) {
-        return status == FL_ERR_NOT_FOUND ? FL_ERR_NO_SPACE : status;
-    }
-    return drop(outbox, &least);
+    return choose(outbox, kind, true, &least) ? drop(outbox, &least) : FL_ERR_NO_SPACE;
 }
 
 static fl_status_t copy_piece(void *to, const uint8_t *data, uint32_t size) {
@@ -393,15 +372,14 @@ FL_APART static fl_status_t copy_live(fl_outbox_t *outbox, uint32_t victim) {
     const fl_flash_t *flash = outbox->flash;
     walk_t walk;
     walk_sector(outbox, victim, &walk);
-    for (;;) {
-        const fl_status_t status = walk_entry(outbox, &walk);
-        if (status == FL_ERR_NOT_FOUND) {
-            return FL_OK;
-        }
-        FL_RETURN_IF_ERROR(status);
+    while (walk_entry(outbox, &walk)) {
         const uint32_t footprint = walk.next - walk.offset;
         /* More than was counted: a mark whose program was cut, so it is done. */
         if (walk.done || footprint > flash->sector_size - outbox->head_offset) {
+            continue;
+        }
+        if (!check_content(outbox, &walk)) {
+            outbox->dropped++;
             continue;
         }
         const uint32_t to = outbox->head * flash->sector_size + outbox->head_offset;
@@ -413,22 +391,23 @@ FL_APART static fl_status_t copy_live(fl_outbox_t *outbox, uint32_t victim) {
         FL_RETURN_IF_ERROR(write_entry_header(outbox, to, &walk.entry, walk.crc));
         outbox->head_offset += footprint;
     }
+    return FL_OK;
 }
 
 /* Makes the free sector the head, copies what waits in the victim there and erases the victim. */
 static fl_status_t move_live(fl_outbox_t *outbox, uint32_t victim, uint32_t free_sector) {
-    const fl_flash_t *flash = outbox->flash;
     FL_RETURN_IF_ERROR(begin_head(outbox, free_sector));
     fl_status_t status = copy_live(outbox, victim);
     if (status == FL_OK) {
         /* The copies must be durable before the originals go. */
-        status = fl_flash_sync(flash);
+        status = fl_flash_sync(outbox->flash);
     }
     if (status == FL_OK) {
-        status = flash->erase(flash->context, victim * flash->sector_size);
+        status = erase(outbox, victim);
     }
     if (status != FL_OK) {
-        outbox->head_offset = flash->sector_size; /* What is behind the copies is not known. */
+        /* What is behind the copies is not known. */
+        outbox->head_offset = outbox->flash->sector_size;
         return status;
     }
     outbox->clean = victim;
@@ -442,12 +421,11 @@ static bool head_has_room(const fl_outbox_t *outbox, uint32_t footprint) {
 /* Sees to it that the head has room for an entry of this kind. */
 static fl_status_t make_room(fl_outbox_t *outbox, fl_entry_kind_t kind, uint32_t footprint) {
     const uint32_t capacity = outbox->flash->sector_size - SECTOR_HEADER;
-    uint32_t free_count;
-    uint32_t free_sector;
+    uint32_t free_sector = NONE;
     if (head_has_room(outbox, footprint)) {
         return FL_OK;
     }
-    FL_RETURN_IF_ERROR(find_free(outbox, &free_count, &free_sector));
+    uint32_t free_count = find_free(outbox, &free_sector);
     if (free_count == 0) { /* A copy or an erase failed before. */
         FL_RETURN_IF_ERROR(reclaim(outbox));
         free_count = 1;
@@ -460,9 +438,12 @@ static fl_status_t make_room(fl_outbox_t *outbox, fl_entry_kind_t kind, uint32_t
      * sector is gained, or a full outbox would copy a sector for every entry. */
     uint32_t most = capacity - capacity / 4u;
     uint32_t victim;
-    uint32_t live;
     for (;;) {
-        FL_RETURN_IF_ERROR(find_victim(outbox, free_sector, &victim, &live));
+        uint32_t live;
+        victim = find_victim(outbox, free_sector, &live);
+        if (victim == NONE) {
+            return FL_ERR_IO; /* Only one can be read: there is no log in it. */
+        }
         if (live <= most && capacity - live >= footprint) {
             break;
         }
@@ -493,8 +474,7 @@ static fl_status_t write_entry(fl_outbox_t *outbox, const fl_entry_t *entry, uin
     }
     FL_RETURN_IF_ERROR(fl_flash_write_end(&writer));
     FL_RETURN_IF_ERROR(write_entry_header(outbox, offset, entry, crc));
-    FL_RETURN_IF_ERROR(walk_entry(outbox, &walk));
-    return check_content(outbox, &walk);
+    return walk_entry(outbox, &walk) && check_content(outbox, &walk) ? FL_OK : FL_ERR_IO;
 }
 
 fl_status_t fl_outbox_append(fl_outbox_t *outbox, fl_entry_kind_t kind, uint64_t sequence,
@@ -515,8 +495,7 @@ fl_status_t fl_outbox_append(fl_outbox_t *outbox, fl_entry_kind_t kind, uint64_t
         for (unsigned attempt = 0; attempt < 2 && status == FL_ERR_IO; attempt++) {
             status = make_room(outbox, kind, footprint);
             if (status == FL_OK) {
-                const fl_status_t written = write_entry(outbox, &entry, crc, parts, part_count);
-                status = written == FL_OK ? FL_OK : FL_ERR_IO;
+                status = write_entry(outbox, &entry, crc, parts, part_count);
                 outbox->head_offset =
                     status == FL_OK ? outbox->head_offset + footprint : outbox->flash->sector_size;
             }
@@ -540,15 +519,11 @@ fl_status_t fl_outbox_sync(fl_outbox_t *outbox) {
 }
 
 fl_status_t fl_outbox_next(fl_outbox_t *outbox, fl_entry_kind_t least, fl_entry_t *entry) {
-    while (outbox->live > 0) {
-        walk_t first;
-        FL_RETURN_IF_ERROR(choose(outbox, least, false, &first));
-        const fl_status_t status = check_content(outbox, &first);
-        if (status == FL_OK) {
+    walk_t first;
+    while (outbox->live > 0 && choose(outbox, least, false, &first)) {
+        if (check_content(outbox, &first)) {
             *entry = first.entry;
-        }
-        if (status != FL_ERR_CORRUPT) {
-            return status;
+            return FL_OK;
         }
         FL_RETURN_IF_ERROR(drop(outbox, &first));
     }
@@ -560,34 +535,38 @@ fl_status_t fl_outbox_read(const fl_outbox_t *outbox, const fl_entry_t *entry, u
     if (offset > entry->size || size > entry->size - offset) {
         return FL_ERR_ARG;
     }
-    return outbox->flash->read(outbox->flash->context, entry->offset + offset, dst, size);
+    return fl_flash_read(outbox->flash, entry->offset + offset, dst, (uint32_t)size);
 }
 
 /* Moves on to the next entry of this sequence that waits. Begin with walk_sector(.., 0, ..). */
-static fl_status_t find(const fl_outbox_t *outbox, uint64_t sequence, walk_t *walk) {
+static bool find(const fl_outbox_t *outbox, uint64_t sequence, walk_t *walk) {
     do {
-        FL_RETURN_IF_ERROR(walk_live(outbox, walk));
+        if (!walk_live(outbox, walk)) {
+            return false;
+        }
     } while (walk->entry.sequence != sequence);
-    return FL_OK;
+    return true;
 }
 
 fl_status_t fl_outbox_find(const fl_outbox_t *outbox, uint64_t sequence) {
     walk_t walk;
     walk_sector(outbox, 0, &walk);
-    for (;;) {
-        FL_RETURN_IF_ERROR(find(outbox, sequence, &walk));
+    while (find(outbox, sequence, &walk)) {
         /* A cut may have left a copy that is torn beside one that is not. */
-        const fl_status_t status = check_content(outbox, &walk);
-        if (status != FL_ERR_CORRUPT) {
-            return status;
+        if (check_content(outbox, &walk)) {
+            return FL_OK;
         }
     }
+    return FL_ERR_NOT_FOUND;
 }
 
 fl_status_t fl_outbox_done(fl_outbox_t *outbox, uint64_t sequence) {
     walk_t walk;
     walk_sector(outbox, 0, &walk);
-    FL_RETURN_IF_ERROR(find(outbox, sequence, &walk));
+    if (!find(outbox, sequence, &walk)) {
+        return FL_ERR_NOT_FOUND;
+    }
     FL_RETURN_IF_ERROR(mark(outbox, walk.offset + ENTRY_HEADER));
-    return count_live(outbox);
+    count_live(outbox);
+    return FL_OK;
 }

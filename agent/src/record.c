@@ -39,11 +39,12 @@ static bool fits(const fl_flash_t *flash, size_t size) {
            seal_at(flash, (uint32_t)size) + seal_size(flash) <= flash->sector_size;
 }
 
+/* A sector that cannot be read holds no copy. */
 static fl_status_t read_copy(const fl_flash_t *flash, uint32_t sector, copy_t *copy) {
     uint8_t header[FL_RECORD_HEADER_SIZE];
     copy->valid = false;
     copy->offset = sector * flash->sector_size;
-    FL_RETURN_IF_ERROR(flash->read(flash->context, copy->offset, header, sizeof header));
+    FL_RETURN_IF_ERROR(fl_flash_read(flash, copy->offset, header, sizeof header));
     copy->number = fl_get_u32(header + 4);
     copy->size = fl_get_u32(header + 8);
     if (fl_get_u32(header) != RECORD_MAGIC || !fits(flash, copy->size)) {
@@ -52,11 +53,14 @@ static fl_status_t read_copy(const fl_flash_t *flash, uint32_t sector, copy_t *c
     uint32_t crc = fl_crc32(0, header + 4, 8);
     FL_RETURN_IF_ERROR(
         fl_flash_crc32(flash, copy->offset + FL_RECORD_HEADER_SIZE, copy->size, &crc));
-    copy->valid = crc == fl_get_u32(header + 12);
     const fl_status_t seal =
         fl_flash_check_erased(flash, copy->offset + seal_at(flash, copy->size), seal_size(flash));
     copy->sealed = seal == FL_ERR_NOT_FOUND;
-    return seal == FL_ERR_NOT_FOUND ? FL_OK : seal;
+    if (seal != FL_OK && !copy->sealed) {
+        return seal;
+    }
+    copy->valid = crc == fl_get_u32(header + 12);
+    return FL_OK;
 }
 
 /* Whether a counts more than b; both are valid. A copy without a seal was never relied on. */
@@ -64,31 +68,28 @@ static bool outranks(const copy_t *a, const copy_t *b) {
     return a->sealed != b->sealed ? a->sealed : a->number > b->number;
 }
 
-/* A read that fails once must not bring the older copy back. */
-static fl_status_t read_copy_again(const fl_flash_t *flash, uint32_t sector, copy_t *copy) {
-    fl_status_t status = FL_ERR_IO;
-    for (unsigned attempt = 0; attempt < 3 && status != FL_OK; attempt++) {
-        status = read_copy(flash, sector, copy);
-    }
-    return status;
-}
-
-/* A sector that cannot be read at all holds no copy: the other one decides. */
 static fl_status_t newest(const fl_flash_t *flash, uint32_t first_sector, copy_t *found) {
     copy_t other;
-    const fl_status_t first = read_copy_again(flash, first_sector, found);
-    const fl_status_t second = read_copy_again(flash, first_sector + 1u, &other);
-    if (first != FL_OK) {
-        found->valid = false;
-    }
-    if (second == FL_OK && other.valid && (!found->valid || outranks(&other, found))) {
+    const fl_status_t first = read_copy(flash, first_sector, found);
+    const fl_status_t second = read_copy(flash, first_sector + 1u, &other);
+    if (other.valid && (!found->valid || outranks(&other, found))) {
         *found = other;
     }
     /* Without a seal and alone: its seal was cut, unless there never was another. */
     if (found->valid && (found->sealed || found->number > 1u)) {
         return FL_OK;
     }
-    return first != FL_OK || second != FL_OK ? FL_ERR_IO : FL_ERR_NOT_FOUND;
+    if (first == FL_OK && second == FL_OK) {
+        return FL_ERR_NOT_FOUND;
+    }
+    /* What cannot be read may be the record; but not while the other sector is as it was made: then
+     * there is none yet, and a cut in the first save can leave what is not read until it is erased.
+     */
+    return fl_flash_check_erased(flash,
+                                 (first_sector + (first != FL_OK ? 1u : 0u)) * flash->sector_size,
+                                 flash->sector_size) == FL_OK
+               ? FL_ERR_NOT_FOUND
+               : FL_ERR_IO;
 }
 
 fl_status_t fl_record_load(const fl_flash_t *flash, uint32_t first_sector, void *dst,
@@ -98,10 +99,17 @@ fl_status_t fl_record_load(const fl_flash_t *flash, uint32_t first_sector, void 
     if (copy.size > capacity) {
         return FL_ERR_NO_SPACE;
     }
-    FL_RETURN_IF_ERROR(
-        flash->read(flash->context, copy.offset + FL_RECORD_HEADER_SIZE, dst, copy.size));
+    FL_RETURN_IF_ERROR(fl_flash_read(flash, copy.offset + FL_RECORD_HEADER_SIZE, dst, copy.size));
     *size = copy.size;
     return FL_OK;
+}
+
+bool fl_record_is_alone(const fl_flash_t *flash, uint32_t first_sector) {
+    copy_t first;
+    copy_t second;
+    (void)read_copy(flash, first_sector, &first);
+    (void)read_copy(flash, first_sector + 1u, &second);
+    return first.valid != second.valid;
 }
 
 fl_status_t fl_record_save(const fl_flash_t *flash, uint32_t first_sector, const void *src,

@@ -12,7 +12,6 @@
 enum {
     STATE_FORMAT = 2,
     STATE_BYTES = 512 + FL_REFUSED_BYTES * FIELDLOOP_AGENT_REFUSED_MAX,
-    STATE_SECTOR = 0,
 };
 
 /* Bytes of fl_state_t. The record has them one behind the other, in this order, as they lie in
@@ -107,7 +106,7 @@ fl_status_t fl_state_load(const fl_flash_t *flash, fl_state_t *state) {
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
         state->active[kind].slot = FL_SLOT_NONE;
     }
-    const fl_status_t status = fl_record_load(flash, STATE_SECTOR, buffer, sizeof buffer, &size);
+    const fl_status_t status = fl_record_load(flash, FL_STATE_SECTOR, buffer, sizeof buffer, &size);
     if (status == FL_ERR_NOT_FOUND) {
         /* 0 means "no report" and is never used. */
         state->sequence_limit = 1;
@@ -129,7 +128,7 @@ fl_status_t fl_state_save(const fl_flash_t *flash, fl_state_t *state) {
     if (size == 0) {
         return FL_ERR_NO_SPACE;
     }
-    return fl_record_save(flash, STATE_SECTOR, buffer, size + 1u);
+    return fl_record_save(flash, FL_STATE_SECTOR, buffer, size + 1u);
 }
 
 bool fl_state_is_refused(const fl_state_t *state, const uint8_t set[FL_REFUSED_BYTES]) {

@@ -15,8 +15,10 @@
 extern "C" {
 #endif
 
+enum { FL_STATE_SECTOR = 0 };
+
 /* Loads the record. FL_OK, also for a device that has none yet; FL_ERR_CORRUPT for a record of
- * another format; FL_ERR_IO. */
+ * another format; FL_ERR_IO, and the record of a device that has none, if it cannot be read. */
 fl_status_t fl_state_load(const fl_flash_t *flash, fl_state_t *state);
 
 /* Saves the record. After an error the one before stands. */

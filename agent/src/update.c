@@ -144,17 +144,24 @@ static bool is_reported(const fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB
            memcmp(&report->rollout, rollout, sizeof *rollout) == 0;
 }
 
-/* Saves the record with a report and sends that on its way. */
+/* Saves the record with the report that was decided, and sends that on its way. */
+static bool save_and_publish(fl_agent_t *agent) {
+    if (fl_agent_save(agent) != FL_OK) {
+        return false;
+    }
+    publish_report(agent);
+    return true;
+}
+
+/* Decides a report, saves the record with it and sends it on its way. */
 static fl_status_t save_and_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase,
                                    FL_PB(UpdateCause) cause, const fl_rollout_t *rollout) {
     const fl_pending_report_t before = agent->state.report;
     decide_report(agent, phase, cause, rollout);
-    const fl_status_t status = fl_agent_save(agent);
-    if (status != FL_OK) {
+    if (!save_and_publish(agent)) {
         agent->state.report = before; /* It was not told. */
-        return status;
+        return FL_ERR_IO;
     }
-    publish_report(agent);
     return FL_OK;
 }
 
@@ -196,13 +203,9 @@ static bool is_whole(const fl_agent_t *agent, unsigned kind, const fl_component_
     fl_status_t status = FL_ERR_NOT_FOUND;
     if (component->slot != FL_SLOT_NONE) {
         const fl_flash_t *flash = area(agent, kind, component->slot);
-        /* A read that fails once must not cost the component. */
-        for (unsigned attempt = 0; attempt < 3 && status != FL_OK; attempt++) {
-            agent->port->sha256_start(agent->port->context, &hash);
-            status = component->size > flash->size
-                         ? FL_ERR_NO_SPACE
-                         : hash_area(agent, flash, &hash, 0, component->size);
-        }
+        agent->port->sha256_start(agent->port->context, &hash);
+        status = component->size > flash->size ? FL_ERR_NO_SPACE
+                                               : hash_area(agent, flash, &hash, 0, component->size);
     }
     if (status != FL_OK) {
         return false;
@@ -351,7 +354,7 @@ static bool swap_firmware(fl_agent_t *agent, bool runs_firmware) {
     return true;
 }
 
-fl_status_t fl_update_boot(fl_agent_t *agent) {
+void fl_update_boot(fl_agent_t *agent) {
     fl_state_t *state = &agent->state;
     const bool runs_firmware = learn_firmware(agent);
     const bool going_back = state->phase == FL_PHASE_REVERTING;
@@ -361,15 +364,16 @@ fl_status_t fl_update_boot(fl_agent_t *agent) {
         agent->port->firmware.confirm(agent->port->context) != FL_OK) {
         fl_agent_log(agent, FL_LOG_WARNING, "the firmware could not be confirmed");
     }
-    /* Saved before anything is started: a model that hangs must not escape the count of starts. */
-    FL_RETURN_IF_ERROR(fl_agent_save(agent));
-    /* A report that a save decided may not have reached the outbox before the reset, or in a way
-     * that reads right once and not again. The server counts it once. */
-    publish_report(agent);
-    if (swap_firmware(agent, runs_firmware)) {
-        return FL_OK;
+    /* Saved before anything is started: a model that hangs must not escape the count of starts. A
+     * report that a save decided may not have reached the outbox before the reset, or in a way that
+     * reads right once and not again. The server counts it once. */
+    const bool saved = save_and_publish(agent);
+    if (saved && swap_firmware(agent, runs_firmware)) {
+        return;
     }
-    if (state->phase == FL_PHASE_TRIAL) {
+    /* A start that cannot be counted is one of the confirmed set; or of the one that fits the
+     * firmware, which the next reset takes back if it was never healthy. */
+    if (state->phase == FL_PHASE_TRIAL && (saved || runs_firmware)) {
         FL_PB(UpdateCause) cause = FL_CAUSE(STORAGE);
         if (runs_firmware || !installs(state, FL_KIND_FIRMWARE)) {
             cause = start_set(agent, true);
@@ -379,22 +383,20 @@ fl_status_t fl_update_boot(fl_agent_t *agent) {
             agent->trial.since_ms = fl_agent_now(agent);
             if (!is_reported(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED),
                              &state->target.rollout)) {
-                FL_RETURN_IF_ERROR(report_target(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED)));
+                (void)report_target(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED));
             }
-            return FL_OK;
+            return;
         }
         decide_revert(agent, cause, runs_firmware);
-        FL_RETURN_IF_ERROR(fl_agent_save(agent));
-        publish_report(agent);
-        if (swap_firmware(agent, runs_firmware)) {
-            return FL_OK;
+        (void)save_and_publish(agent);
+        if (saved && swap_firmware(agent, runs_firmware)) {
+            return;
         }
     }
     (void)start_set(agent, false);
     if (state->active[FL_KIND_MODEL].slot != FL_SLOT_NONE && !agent->running.on) {
         fl_agent_log(agent, FL_LOG_WARNING, "no fit model: waiting for an update");
     }
-    return FL_OK;
 }
 
 /* --- Consent --- */
@@ -837,10 +839,8 @@ static void revert(fl_agent_t *agent) {
     /* What the trial counted is worth reporting; it must be closed while the model still counts. */
     fl_agent_flush(agent);
     decide_revert(agent, FL_CAUSE(UNHEALTHY), installs(&agent->state, FL_KIND_FIRMWARE));
-    if (fl_agent_save(agent) == FL_OK) {
-        publish_report(agent);
-    }
-    /* If it could not be saved, the count of starts ends the trial. */
+    /* If it cannot be saved, the count of starts ends the trial. */
+    (void)save_and_publish(agent);
     fl_agent_reboot(agent);
 }
 
@@ -870,7 +870,7 @@ uint64_t fl_update_deadline(const fl_agent_t *agent) {
 
 bool fl_update_step(fl_agent_t *agent) {
     fl_update_t *update = &agent->update;
-    if (agent->running.on_trial) {
+    if (agent->running.on_trial && fl_agent_can_save(agent)) {
         if (agent->session.contacted && agent->trial.healthy >= trial_windows(agent)) {
             confirm(agent);
         } else if (fl_agent_now(agent) >= fl_update_deadline(agent)) {

@@ -173,6 +173,7 @@ typedef struct fl_agent {
     bool halted; /* The port was told to reboot. */
     bool root_in_flash;
     fl_update_t update;
+    uint32_t random_state;
     fl_session_t session;
     union { /* Nothing is downloaded on trial. */
         fl_fetch_t fetch;
@@ -181,11 +182,11 @@ typedef struct fl_agent {
     fl_running_t running;
     fl_state_t state;
     uint64_t next_sequence;
-    uint32_t random_state;
-    uint32_t root_version;
     uint64_t time_base_ms;      /* now_ms() when state.time_floor_ms was learnt. */
     uint64_t time_saved_ms;     /* time_floor_ms as saved last. */
     uint64_t unsynced_since_ms; /* 0 when the outbox is synced. */
+    uint64_t save_after_ms;     /* Time before which the record is not saved again. */
+    uint32_t root_version;
     fl_outbox_t outbox;
     fl_monitor_t monitor;
     uint8_t frame[FIELDLOOP_AGENT_RX_BYTES + 2]; /* See fl_session_t.rx_size. */
@@ -198,9 +199,10 @@ typedef struct fl_agent {
  * All pointers must outlive the agent. Blocks while the bytes of the components are hashed. May ask
  * the port to restart, when the bootloader has to swap the firmware first.
  *
- * @return FL_OK, also when there is no model; FL_ERR_ARG if the port's flash or a text of the
- *         configuration is out of its limits; FL_ERR_CORRUPT if the root or the state record cannot
- *         be read; FL_ERR_IO.
+ * @return FL_OK, also when there is no model, or flash that cannot be read; FL_ERR_ARG if the
+ * port's flash or a text of the configuration is out of its limits; FL_ERR_CORRUPT if the root or
+ *         the state record says what this build does not understand; FL_ERR_IO without random
+ * bytes.
  */
 fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app_t *app,
                           const fl_agent_config_t *config);

@@ -14,6 +14,9 @@
  *
  * After a power cut an entry is there whole or not at all, and a mark that was being written may be
  * lost: the entry is then sent again with the same sequence, which the server counts once.
+ *
+ * A sector whose header cannot be read is erased by the mount; if it still cannot be read it is
+ * left out until the next one, and the others are used as long as two are left.
  */
 #ifndef FIELDLOOP_AGENT_OUTBOX_H
 #define FIELDLOOP_AGENT_OUTBOX_H
@@ -51,12 +54,12 @@ typedef struct fl_part {
 typedef struct fl_outbox {
     const fl_flash_t *flash;
     uint32_t sector_count;
-    uint32_t mark_size;   /* Bytes of a mark: one program unit, at least 4. */
     uint32_t head;        /* Sector that is appended to; UINT32_MAX for none. */
     uint32_t head_offset; /* Where in it; sector_size when it is full. */
     uint32_t head_number; /* Number of the head; each new sector has the next one. */
     uint32_t clean;       /* Free sector erased since the mount; UINT32_MAX for none. */
     uint32_t live;        /* Entries that wait. */
+    uint8_t mark_size;    /* Bytes of a mark: one program unit, at least 4. */
     bool unsynced;        /* Something was written that sync() has not covered. */
     uint32_t dropped;     /**< Entries dropped because the outbox was full, counted on. */
 } fl_outbox_t;
@@ -65,7 +68,7 @@ typedef struct fl_outbox {
  * @brief Finds what waits in the area, and mends what a power cut left.
  *
  * @param flash  Must outlive the outbox.
- * @return FL_OK; FL_ERR_ARG for a geometry that cannot be used; FL_ERR_IO.
+ * @return FL_OK; FL_ERR_ARG for a geometry that cannot be used.
  */
 fl_status_t fl_outbox_mount(fl_outbox_t *outbox, const fl_flash_t *flash);
 
@@ -83,7 +86,7 @@ fl_status_t fl_outbox_sync(fl_outbox_t *outbox);
 
 /**
  * @brief Finds what to send first: the most important kind, and of it the lowest sequence. An entry
- * whose content was lost is dropped on the way.
+ * whose content was lost or cannot be read is dropped on the way.
  *
  * @param least  Kinds of less importance than this one are left out.
  * @return FL_OK; FL_ERR_NOT_FOUND if nothing waits; FL_ERR_IO.
@@ -94,7 +97,7 @@ fl_status_t fl_outbox_next(fl_outbox_t *outbox, fl_entry_kind_t least, fl_entry_
 fl_status_t fl_outbox_read(const fl_outbox_t *outbox, const fl_entry_t *entry, uint32_t offset,
                            void *dst, size_t size);
 
-/** Whether an entry of this sequence waits, and is whole: FL_OK, FL_ERR_NOT_FOUND, FL_ERR_IO. */
+/** Whether an entry of this sequence waits, and is whole: FL_OK, FL_ERR_NOT_FOUND. */
 fl_status_t fl_outbox_find(const fl_outbox_t *outbox, uint64_t sequence);
 
 /** Marks the entry of this sequence as done. FL_ERR_NOT_FOUND if there is none. */

@@ -439,6 +439,44 @@ TEST_F(ComponentsTest, ASwapWhoseRecordWasLostIsTakenForATrial) {
   EXPECT_TRUE(device_.Live([&] { return RunsConfirmed(FullSet("two")); }));
 }
 
+TEST_F(ComponentsTest, WithoutARecordThatCanBeSavedTheSetOfTheFirmwareThatRunsIsStarted) {
+  InstallSet(FullSet("one"), 3);
+  Offer(FullSet("two"), 4);
+  ASSERT_TRUE(device_.Live([&] { return device_.agent->running.on_trial; }));
+  const auto before = device_.state_flash.bytes();
+  const int boots = device_.boots;
+  for (uint32_t sector = 0; sector < 2; ++sector) {
+    device_.state_flash.bytes() = before;
+    device_.state_flash.KillSector(sector);
+    for (int i = 0; i < 10; ++i) {
+      // The bootloader takes the firmware back, which was not confirmed to it.
+      ASSERT_EQ(device_.Boot(), FL_OK);
+      EXPECT_EQ(device_.bootloader.running, Image("one"));
+      EXPECT_EQ(device_.RunningDigest(), Sha256(ModelBytes("one")));
+      EXPECT_EQ(device_.configuration, Settings("one"));
+      EXPECT_FALSE(device_.rebooting) << "no loop of restarts";
+    }
+  }
+  EXPECT_EQ(device_.boots, boots + 20);
+}
+
+TEST_F(ComponentsTest, FirmwareThatIsKeptRunsWithItsSetThoughTheRecordThatSaysSoCannotBeRead) {
+  InstallSet(FullSet("one"), 3);
+  Offer(FullSet("two"), 4);
+  ASSERT_TRUE(device_.Live([&] { return device_.agent->running.on_trial; }));
+  const auto trial = device_.state_flash.bytes();
+  ASSERT_TRUE(device_.Live([&] { return RunsConfirmed(FullSet("two")); }));
+  device_.state_flash.bytes() = trial;
+  device_.state_flash.IgnorePrograms(true);
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_EQ(device_.Boot(), FL_OK);
+    EXPECT_EQ(device_.bootloader.running, Image("two"));
+    EXPECT_EQ(device_.RunningDigest(), Sha256(ModelBytes("two")));
+    EXPECT_EQ(device_.configuration, Settings("two"));
+    EXPECT_FALSE(device_.rebooting);
+  }
+}
+
 TEST_F(ComponentsTest, FirmwareThatCameFromElsewhereIsReportedAsSuch) {
   InstallSet(FullSet("one"), 3);
   device_.bootloader.running = Image("of the workbench");

@@ -274,6 +274,86 @@ TEST_P(OutboxTest, AHeaderIsWrittenWhenItsContentIsDurableAlsoThatOfACopy) {
   EXPECT_EQ(cached.early_headers, 0);
 }
 
+TEST_P(OutboxTest, ASectorThatCannotBeReadIsLeftOutAndTheOthersAreUsed) {
+  for (uint32_t sector = 0; sector < GetParam().size / GetParam().sector_size; ++sector) {
+    flash_.KillSector(sector);
+    Mount();
+    for (uint64_t sequence = 100; sequence < 200; ++sequence) {
+      ASSERT_EQ(Append(FL_ENTRY_SKETCH, sequence), FL_OK) << "sector " << sector;
+      ASSERT_EQ(fl_outbox_find(&outbox_, sequence), FL_OK);
+      ASSERT_EQ(fl_outbox_done(&outbox_, sequence), FL_OK);
+    }
+    EXPECT_EQ(outbox_.dropped, 0u);
+  }
+}
+
+TEST_P(OutboxTest, ASectorThatACutLeftUnreadableUntilItIsErasedIsUsedAgain) {
+  ASSERT_EQ(Append(FL_ENTRY_SKETCH, 1), FL_OK);
+  const uint32_t head = outbox_.head;
+  const uint32_t next = (head + 1) % outbox_.sector_count;
+  flash_.KillSector(next, true);
+  Mount();
+  EXPECT_EQ(outbox_.live, 1u);
+  ASSERT_EQ(Append(FL_ENTRY_SKETCH, 2), FL_OK);
+  EXPECT_EQ(outbox_.head, next);
+  EXPECT_THAT(Drain(), ::testing::ElementsAre(1, 2));
+}
+
+TEST_P(OutboxTest, WithoutTwoSectorsThatCanBeReadUplinksAreRefusedAndCounted) {
+  flash_.KillRange(GetParam().sector_size, GetParam().size - GetParam().sector_size);
+  Mount();
+  EXPECT_EQ(Append(FL_ENTRY_REPORT, 1), FL_ERR_IO);
+  EXPECT_EQ(outbox_.dropped, 1u);
+  EXPECT_THAT(Drain(), ::testing::IsEmpty());
+  flash_.KillRange(0, GetParam().size);
+  Mount();
+  EXPECT_EQ(Append(FL_ENTRY_REPORT, 2), FL_ERR_IO);
+}
+
+TEST_P(OutboxTest, AnEntryWhoseContentCannotBeReadIsDroppedAndCountedAndTheNextIsSent) {
+  ASSERT_EQ(Append(FL_ENTRY_SKETCH, 1), FL_OK);
+  ASSERT_EQ(Append(FL_ENTRY_SKETCH, 2), FL_OK);
+  fl_entry_t entry;
+  ASSERT_EQ(fl_outbox_next(&outbox_, FL_ENTRY_CHOSEN, &entry), FL_OK);
+  flash_.KillRange(entry.offset, 1);
+  EXPECT_THAT(Drain(), ::testing::ElementsAre(2));
+  EXPECT_EQ(outbox_.dropped, 1u);
+}
+
+TEST_P(OutboxTest, WhatCannotBeReadIsNotCopiedAndCountedAndTheRestIsKept) {
+  uint64_t sequence = 1;
+  ASSERT_EQ(Append(FL_ENTRY_REPORT, sequence++), FL_OK);
+  ASSERT_EQ(Append(FL_ENTRY_REPORT, sequence++), FL_OK);
+  fl_entry_t entry;
+  ASSERT_EQ(fl_outbox_next(&outbox_, FL_ENTRY_CHOSEN, &entry), FL_OK);
+  ASSERT_EQ(entry.sequence, 1u);
+  flash_.KillRange(entry.offset, 1);
+  // Little waits in this sector, and much in the next ones: it is the one that is copied.
+  const uint32_t first = outbox_.head;
+  for (; outbox_.head == first; ++sequence) {
+    ASSERT_EQ(Append(FL_ENTRY_SKETCH, sequence), FL_OK);
+    if (outbox_.head == first) {
+      ASSERT_EQ(fl_outbox_done(&outbox_, sequence), FL_OK);
+    }
+  }
+  const uint64_t waiting = sequence - 1;
+  while (outbox_.dropped == 0) ASSERT_EQ(Append(FL_ENTRY_SKETCH, sequence++), FL_OK);
+  EXPECT_EQ(outbox_.dropped, 1u);
+  EXPECT_EQ(fl_outbox_find(&outbox_, 2), FL_OK);
+  const std::vector<uint64_t> rest = Drain();
+  ASSERT_EQ(rest.size(), 1 + sequence - waiting);
+  EXPECT_EQ(rest.front(), 2u);
+}
+
+TEST_P(OutboxTest, FlashThatTakesNoMarksEndsNoCallInALoop) {
+  ASSERT_EQ(Append(FL_ENTRY_SKETCH, 1), FL_OK);
+  fl_entry_t entry;
+  ASSERT_EQ(fl_outbox_next(&outbox_, FL_ENTRY_CHOSEN, &entry), FL_OK);
+  flash_.bytes()[entry.offset] ^= 1;
+  flash_.IgnorePrograms(true);
+  EXPECT_EQ(fl_outbox_next(&outbox_, FL_ENTRY_CHOSEN, &entry), FL_ERR_IO);
+}
+
 INSTANTIATE_TEST_SUITE_P(Geometries, OutboxTest,
                          ::testing::Values(Geometry{"Byte", 3072, 512, 1, 0xff},
                                            Geometry{"ThreeSectors", 3072, 1024, 8, 0xff},

@@ -79,6 +79,41 @@ TEST_P(RecordTest, AReadThatFailsOnceDoesNotBringTheOlderRecordBack) {
   }
 }
 
+TEST_P(RecordTest, OfASectorThatCannotBeReadTheOtherCopyCountsAndIsNeverOverwritten) {
+  ASSERT_EQ(Save("old"), FL_OK);
+  ASSERT_EQ(Save("new"), FL_OK);
+  const std::vector<uint8_t> before = flash_.bytes();
+  for (uint32_t sector = 0; sector < 2; ++sector) {
+    flash_.bytes() = before;
+    flash_.KillSector(sector);
+    const std::string other = sector == 0 ? "new" : "old";
+    EXPECT_EQ(Load(), other);
+    EXPECT_EQ(Save("next"), FL_ERR_IO);
+    EXPECT_EQ(Load(), other);
+  }
+}
+
+TEST_P(RecordTest, WhatCannotBeReadIsNotReplacedWhenThereIsNoOtherCopy) {
+  ASSERT_EQ(Save("old"), FL_OK);
+  ASSERT_EQ(Save("new"), FL_OK);
+  flash_.bytes()[FL_RECORD_HEADER_SIZE] ^= 0x10;
+  flash_.KillSector(1);
+  const std::vector<uint8_t> before = flash_.bytes();
+  EXPECT_EQ(Load(), "FL_ERR_IO");
+  EXPECT_EQ(Save("next"), FL_ERR_IO);
+  EXPECT_EQ(flash_.bytes(), before);
+  flash_.KillRange(0, 0);
+  EXPECT_EQ(Load(), "new");
+}
+
+TEST_P(RecordTest, ACutInTheFirstSaveThatLeavesNothingToReadUntilAnEraseIsMended) {
+  flash_.KillSector(0, true);
+  EXPECT_EQ(Load(), "FL_ERR_NOT_FOUND")
+      << "the other sector was never used, so there was no record";
+  EXPECT_EQ(Save("first"), FL_OK);
+  EXPECT_EQ(Load(), "first");
+}
+
 TEST_P(RecordTest, AFlippedBitIsNoticed) {
   ASSERT_EQ(Save("old"), FL_OK);
   ASSERT_EQ(Save("new"), FL_OK);

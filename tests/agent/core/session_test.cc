@@ -515,7 +515,14 @@ TEST_F(SessionTest, SettingsThatCannotBeSavedAreNotUsed) {
   server_.Send(message);
   device_.Run(100);
   EXPECT_EQ(device_.agent->state.settings.version, 1u) << "it is offered again";
+  const int erases = device_.state_flash.erases();
   device_.state_flash.IgnorePrograms(false);
+  for (int i = 0; i < 10; ++i) {
+    server_.Send(message);
+    device_.Run(60'000);
+  }
+  EXPECT_EQ(device_.state_flash.erases(), erases) << "flash that failed is left alone for an hour";
+  device_.Run(3'600'000);
   server_.Send(message);
   device_.Run(100);
   EXPECT_EQ(device_.agent->state.settings.version, 5u);

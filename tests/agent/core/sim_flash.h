@@ -84,6 +84,15 @@ class SimFlash {
   uint64_t programmed_bytes() const { return programmed_bytes_; }
   // The next reads fail.
   void FailReads(int count) { failing_reads_ = count; }
+  // What touches this range cannot be read any more, or not until its sector is erased.
+  void KillRange(uint32_t from, uint32_t size, bool until_erased = false) {
+    dead_from_ = from;
+    dead_to_ = from + size;
+    heals_ = until_erased;
+  }
+  void KillSector(uint32_t sector, bool until_erased = false) {
+    KillRange(sector * geometry_.sector_size, geometry_.sector_size, until_erased);
+  }
   // Programs report success and do nothing.
   void IgnorePrograms(bool ignore) { ignore_programs_ = ignore; }
 
@@ -94,6 +103,7 @@ class SimFlash {
       --failing_reads_;
       return FL_ERR_IO;
     }
+    if (offset < dead_to_ && offset + size > dead_from_) return FL_ERR_IO;
     std::memcpy(dst, bytes_.data() + offset, size);
     return FL_OK;
   }
@@ -129,6 +139,9 @@ class SimFlash {
       return FL_ERR_IO;
     }
     ++erases_;
+    if (heals_ && offset == dead_from_ / geometry_.sector_size * geometry_.sector_size) {
+      dead_to_ = dead_from_ = 0;
+    }
     for (uint32_t i = 0; i < 16; ++i) {
       if (!power_.Step()) return FL_ERR_IO;
       std::memset(bytes_.data() + offset + i * part, geometry_.erased_value, part);
@@ -143,6 +156,9 @@ class SimFlash {
   int erases_ = 0;
   uint64_t programmed_bytes_ = 0;
   int failing_reads_ = 0;
+  uint32_t dead_from_ = 0;
+  uint32_t dead_to_ = 0;
+  bool heals_ = false;
   bool ignore_programs_ = false;
   bool torn_ = false;
 };

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "fieldloop_agent/record.h"
 #include "tests/agent/core/device_harness.h"
 
 namespace fieldloop::agent {
@@ -564,6 +565,146 @@ TEST_F(UpdateTest, ARootThatFollowsIsTakenAndItsKeysCount) {
   EXPECT_EQ(
       ReportOn([](const v1::UpdateOffer& offer, const std::string&) { return offer; }).cause(),
       v1::UPDATE_CAUSE_BAD_SIGNATURE);
+}
+
+// --- Sectors that cannot be read any more ---
+
+TEST_F(UpdateTest, ADeadSectorOfARootThatWasNeverReplacedStopsNothing) {
+  for (uint32_t sector = 2; sector < 4; ++sector) {
+    device_.state_flash.KillSector(sector);
+    InstallModel(ModelBytes("model " + std::to_string(sector)), 3 + sector);
+  }
+}
+
+TEST_F(UpdateTest, WhileANewerRootCannotBeReadNoOfferIsTakenAndTheDeviceGoesOnReporting) {
+  InstallModel(ModelBytes("one"), 3);
+  TrustFixture next;
+  server_.roots = {SignDocument("fieldloop.root.v1", next.Root(2).SerializeAsString(),
+                                {&trust_.root_key, &next.root_key})};
+  ASSERT_TRUE(device_.Live([&] { return device_.agent->root_version == 2; }));
+  // The cut of the next rotation left something in the other sector.
+  device_.state_flash.bytes()[3 * 1280] ^= 0xff;
+  device_.state_flash.KillSector(2);
+  server_.received.clear();
+  server_.reports.clear();
+  server_.OfferModel(ModelBytes("two"), 4);
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  const size_t sketches = server_.sketches.size();
+  EXPECT_TRUE(device_.Live([&] { return server_.sketches.size() > sketches; }));
+  EXPECT_TRUE(device_.Live(
+      [&] { return server_.Count([](const auto& m) { return m.has_check_in(); }) > 1; }));
+  EXPECT_THAT(server_.reports, IsEmpty());
+  EXPECT_EQ(device_.RunningDigest(), Sha256(ModelBytes("one")));
+}
+
+TEST_F(UpdateTest, ADeviceWhoseRecordCannotBeSavedRunsWhatIsConfirmedAndIsHeard) {
+  InstallModel(ModelBytes("one"), 3);
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  const auto before = device_.state_flash.bytes();
+  for (uint32_t sector = 0; sector < 2; ++sector) {
+    device_.state_flash.bytes() = before;
+    device_.state_flash.KillSector(sector);
+    server_.received.clear();
+    ASSERT_EQ(device_.Boot(), FL_OK);
+    EXPECT_EQ(device_.RunningDigest(), Sha256(ModelBytes("one")));
+    EXPECT_TRUE(device_.Live([&] { return !server_.received.empty(); }));
+    EXPECT_TRUE(server_.received.front().has_hello());
+  }
+}
+
+TEST_F(UpdateTest, ADeviceWhoseRecordCannotBeSavedIsQuietAndLeavesItsFlashAlone) {
+  InstallModel(ModelBytes("one"), 3);
+  device_.state_flash.KillSector(1);
+  device_.state_flash.KillRange(0, 2 * 1280);
+  ASSERT_EQ(device_.Boot(), FL_OK) << "not even with neither copy";
+  EXPECT_FALSE(device_.agent->running.on);
+  device_.Run(10'000);
+  int polls = 0;
+  const int erases = device_.state_flash.erases();
+  const uint64_t bytes =
+      device_.state_flash.programmed_bytes() + device_.outbox_flash.programmed_bytes();
+  server_.received.clear();
+  // The server ends what says nothing, an hour a day long.
+  device_.RunUntil(
+      [&] {
+        ++polls;
+        server_.Disconnect();
+        return false;
+      },
+      3'600'000);
+  EXPECT_LE(server_.received.size(), 60u) << "as often as after other failures";
+  server_.received.clear();
+  device_.RunUntil([&] { return ++polls < 0; }, 23 * 3'600'000);
+  EXPECT_LE(server_.received.size(), 1u) << "one connection is enough";
+  EXPECT_EQ(device_.state_flash.erases(), erases) << "what may be read tomorrow is not erased";
+  EXPECT_EQ(device_.state_flash.programmed_bytes() + device_.outbox_flash.programmed_bytes(),
+            bytes);
+  EXPECT_LE(polls, 24 * 3600 + 1000);
+}
+
+TEST_F(UpdateTest, SavesToASectorThatIsDeadAreTriedOnceAnHour) {
+  InstallModel(ModelBytes("one"), 3);
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(10'000);
+  device_.state_flash.KillSector(1);
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  int erases = device_.state_flash.erases();
+  for (int second = 0; second < 10 * 3600; ++second) {
+    device_.Observe();
+    device_.Run(1000);
+  }
+  EXPECT_GT(device_.state_flash.erases(), erases);
+  EXPECT_LE(device_.state_flash.erases(), erases + 10 * 2);
+  // And when it can be read again, all goes on.
+  device_.state_flash.KillRange(0, 0);
+  server_.received.clear();
+  EXPECT_TRUE(device_.Live(
+      [&] { return server_.Count([](const auto& m) { return m.has_check_in(); }) > 0; }, 3700));
+}
+
+TEST_F(UpdateTest, NoSequenceIsUsedTwiceThoughTheNewestCopyOfTheRecordWasLost) {
+  InstallModel(ModelBytes("one"), 3);
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  const uint64_t sequence = device_.agent->next_sequence;
+  // The copy of the start before is the newest but one.
+  const auto before = device_.state_flash.bytes();
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  ASSERT_NE(device_.agent->next_sequence, sequence);
+  const uint64_t used = device_.agent->next_sequence;
+  std::vector<uint8_t>& bytes = device_.state_flash.bytes();
+  const size_t at = std::equal(bytes.begin(), bytes.begin() + 1280, before.begin()) ? 1280 : 0;
+  bytes[at + FL_RECORD_HEADER_SIZE] ^= 1;
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  EXPECT_GE(device_.agent->next_sequence, used + 1024);
+}
+
+TEST_F(UpdateTest, AStartOnTrialThatCannotBeCountedIsOneOfTheConfirmedModel) {
+  InstallModel(ModelBytes("one"), 3);
+  server_.OfferModel(ModelBytes("two"), 4);
+  ASSERT_TRUE(device_.Live([&] { return device_.agent->running.on_trial; }));
+  const auto before = device_.state_flash.bytes();
+  for (uint32_t sector = 0; sector < 2; ++sector) {
+    device_.state_flash.bytes() = before;
+    device_.state_flash.KillSector(sector);
+    for (int i = 0; i < 10; ++i) {
+      ASSERT_EQ(device_.Boot(), FL_OK);
+      EXPECT_EQ(device_.RunningDigest(), Sha256(ModelBytes("one")));
+      EXPECT_FALSE(device_.rebooting);
+    }
+  }
+}
+
+TEST_F(UpdateTest, ATrialWhoseEndCannotBeSavedWaitsWithoutWearingFlash) {
+  InstallModel(ModelBytes("one"), 3);
+  server_.OfferModel(ModelBytes("two"), 4);
+  ASSERT_TRUE(device_.Live([&] { return device_.agent->running.on_trial; }));
+  device_.state_flash.IgnorePrograms(true);
+  const int erases = device_.state_flash.erases();
+  EXPECT_FALSE(device_.Live([&] { return !device_.agent->running.on_trial; }, 3000));
+  EXPECT_LE(device_.state_flash.erases(), erases + 2);
+  device_.state_flash.IgnorePrograms(false);
+  EXPECT_TRUE(device_.Live([&] { return !device_.agent->running.on_trial; }, 3700));
+  EXPECT_EQ(device_.RunningDigest(), Sha256(ModelBytes("two")));
 }
 
 struct BadRoot {
