@@ -153,7 +153,9 @@ class EverySetTest(unittest.TestCase):
                 one = container(manifests, service)
                 self.assertIn("memory", one["resources"]["limits"])
                 for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                    self.assertEqual(one[probe]["exec"]["command"][:3], ["fieldloop", "health", service])
+                    command = one[probe]["exec"]["command"]
+                    self.assertEqual(command[:3], ["fieldloop", "health", service])
+                    self.assertEqual("--ready" in command, probe == "readinessProbe")
 
     def test_what_pods_mount_exists(self):
         for manifests in self.each():

@@ -2,7 +2,7 @@
 # Copyright the Fieldloop authors.
 # SPDX-License-Identifier: Apache-2.0
 """The five services on one PostgreSQL database: from recordings to a model on a device, and a crash of the
-database in the middle of uploads and of a build."""
+database in the middle of uploads, of a build and of a rollout; while it is down, nobody is ready."""
 
 import argparse
 import json
@@ -23,6 +23,7 @@ from registry_test import PROJECT, RECIPE, write_recording  # noqa: E402
 BINARIES = None
 PATIENCE_S = 60
 UPLOADS = 12
+SERVICES = {"provisioning", "ingestion", "build", "evaluation", "distribution"}
 
 
 class PatientInstallation(Installation):
@@ -70,6 +71,7 @@ class PostgresTest(unittest.TestCase):
         acknowledged = self.upload_through_a_crash()
         listed = {sample["name"] for sample in run("samples", "list")}
         self.assertEqual(listed, acknowledged)
+        self.readiness_follows_the_database()
 
         run("datasets", "create", "all")
         run("datasets", "fix", "all")
@@ -98,7 +100,7 @@ class PostgresTest(unittest.TestCase):
         # Each service has its schema, and no file beside it.
         schemas = self.postgres.sql("SELECT DISTINCT table_schema FROM information_schema.tables "
                                     "WHERE table_name = 'fieldloop_migrations'", "fieldloop").split()
-        self.assertEqual(set(schemas), {"provisioning", "ingestion", "build", "evaluation", "distribution"})
+        self.assertEqual(set(schemas), SERVICES)
         self.assertEqual(list(self.up.home.rglob("*.db")), [])
 
     def upload_through_a_crash(self):
@@ -123,6 +125,25 @@ class PostgresTest(unittest.TestCase):
                 some.set()
         crashing.join()
         return names
+
+    def readiness_follows_the_database(self):
+        def ready():
+            return {service for service in SERVICES if self.is_healthy("--ready", service)}
+
+        self.assertEqual(ready(), SERVICES)
+        self.postgres.stop()
+        self.await_("ready without the database", ready, set())
+        self.assertTrue(self.is_healthy())
+        self.postgres.start()
+        self.await_("ready with the database", ready, SERVICES)
+
+    def is_healthy(self, *arguments):
+        try:
+            Installation.run(self.up, "health", *arguments)  # Not repeated.
+            return True
+        except DemoError as error:
+            self.assertTrue(is_unavailable(error), error)
+            return False
 
     def await_(self, what, look, wanted):
         deadline = time.monotonic() + PATIENCE_S

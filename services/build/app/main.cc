@@ -312,6 +312,7 @@ absl::Status Run(const Options& options) {
   server.Register(handler);
   server.Register(run_handler);
   FIELDLOOP_RETURN_IF_ERROR(pool.Start(options.workers));
+  server.ReadyWhen([&database] { return database->Check(); });
   return server.Run({}, [&pool] { pool.Stop(); });
 }
 

@@ -20,6 +20,7 @@
 #include "services/cli/client/output.h"
 #include "services/cli/commands/commands.h"
 #include "services/common/grpc/client_call.h"
+#include "services/common/grpc/health.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop::cli {
@@ -34,20 +35,25 @@ struct HealthFlags {
   std::string address;
   std::string ca_file;
   double timeout_s = 4;
+  bool ready = false;
 };
 
-// Asks grpc.health.v1 for the server as a whole: an empty HealthCheckRequest, which has no bytes.
-// UNAVAILABLE unless it serves.
-absl::Status Check(const std::shared_ptr<grpc::Channel>& channel, absl::Duration timeout) {
+// Asks grpc.health.v1 for the server as a whole, or for `service`. UNAVAILABLE unless it serves.
+absl::Status Check(const std::shared_ptr<grpc::Channel>& channel, absl::string_view service,
+                   absl::Duration timeout) {
   grpc::GenericStub stub(channel);
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
   grpc::CompletionQueue queue;
-  const grpc::Slice nothing("");
+  // A HealthCheckRequest: field 1 is the service's name. The empty one has no bytes.
+  const grpc::Slice request(
+      service.empty()
+          ? std::string()
+          : absl::StrCat("\x0a", std::string(1, static_cast<char>(service.size())), service));
   grpc::ByteBuffer response;
   grpc::Status status;
   const auto call =
-      stub.PrepareUnaryCall(&context, kCheckMethod, grpc::ByteBuffer(&nothing, 1), &queue);
+      stub.PrepareUnaryCall(&context, kCheckMethod, grpc::ByteBuffer(&request, 1), &queue);
   call->StartCall();
   call->Finish(&response, &status, nullptr);
   void* tag = nullptr;
@@ -64,7 +70,11 @@ absl::Status Check(const std::shared_ptr<grpc::Channel>& channel, absl::Duration
   for (const grpc::Slice& slice : slices) {
     answer.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
   }
-  return answer == kServing ? absl::OkStatus() : absl::UnavailableError("it does not serve");
+  if (answer == kServing) {
+    return absl::OkStatus();
+  }
+  return absl::UnavailableError(service.empty() ? "it does not serve"
+                                                : "it is not ready: its log says why");
 }
 
 absl::Status Health(Client& client, const HealthFlags& flags) {
@@ -78,9 +88,11 @@ absl::Status Health(Client& client, const HealthFlags& flags) {
         flags.address.empty()
             ? client.Channel(service)
             : OpenChannel(flags.address, {.ca = flags.ca_file, .cert = "", .key = ""}, service);
-    const absl::Status health =
-        channel.ok() ? Check(*channel, absl::Seconds(flags.timeout_s)) : channel.status();
-    table.Row({service, health.ok() ? "serving" : std::string(health.message())});
+    const absl::Status health = channel.ok() ? Check(*channel, flags.ready ? kReadiness : "",
+                                                     absl::Seconds(flags.timeout_s))
+                                             : channel.status();
+    const std::string fine = flags.ready ? "ready" : "serving";
+    table.Row({service, health.ok() ? fine : std::string(health.message())});
     if (!health.ok()) {
       result.Update(absl::Status(health.code(), absl::StrCat(service, ": ", health.message())));
     }
@@ -107,6 +119,8 @@ void AddHealth(Program& program) {
   health->add_option("--address", flags->address,
                      "of one service, instead of the installation's; for probes");
   health->add_option("--ca", flags->ca_file, "PEM of the services' CA, with --address");
+  health->add_flag("--ready", flags->ready,
+                   "whether they can work now, which they cannot while their database is away");
   health->add_option("--timeout", flags->timeout_s, "seconds for each")->capture_default_str();
 }
 

@@ -5,12 +5,15 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <fstream>
+#include <mutex>
 #include <pthread.h>
 #include <sstream>
+#include <thread>
 #include <utility>
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
@@ -19,9 +22,11 @@
 #include <nlohmann/json.hpp>
 #include <prometheus/counter.h>
 #include <prometheus/exposer.h>
+#include <prometheus/gauge.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "services/common/grpc/health.h"
 #include "services/common/log/log.h"
 #include "services/common/server/call_interceptor.h"
 #include "services/common/server/pool_metrics.h"
@@ -36,6 +41,7 @@ namespace {
 constexpr int kMaxMessageBytes = 64 << 20;
 constexpr int kMaxPollers = 64;
 constexpr int kMinPingMs = 10'000;
+constexpr std::chrono::seconds kReadinessPeriod{1};
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -90,12 +96,71 @@ absl::Status SendSpans(const std::string& service, const ServiceOptions& options
   return absl::OkStatus();
 }
 
+// Keeps what is said about kReadiness true until Stop().
+class ReadinessWatch {
+ public:
+  ReadinessWatch(grpc::HealthCheckServiceInterface& health, prometheus::Gauge& gauge,
+                 std::function<absl::Status()> check)
+      : health_(health), gauge_(gauge), check_(std::move(check)), thread_([this] { Run(); }) {}
+  ~ReadinessWatch() {
+    Stop();
+    thread_.join();
+  }
+  ReadinessWatch(const ReadinessWatch&) = delete;
+  ReadinessWatch& operator=(const ReadinessWatch&) = delete;
+
+  // Does not wait for a check that runs.
+  void Stop() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
+    }
+    stopped_.notify_one();
+  }
+
+ private:
+  void Run() {
+    health_.SetServingStatus(kReadiness, false);
+    bool was_ready = true;
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (!stopping_) {
+      lock.unlock();
+      const absl::Status status = check_ ? check_() : absl::OkStatus();
+      lock.lock();
+      if (stopping_) {
+        return;
+      }
+      gauge_.Set(status.ok() ? 1 : 0);
+      health_.SetServingStatus(kReadiness, status.ok());
+      if (status.ok() != was_ready) {
+        was_ready = status.ok();
+        was_ready ? spdlog::info("can work again")
+                  : spdlog::warn("cannot work: {}", status.ToString());
+      }
+      stopped_.wait_for(lock, kReadinessPeriod, [this] { return stopping_; });
+    }
+  }
+
+  grpc::HealthCheckServiceInterface& health_;
+  prometheus::Gauge& gauge_;
+  const std::function<absl::Status()> check_;
+  std::mutex mutex_;
+  std::condition_variable stopped_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
 }  // namespace
 
 struct ServiceServer::State {
   std::string name;
   ServiceOptions options;
   std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
+  prometheus::Gauge& ready_gauge = prometheus::BuildGauge()
+                                       .Name("fieldloop_ready")
+                                       .Help("Whether the service can do its work: 1 or 0")
+                                       .Register(*registry)
+                                       .Add({});
   std::shared_ptr<ProcessMetrics> process_metrics = std::make_shared<ProcessMetrics>();
   std::shared_ptr<PoolMetrics> pool_metrics = std::make_shared<PoolMetrics>();
   std::vector<grpc::Service*> services;
@@ -103,6 +168,7 @@ struct ServiceServer::State {
   std::unique_ptr<grpc::Server> server;
   std::string address;
   std::string metrics_address;
+  std::function<absl::Status()> ready_when;
   std::atomic<bool> stopping = false;
 };
 
@@ -115,6 +181,9 @@ ServiceServer::ServiceServer(std::string name, const ServiceOptions& options)
 ServiceServer::~ServiceServer() { SetSpanSink(nullptr, 0); }
 
 prometheus::Registry& ServiceServer::registry() { return *state_->registry; }
+void ServiceServer::ReadyWhen(std::function<absl::Status()> check) {
+  state_->ready_when = std::move(check);
+}
 void ServiceServer::Register(grpc::Service& service) { state_->services.push_back(&service); }
 std::string ServiceServer::address() const { return state_->address; }
 bool ServiceServer::stopping() const { return state_->stopping; }
@@ -189,6 +258,8 @@ absl::Status ServiceServer::Run(const std::map<std::string, std::string>& more,
     }
   }
   spdlog::info("ready: {}", ready.dump());
+  ReadinessWatch readiness(*state_->server->GetHealthCheckService(), state_->ready_gauge,
+                           state_->ready_when);
 
   sigset_t stop_signals;
   sigemptyset(&stop_signals);
@@ -198,6 +269,7 @@ absl::Status ServiceServer::Run(const std::map<std::string, std::string>& more,
   sigwait(&stop_signals, &signal);
   spdlog::info("signal {}: draining", signal);
   state_->stopping = true;
+  readiness.Stop();
   state_->server->GetHealthCheckService()->SetServingStatus(false);
   on_stop();
   state_->server->Shutdown(std::chrono::system_clock::now() +

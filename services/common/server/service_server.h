@@ -35,6 +35,11 @@ class ServiceServer {
 
   prometheus::Registry& registry();
 
+  // Asked once a second while the server runs, on a thread of its own; may block. What it returns
+  // is what grpc.health.v1 says about kReadiness. Without it the server is always ready. Call
+  // before Run; what it refers to must outlive Run.
+  void ReadyWhen(std::function<absl::Status()> check);
+
   // `service` must outlive the server. INVALID_ARGUMENT is returned by Start if a TLS file is bad.
   void Register(grpc::Service& service);
 

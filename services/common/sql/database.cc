@@ -4,7 +4,9 @@
 #include "services/common/sql/database.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <exception>
 #include <thread>
 #include <unistd.h>
@@ -23,6 +25,7 @@
 #include "absl/strings/str_split.h"
 #include "services/common/sql/database_backup.h"
 #include "services/common/sql/pool_counts.h"
+#include "services/common/sql/postgres_probe.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop {
@@ -258,6 +261,7 @@ class Database::Pool {
   explicit Pool(DatabaseOptions options)
       : options_(std::move(options)),
         sqlite_(!IsPostgres(options_.connection)),
+        probe_(sqlite_ ? "" : WithParameters(options_.connection), options_.check_timeout),
         sessions_(static_cast<std::size_t>(std::max(1, options_.pool_size))) {
     PoolCounts().connections += std::max(1, options_.pool_size);
   }
@@ -280,8 +284,7 @@ class Database::Pool {
   void Connect(soci::session& session) {
     session.close();
     if (sqlite_) {
-      session.open(soci::sqlite3,
-                   std::string(absl::StripPrefix(options_.connection, "sqlite3://")));
+      session.open(soci::sqlite3, SqlitePath());
       session << "PRAGMA busy_timeout = 10000";
       session << "PRAGMA journal_mode = WAL";
       session << "PRAGMA synchronous = FULL";
@@ -335,12 +338,17 @@ class Database::Pool {
   };
 
   soci::connection_pool& sessions() { return sessions_; }
+  PostgresProbe& probe() { return probe_; }
   bool sqlite() const { return sqlite_; }
+  std::string SqlitePath() const {
+    return std::string(absl::StripPrefix(options_.connection, "sqlite3://"));
+  }
   const DatabaseOptions& options() const { return options_; }
 
  private:
   const DatabaseOptions options_;
   const bool sqlite_;
+  PostgresProbe probe_;
   soci::connection_pool sessions_;
 };
 
@@ -406,6 +414,19 @@ absl::Status Database::Write(absl::FunctionRef<absl::Status(soci::session&)> bod
 absl::Status Database::Read(absl::FunctionRef<absl::Status(soci::session&)> body) {
   return Transact(pool_->sqlite() ? "BEGIN" : "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                   /*attempts=*/1, body);
+}
+
+absl::Status Database::Check() {
+  if (!pool_->sqlite()) {
+    const absl::Status status = pool_->probe().Check();
+    return status.ok()
+               ? status
+               : absl::UnavailableError(absl::StrCat("database: ", OneLine(status.message())));
+  }
+  const std::string path = pool_->SqlitePath();
+  return ::access(path.c_str(), R_OK | W_OK) == 0
+             ? absl::OkStatus()
+             : absl::UnavailableError(absl::StrCat("database: ", path, ": ", std::strerror(errno)));
 }
 
 absl::Status Database::Transact(const char* begin, int attempts,

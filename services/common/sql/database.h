@@ -37,6 +37,7 @@ struct DatabaseOptions {
   std::string schema = "";
   absl::Duration connection_wait = absl::Seconds(10);    // For one of the pool to become free.
   absl::Duration statement_timeout = absl::Seconds(30);  // PostgreSQL's.
+  absl::Duration check_timeout = absl::Seconds(5);       // For the answer to Check().
   // For tests: each Write runs once to be rolled back, as if it had lost against another one,
   // and then again.
   bool rehearse = false;
@@ -68,6 +69,12 @@ class Database {
 
   // The same for a transaction that only reads: one snapshot, and `body` runs once.
   absl::Status Read(absl::FunctionRef<absl::Status(soci::session&)> body);
+
+  // Whether the database is there and can be written, however busy the pool is: UNAVAILABLE with
+  // the reason if not. PostgreSQL is asked on a connection apart, which the first call makes; of
+  // SQLite the file must be there. Connecting may take connect_timeout of the URI beside
+  // `options.check_timeout`.
+  absl::Status Check();
 
  private:
   class Pool;

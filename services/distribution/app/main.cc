@@ -157,6 +157,7 @@ absl::Status Run(const Options& options) {
                                    fleet, census, metrics, clock);
   auto watch = std::make_unique<DeviceWatch>(*provisioning, devices);
 
+  server.ReadyWhen([&database] { return database->Check(); });
   const absl::Status status = server.Run({{"device", listener->address()}}, [&] {
     // What calls the listener first, then the listener, then what writes down what it left.
     watch.reset();

@@ -156,6 +156,7 @@ absl::Status Run(const Options& options) {
   evaluate.Start();
   count.Start();
   keep_house.Start();
+  server.ReadyWhen([&database] { return database->Check(); });
   return server.Run({}, [&] {
     drive.Stop();
     look.Stop();

@@ -127,6 +127,7 @@ absl::Status Run(const Options& options) {
   auto housekeeping = std::make_unique<ingestion::Housekeeping>(
       leases, absl::Seconds(options.service.lease_seconds), retention, labelling_store, metrics,
       clock);
+  server.ReadyWhen([&database] { return database->Check(); });
   return server.Run({{"http", http->address()}}, [&http, &housekeeping] {
     http.reset();
     housekeeping.reset();

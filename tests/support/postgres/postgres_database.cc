@@ -71,6 +71,8 @@ PostgresServer::~PostgresServer() { Control("stop", file_); }
 
 std::string PostgresServer::uri() const { return FirstLine(file_); }
 
+bool PostgresServer::Crash() { return Control("crash", file_) == 0; }
+
 bool PostgresServer::Restart() { return Control("restart", file_) == 0; }
 
 }  // namespace fieldloop::testing

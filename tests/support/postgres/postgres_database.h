@@ -40,7 +40,9 @@ class PostgresServer {
   PostgresServer& operator=(const PostgresServer&) = delete;
 
   std::string uri() const;
-  // As a crash does. True if it runs again.
+  // As a crash does. True if it is down.
+  bool Crash();
+  // After a crash, which is made if there was none. True if it runs again.
   bool Restart();
 
  private:

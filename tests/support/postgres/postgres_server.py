@@ -6,7 +6,8 @@
 As a module: `with PostgresServer() as server: ... server.uri("name") ...`. As a program:
 
     postgres_server.py start FILE [--durable]    starts one, and writes its URI to FILE
-    postgres_server.py restart FILE              kills it as a crash would, and starts it again
+    postgres_server.py crash FILE                kills it as a crash would
+    postgres_server.py restart FILE              the same unless it is down, and starts it again
     postgres_server.py stop FILE
 
 `start` ends with 77 if PostgreSQL is not installed, which ctest takes as skipped.
@@ -64,6 +65,9 @@ class PostgresServer:
     def _data(self):
         return f"{self.folder}/data"
 
+    def _runs(self):
+        return os.path.exists(f"{self._data()}/postmaster.pid")
+
     def _run(self, program, *arguments):
         done = subprocess.run([f"{binaries()}/{program}", *arguments], cwd="/", **self.owner,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -80,11 +84,12 @@ class PostgresServer:
 
     def restart(self, mode="immediate"):
         """`immediate` is what a crash is to the clients and to the data."""
-        self.stop(mode)
+        if self._runs():
+            self.stop(mode)
         self.start()
 
     def remove(self):
-        if os.path.exists(f"{self._data()}/postmaster.pid"):
+        if self._runs():
             self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -106,8 +111,8 @@ class PostgresServer:
 def main(command, file, *options):
     path = pathlib.Path(file)
     known = PostgresServer(path.read_text("utf-8").partition("host=")[2]) if path.exists() else None
-    if command == "restart":
-        known.restart()
+    if command in ("crash", "restart"):
+        known.stop() if command == "crash" else known.restart()
         return 0
     if known is not None:  # Also one that an interrupted run left.
         known.remove()
@@ -124,6 +129,6 @@ def main(command, file, *options):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3 or sys.argv[1] not in ("start", "restart", "stop"):
+    if len(sys.argv) < 3 or sys.argv[1] not in ("start", "crash", "restart", "stop"):
         sys.exit(__doc__)
     sys.exit(main(*sys.argv[1:]))

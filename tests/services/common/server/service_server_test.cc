@@ -17,6 +17,7 @@
 
 #include <fieldloop/provisioning/v1/provisioning_service.grpc.pb.h>
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -27,6 +28,7 @@
 #include "services/common/crypto/certificate.h"
 #include "services/common/grpc/call_access.h"
 #include "services/common/grpc/client_policy.h"
+#include "services/common/grpc/health.h"
 #include "services/common/log/log.h"
 #include "services/common/server/pool_metrics.h"
 #include "services/common/trace/span.h"
@@ -264,6 +266,83 @@ TEST_F(ServiceServerTest, ABadTlsFileAndATakenPortAreSaid) {
   const absl::Status status = ServiceServer("echo", taken).Start();
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(std::string(status.message()), HasSubstr(first.address()));
+}
+
+// What grpc.health.v1 says about kReadiness, as it changes; a HealthCheckResponse in bytes.
+class WatchedReadiness {
+ public:
+  explicit WatchedReadiness(const std::shared_ptr<grpc::Channel>& channel) : stub_(channel) {
+    call_ = stub_.PrepareCall(&context_, "/grpc.health.v1.Health/Watch", &queue_);
+    call_->StartCall(nullptr);
+    Await();
+    const grpc::Slice request(absl::StrCat("\x0a\x05", kReadiness));
+    call_->Write(grpc::ByteBuffer(&request, 1), nullptr);
+    Await();
+  }
+  ~WatchedReadiness() {
+    context_.TryCancel();
+    grpc::Status status;
+    call_->Finish(&status, nullptr);
+    Await();
+  }
+  WatchedReadiness(const WatchedReadiness&) = delete;
+  WatchedReadiness& operator=(const WatchedReadiness&) = delete;
+
+  std::string Next() {
+    grpc::ByteBuffer response;
+    call_->Read(&response, nullptr);
+    Await();
+    grpc::Slice bytes;
+    return response.DumpToSingleSlice(&bytes).ok()
+               ? std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size())
+               : "";
+  }
+
+ private:
+  void Await() {
+    void* tag = nullptr;
+    bool ok = false;
+    queue_.Next(&tag, &ok);
+  }
+
+  grpc::GenericStub stub_;
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+};
+
+TEST_F(ServiceServerTest, ReadinessFollowsWhatItDependsOnAndTheProcessIsAliveThroughout) {
+  constexpr char kServing[] = "\x08\x01";
+  constexpr char kNotServing[] = "\x08\x02";
+  ServiceServer server("echo", options_);
+  server.Register(echo_);
+  ASSERT_THAT(server.Start(), IsOk());
+  std::atomic<bool> is_database_there = false;
+  server.ReadyWhen([&is_database_there] {
+    return is_database_there ? absl::OkStatus() : absl::UnavailableError("no database");
+  });
+  std::thread running([&server] { EXPECT_THAT(server.Run(), IsOk()); });
+  const auto channel = *OpenChannel(server.address(), Tls("build"), "echo");
+  {
+    WatchedReadiness readiness(channel);
+    std::string seen = readiness.Next();
+    if (seen == "\x08\x03") {  // Asked before Run().
+      seen = readiness.Next();
+    }
+    EXPECT_EQ(seen, kNotServing);
+    EXPECT_THAT(Ask(channel), IsOk());
+    is_database_there = true;
+    EXPECT_EQ(readiness.Next(), kServing);
+    EXPECT_THAT(prometheus::TextSerializer().Serialize(server.registry().Collect()),
+                HasSubstr("\nfieldloop_ready 1\n"));
+    is_database_there = false;
+    EXPECT_EQ(readiness.Next(), kNotServing);
+    EXPECT_THAT(prometheus::TextSerializer().Serialize(server.registry().Collect()),
+                HasSubstr("\nfieldloop_ready 0\n"));
+    EXPECT_THAT(Ask(channel), IsOk());
+  }
+  pthread_kill(running.native_handle(), SIGTERM);
+  running.join();
 }
 
 TEST_F(ServiceServerTest, AStopSignalLetsARunningCallFinish) {

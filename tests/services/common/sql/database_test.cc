@@ -4,6 +4,7 @@
 #include "services/common/sql/database.h"
 
 #include <atomic>
+#include <csignal>
 #include <cstddef>
 #include <filesystem>
 #include <memory>
@@ -37,6 +38,7 @@ using ::fieldloop::testing::PostgresServer;
 using ::fieldloop::testing::ScratchDatabase;
 using ::fieldloop::testing::StatusIs;
 using ::fieldloop::testing::TemporaryFolder;
+using ::testing::HasSubstr;
 
 const std::vector<Migration> kFirst = {
     {1, "initial",
@@ -205,6 +207,31 @@ TEST_P(DatabaseTest, ThePoolIsCountedWhileItIsUsedAndWhenItIsExhausted) {
   EXPECT_EQ(counts.connections, connections);
   EXPECT_EQ(counts.in_use, in_use);
   EXPECT_EQ(counts.waiting, waiting);
+}
+
+TEST_P(DatabaseTest, ItIsThereHoweverBusyItsPoolIs) {
+  DatabaseOptions options = Options();
+  options.pool_size = 1;
+  options.connection_wait = absl::Milliseconds(1);
+  const auto database = Database::Open(options, kFirst);
+  ASSERT_THAT(database, IsOk());
+  EXPECT_THAT((*database)->Write([&](soci::session& /*session*/) {
+    EXPECT_THAT(Add(**database), StatusIs(absl::StatusCode::kUnavailable));
+    return (*database)->Check();
+  }),
+              IsOk());
+}
+
+TEST(DatabaseCheck, AFileThatIsGoneIsUnavailable) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "x.db";
+  const auto database = Database::Open({.connection = "sqlite3://" + path}, kFirst);
+  ASSERT_THAT(database, IsOk());
+  EXPECT_THAT((*database)->Check(), IsOk());
+  std::filesystem::remove(path);
+  const absl::Status status = (*database)->Check();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(std::string(status.message()), HasSubstr(path));
 }
 
 TEST_P(DatabaseTest, ARehearsedTransactionRunsTwiceAndIsCommittedOnce) {
@@ -445,6 +472,49 @@ TEST_P(PostgresDatabaseTest, AStatementThatFailedLeavesNoPreparedOneBehind) {
   EXPECT_EQ(left, 0);
 }
 
+TEST_P(PostgresDatabaseTest, AServerThatTakesNoWritesIsOfNoUse) {
+  const auto database = Open(kFirst);
+  ASSERT_THAT(database, IsOk());
+  // Holds for connections that are new.
+  const auto set_read_only = [&](const std::string& value) {
+    return (*database)->Write([&](soci::session& session) {
+      std::string name;
+      session << "SELECT current_database()", soci::into(name);
+      session << "ALTER DATABASE " << name << " SET default_transaction_read_only = " << value;
+      return absl::OkStatus();
+    });
+  };
+  ASSERT_THAT(set_read_only("on"), IsOk());
+  const absl::Status status = (*database)->Check();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("takes no writes"));
+  ASSERT_THAT(set_read_only("off"), IsOk());
+  EXPECT_THAT((*database)->Check(), IsOk());
+}
+
+TEST_P(PostgresDatabaseTest, AServerThatDoesNotAnswerInTimeIsUnavailable) {
+  DatabaseOptions options = Options();
+  options.check_timeout = absl::Milliseconds(50);
+  const auto database = Database::Open(options, kFirst);
+  ASSERT_THAT(database, IsOk());
+  ASSERT_THAT((*database)->Check(), IsOk());
+  int backend = 0;
+  ASSERT_THAT((*database)->Read([&](soci::session& session) {
+    session << "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query = "
+               "'SHOW transaction_read_only'",
+        soci::into(backend);
+    return absl::OkStatus();
+  }),
+              IsOk());
+  ASSERT_EQ(kill(backend, SIGSTOP), 0);
+  const absl::Status status = (*database)->Check();
+  ASSERT_EQ(kill(backend, SIGCONT), 0);
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no answer within 50ms"));
+  options.check_timeout = absl::Seconds(5);
+  EXPECT_THAT((*Database::Open(options, kFirst))->Check(), IsOk());
+}
+
 // Writers that repeat what was UNAVAILABLE, until they are told to stop.
 class Writers {
  public:
@@ -536,6 +606,27 @@ TEST(PostgresCrash, ConnectionsThatItBrokeAreMadeAnewWithoutAnError) {
     }),
                 IsOk());
   }
+}
+
+TEST(PostgresCrash, TheDatabaseIsUnavailableUntilItsServerIsThereAgain) {
+  const TemporaryFolder folder;
+  const std::unique_ptr<PostgresServer> server = PostgresServer::Start(folder.path());
+  if (server == nullptr) {
+    GTEST_SKIP() << kNoPostgres;
+  }
+  const auto database = Database::Open({.connection = server->uri()}, kFirst);
+  ASSERT_THAT(database, IsOk());
+  EXPECT_THAT((*database)->Check(), IsOk());
+  ASSERT_TRUE(server->Crash());
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status status = (*database)->Check();
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("No such file or directory"));
+  }
+  ASSERT_TRUE(server->Restart());
+  EXPECT_THAT((*database)->Check(), IsOk());
+  ASSERT_TRUE(server->Restart());
+  EXPECT_THAT((*database)->Check(), IsOk());
 }
 
 }  // namespace
