@@ -123,11 +123,6 @@ void PrometheusTelemetry::LookMade(const DriftReport& report) {
   std::map<std::string, std::string> labels = ProjectLabel(report.project);
   labels["verdict"] = VerdictName(report.verdict);
   looks_.Add(labels).Increment();
-  if (report.look > 0) {
-    statistic_.Add(ProjectLabel(report.project)).Set(report.statistic);
-    limit_.Add(ProjectLabel(report.project)).Set(report.limit);
-    drifted_devices_.Add(ProjectLabel(report.project)).Set(report.drifted_devices);
-  }
   spdlog::info("{}: {}", report.name(), report.explanation);
 }
 
@@ -178,8 +173,32 @@ absl::Status PrometheusTelemetry::Refresh(CycleStore& cycles, EvaluationStore& e
     }
   }
   oldest_approval_seconds_.Set(absl::ToDoubleSeconds(oldest_approval));
+  FIELDLOOP_RETURN_IF_ERROR(RefreshDrift(sketches));
   FIELDLOOP_ASSIGN_OR_RETURN(const std::int64_t stored, sketches.CountSketches());
   stored_sketches_.Set(static_cast<double>(stored));
+  return absl::OkStatus();
+}
+
+absl::Status PrometheusTelemetry::RefreshDrift(SketchStore& sketches) {
+  FIELDLOOP_ASSIGN_OR_RETURN(const std::vector<DriftReport> tests, sketches.ListNewestTests());
+  std::map<std::string, DriftGauges> gone = std::move(drift_);
+  drift_.clear();
+  for (const DriftReport& report : tests) {
+    const std::map<std::string, std::string> labels = ProjectLabel(report.project);
+    const DriftGauges gauges = {.statistic = statistic_.Add(labels),
+                                .limit = limit_.Add(labels),
+                                .devices = drifted_devices_.Add(labels)};
+    gauges.statistic.Set(report.statistic);
+    gauges.limit.Set(report.limit);
+    gauges.devices.Set(report.drifted_devices);
+    drift_.emplace(report.project, gauges);
+    gone.erase(report.project);
+  }
+  for (const auto& [project, gauges] : gone) {
+    statistic_.Remove(&gauges.statistic);
+    limit_.Remove(&gauges.limit);
+    drifted_devices_.Remove(&gauges.devices);
+  }
   return absl::OkStatus();
 }
 

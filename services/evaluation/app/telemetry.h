@@ -4,6 +4,9 @@
 #ifndef FIELDLOOP_SERVICES_EVALUATION_APP_TELEMETRY_H_
 #define FIELDLOOP_SERVICES_EVALUATION_APP_TELEMETRY_H_
 
+#include <map>
+#include <string>
+
 #include <prometheus/counter.h>
 #include <prometheus/family.h>
 #include <prometheus/gauge.h>
@@ -27,18 +30,28 @@ class PrometheusTelemetry final : public Telemetry {
   void CycleMoved(const Cycle& cycle) override;
   void BackgroundError(absl::string_view what, const absl::Status& status) override;
 
-  // Sets the gauges that are counts of rows.
+  // Sets the gauges that say what is in the database: every replica has them, whichever did the
+  // work. From one thread.
   absl::Status Refresh(CycleStore& cycles, EvaluationStore& evaluations, SketchStore& sketches,
                        const Clock& clock);
 
  private:
+  // Of a project.
+  struct DriftGauges {
+    prometheus::Gauge& statistic;
+    prometheus::Gauge& limit;
+    prometheus::Gauge& devices;
+  };
+
   prometheus::Histogram& EvaluationSeconds(EvaluationState state);
+  absl::Status RefreshDrift(SketchStore& sketches);
 
   prometheus::Family<prometheus::Counter>& sketches_;
   prometheus::Family<prometheus::Counter>& looks_;
   prometheus::Family<prometheus::Gauge>& statistic_;
   prometheus::Family<prometheus::Gauge>& limit_;
   prometheus::Family<prometheus::Gauge>& drifted_devices_;
+  std::map<std::string, DriftGauges> drift_;
   prometheus::Family<prometheus::Gauge>& cycles_;
   prometheus::Family<prometheus::Counter>& transitions_;
   prometheus::Family<prometheus::Gauge>& evaluations_;

@@ -160,6 +160,8 @@ class SketchStore {
                                                                   const std::string& model_digest,
                                                                   absl::Time since,
                                                                   bool only_drift) = 0;
+  // Of each project the newest report that is of a test, if any is kept; by project.
+  virtual absl::StatusOr<std::vector<DriftReport>> ListNewestTests() = 0;
   // Deletes sketches received and reports made before `before`, but not the first
   // kKeptBaselinePeriods of a run that still counts. Returns how many sketches.
   virtual absl::StatusOr<std::int64_t> Prune(absl::Time before) = 0;

@@ -387,6 +387,36 @@ absl::StatusOr<std::optional<DriftReport>> SqlSketchStore::LatestReport(
   return found;
 }
 
+absl::StatusOr<std::vector<DriftReport>> SqlSketchStore::ListNewestTests() {
+  std::vector<DriftReport> reports;
+  FIELDLOOP_RETURN_IF_ERROR(database_.Read([&](soci::session& session) -> absl::Status {
+    // From drift_looks, which has few rows: a test has one there, of its model.
+    const soci::rowset<std::string> projects =
+        (session.prepare << "SELECT DISTINCT project FROM drift_looks ORDER BY project");
+    const std::vector<std::string> names(projects.begin(), projects.end());
+    reports.clear();
+    for (const std::string& project : names) {
+      const long long learning = static_cast<long long>(DriftVerdict::kLearning);
+      long long number = 0;
+      std::string digest;
+      long long verdict = 0;
+      long long micros = 0;
+      std::string body;
+      session << "SELECT number, model_digest, verdict, create_micros, body FROM drift_reports "
+                 "WHERE project = :project AND verdict > :learning ORDER BY number DESC LIMIT 1",
+          soci::use(project, "project"), soci::use(learning, "learning"), soci::into(number),
+          soci::into(digest), soci::into(verdict), soci::into(micros), soci::into(body);
+      if (session.got_data()) {
+        FIELDLOOP_ASSIGN_OR_RETURN(DriftReport report,
+                                   ReportFrom(project, number, digest, verdict, micros, body));
+        reports.push_back(std::move(report));
+      }
+    }
+    return absl::OkStatus();
+  }));
+  return reports;
+}
+
 absl::StatusOr<std::int64_t> SqlSketchStore::Prune(absl::Time before) {
   std::int64_t pruned = 0;
   FIELDLOOP_RETURN_IF_ERROR(database_.Write([&](soci::session& session) {

@@ -91,6 +91,7 @@ class SqlSketchStore final : public SketchStore {
                                                           const std::string& model_digest,
                                                           absl::Time since,
                                                           bool only_drift) override;
+  absl::StatusOr<std::vector<DriftReport>> ListNewestTests() override;
   absl::StatusOr<std::int64_t> Prune(absl::Time before) override;
   absl::StatusOr<std::int64_t> CountSketches() override;
 

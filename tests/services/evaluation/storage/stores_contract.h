@@ -9,6 +9,7 @@
 #include <ostream>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -421,6 +422,30 @@ TEST_P(StoresContract, TheLatestReportIsOfTheModelAndOfTheTimeAskedFor) {
   EXPECT_EQ((*store.LatestReport("projects/x", "aa", At(0), true))->look, 2);
   EXPECT_FALSE(store.LatestReport("projects/x", "aa", At(3), true)->has_value());
   EXPECT_FALSE(store.LatestReport("projects/x", "bb", At(0), false)->has_value());
+}
+
+TEST_P(StoresContract, TheNewestTestOfEachProjectIsListed) {
+  SketchStore& store = stores_->sketches();
+  EXPECT_TRUE(store.ListNewestTests()->empty());
+  DriftReport report;
+  for (const auto& [project, look, verdict] :
+       {std::tuple("projects/x", 1, DriftVerdict::kDrift),
+        std::tuple("projects/y", 0, DriftVerdict::kLearning),
+        std::tuple("projects/a", 1, DriftVerdict::kDrift),
+        std::tuple("projects/x", 2, DriftVerdict::kSteady),
+        std::tuple("projects/x", 0, DriftVerdict::kLearning)}) {
+    report.project = project;
+    report.model_digest = "aa";
+    report.look = look;
+    report.verdict = verdict;
+    ASSERT_THAT(store.SaveLook(report, {}), ::fieldloop::testing::IsOk());
+  }
+  const std::vector<DriftReport> tests = *store.ListNewestTests();
+  ASSERT_EQ(tests.size(), 2U);
+  EXPECT_EQ(tests[0].name(), "projects/a/driftReports/1");
+  EXPECT_EQ(tests[1].name(), "projects/x/driftReports/2");
+  EXPECT_EQ(tests[1].look, 2);
+  EXPECT_EQ(tests[1].model_digest, "aa");
 }
 
 TEST_P(StoresContract, PruningKeepsBaselinesThatStillCount) {
