@@ -20,6 +20,7 @@ enum {
     RETRY_MS = 10,                   /* Shortest time between two polls that had nothing to do. */
     UNSAVED_RETRY_MS = 1000,         /* The same while the record cannot be saved. */
     SAVE_RETRY_MS = 3600 * 1000,     /* Until the record is saved again after that failed. */
+    ROOT_SAVES_FAILED_MAX = 8,       /* Since the start: then no other root document is taken. */
     STATE_SECTORS = 4,
     STATE_SECTOR_MIN = 1280,
 };
@@ -147,13 +148,15 @@ void fl_agent_rotate_root(fl_agent_t *agent, fl_slice_t signed_root) {
     uint8_t buffer[FL_ROOT_BYTES];
     fl_root_t current;
     uint32_t version = 0;
-    if (fl_agent_root(agent, buffer, &current) != FL_OK ||
+    if (agent->session.root_saves_failed >= ROOT_SAVES_FAILED_MAX ||
+        fl_agent_root(agent, buffer, &current) != FL_OK ||
         fl_trust_next_root(agent->port, &current, signed_root, &version) != FL_OK) {
         fl_agent_log(agent, FL_LOG_WARNING, "a root document was refused");
         return;
     }
     if (fl_record_save(&agent->port->state, FL_ROOT_SECTOR, signed_root.data, signed_root.size) !=
         FL_OK) {
+        agent->session.root_saves_failed++;
         fl_agent_log(agent, FL_LOG_WARNING, "the root document could not be saved");
         return;
     }

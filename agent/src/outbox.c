@@ -45,13 +45,9 @@ static fl_status_t mark(const fl_outbox_t *outbox, uint32_t offset) {
     return outbox->flash->program(outbox->flash->context, offset, unit, outbox->mark_size);
 }
 
-static bool is_marked(const fl_outbox_t *outbox, const uint8_t *unit) {
-    for (uint32_t i = 0; i < outbox->mark_size; i++) {
-        if (unit[i] != outbox->flash->erased_value) {
-            return true;
-        }
-    }
-    return false;
+/* Whether an entry is done. A mark that a cut left unreadable is one. */
+static bool is_marked(const fl_outbox_t *outbox, uint32_t offset) {
+    return fl_flash_check_erased(outbox->flash, offset, outbox->mark_size) != FL_OK;
 }
 
 /* A sector's number: 0 when it is free, NONE when it cannot be read, which is neither free nor
@@ -82,10 +78,10 @@ static void walk_sector(const fl_outbox_t *outbox, uint32_t sector, walk_t *walk
 static bool walk_entry(const fl_outbox_t *outbox, walk_t *walk) {
     const fl_flash_t *flash = outbox->flash;
     const uint32_t end = (walk->sector + 1u) * flash->sector_size;
-    uint8_t header[ENTRY_HEADER + FL_PROGRAM_SIZE_MAX];
+    uint8_t header[ENTRY_HEADER];
     walk->offset = walk->next;
     if (end - walk->offset < entry_base(outbox) ||
-        fl_flash_read(flash, walk->offset, header, entry_base(outbox)) != FL_OK ||
+        fl_flash_read(flash, walk->offset, header, sizeof header) != FL_OK ||
         fl_get_u32(header) != ENTRY_MAGIC || fl_get_u32(header + 24) != fl_crc32(0, header, 24)) {
         return false;
     }
@@ -98,7 +94,7 @@ static bool walk_entry(const fl_outbox_t *outbox, walk_t *walk) {
         return false;
     }
     walk->next = walk->offset + entry_footprint(outbox, walk->entry.size);
-    walk->done = is_marked(outbox, header + ENTRY_HEADER);
+    walk->done = is_marked(outbox, walk->offset + ENTRY_HEADER);
     walk->crc = fl_get_u32(header + 20);
     return true;
 }

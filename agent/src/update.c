@@ -389,7 +389,8 @@ void fl_update_boot(fl_agent_t *agent) {
         }
         decide_revert(agent, cause, runs_firmware);
         (void)save_and_publish(agent);
-        if (saved && swap_firmware(agent, runs_firmware)) {
+        /* Uncounted, only for a set that was never healthy: its firmware goes with the reset. */
+        if ((saved || cause != FL_CAUSE(STORAGE)) && swap_firmware(agent, runs_firmware)) {
             return;
         }
     }

@@ -15,7 +15,19 @@ namespace {
 constexpr uint32_t kRestartsAllowed = 16;
 constexpr uint32_t kPollsAllowed = 200'000;
 constexpr uint64_t kTimeAllowedMs = 12 * 3600 * 1000;
+// More than the hour after which what failed is tried again.
+constexpr uint64_t kOwnTimeMs = 4000 * 1000;
 constexpr uint64_t kWindowMs = 1000;
+
+// Without the look-up of an algorithm that SHA256() makes for each digest.
+std::string Sha256(const std::string& bytes) {
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  SHA256_Update(&context, bytes.data(), bytes.size());
+  SHA256_Final(reinterpret_cast<uint8_t*>(digest.data()), &context);
+  return digest;
+}
 
 std::string AsString(const uint8_t* bytes, size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
@@ -45,7 +57,10 @@ void AddObject(Hasher& hasher, const void* object, size_t size, const void* base
 
 bool Device::trace = false;
 
-std::string FactoryFirmware() { return ModelBytes("firmware of the factory", 600); }
+const std::string& FactoryFirmware() {
+  static const std::string kImage = ModelBytes("firmware of the factory", 600);
+  return kImage;
+}
 
 uint64_t Seen::Hash() const {
   Hasher hasher;
@@ -80,6 +95,7 @@ uint64_t Device::Hash() const {
   if (off_ || rebooting_) return hasher.Get();
   AddObject(hasher, &agent_, sizeof agent_, this, sizeof *this);
   AddObject(hasher, &identity_, sizeof identity_, this, sizeof *this);
+  if (mutation_ != Mutation::kNone) hasher.Add(broken_port_.Hash());
   hasher.Add(configuration_)
       .Add(random_.state())
       .Add(static_cast<uint64_t>(polls_on_trial_))
@@ -146,7 +162,7 @@ fl_status_t Device::StartConfiguration(uint32_t slot, uint32_t size, const uint8
   const std::string bytes = ReadSlot(port_.configuration[slot], size);
   if (bytes.empty()) return FL_ERR_IO;
   configuration_ = AsString(digest, 32);
-  if (agent::Sha256(bytes) != configuration_ && !tolerance_.failed_start)
+  if (Sha256(bytes) != configuration_ && !tolerance_.failed_start)
     Wrong("a configuration was given whose bytes are not those of its digest");
   return BeginsWith(bytes, "BAD ") ? FL_ERR_ARG : FL_OK;
 }
@@ -156,7 +172,7 @@ fl_status_t Device::StartModel(uint32_t slot, uint32_t size, const uint8_t* dige
   const std::string bytes = ReadSlot(port_.slot[slot], size);
   if (bytes.empty()) return FL_ERR_IO;
   const std::string name = AsString(digest, 32);
-  if (agent::Sha256(bytes) != name) {
+  if (Sha256(bytes) != name) {
     if (!tolerance_.failed_start)
       Wrong("a model was started whose bytes are not those of its digest");
     return FL_ERR_CORRUPT;
@@ -347,11 +363,8 @@ std::string Device::Missing() const {
     }
     const Offer* offer = OfferOf(goal.running);
     for (const v1::ComponentState& component : state.components()) {
-      const std::string& expected =
-          component.kind() == v1::COMPONENT_KIND_CONFIGURATION ? offer->configuration_digest
-          : component.kind() == v1::COMPONENT_KIND_FIRMWARE    ? offer->firmware_digest
-                                                               : offer->digest;
-      if (goal.whole_set && (component.active_digest() != expected || !component.confirmed())) {
+      if (goal.whole_set && (component.active_digest() != offer->DigestOf(component.kind()) ||
+                             !component.confirmed())) {
         return "the server does not know that the whole set runs";
       }
     }
@@ -435,7 +448,7 @@ std::string Device::Run(const Tolerance& tolerance, uint64_t operations_allowed,
   tolerance_ = tolerance;
   const uint64_t operations_before = world_.flash.operations();
   const uint64_t started = world_.now;
-  const uint64_t end = started + kTimeAllowedMs;
+  const uint64_t end = started + (tolerance.own_end ? kOwnTimeMs : kTimeAllowedMs);
   const uint64_t faults_before = memory.faults == nullptr ? 0 : *memory.faults;
   std::vector<Mark> marks;
   uint64_t marked_at = UINT64_MAX;  // Operations that were done then.
@@ -495,7 +508,7 @@ std::string Device::Run(const Tolerance& tolerance, uint64_t operations_allowed,
     Check();
     if (rebooting_ || !wrong_.empty()) continue;
     const std::string missing = Missing();
-    if (missing.empty()) {
+    if (missing.empty() && (!tolerance.own_end || told_what_runs())) {
       CheckEnd(tolerance);
       break;
     }
@@ -510,6 +523,7 @@ std::string Device::Run(const Tolerance& tolerance, uint64_t operations_allowed,
             " flash operations; " + missing);
       break;
     }
+    if (tolerance.own_end && world_.now >= end) break;
     if (world_.now >= end || polls > kPollsAllowed) {
       Wrong("does not come to an end in time: " + missing);
       break;
@@ -551,8 +565,10 @@ void Device::FillPort() {
   port_.connect = [](void* context, bool use_identity) {
     Device* self = Self(context);
     Server& server = self->world_.server;
-    const bool away =
-        self->scenario_.offline_windows && self->world_.windows_seen < self->scenario_.windows;
+    // Without a model there are no windows to wait for.
+    const bool away = self->scenario_.offline_windows && self->agent_.running.on &&
+                      self->world_.windows_seen < self->scenario_.windows;
+    ++self->connections_;
     if (!server.reachable || away || self->NameOfRunning() == "MUTE") return FL_ERR_CLOSED;
     if (self->link_ != nullptr && !self->link_->Connects(server)) return FL_ERR_CLOSED;
     const fl_identity_store_t& identity = self->identity_;
@@ -618,7 +634,7 @@ void Device::FillPort() {
       status = fl_identity_store_set_pending(&self->identity_, key);
     }
     if (status != FL_OK) return status;
-    const std::string request = agent::Sha256(AsString(key, sizeof key));
+    const std::string request = Sha256(AsString(key, sizeof key));
     if (request.size() > capacity) return FL_ERR_NO_SPACE;
     std::copy(request.begin(), request.end(), csr);
     *size = request.size();
@@ -635,13 +651,13 @@ void Device::FillPort() {
     if (!ParseCertificate(AsString(certificate, certificate_size), &public_key, &from, &to)) {
       return FL_ERR_CORRUPT;
     }
-    if (public_key != agent::Sha256(AsString(key, sizeof key))) return FL_ERR_TRUST;
+    if (public_key != Sha256(AsString(key, sizeof key))) return FL_ERR_TRUST;
     return fl_identity_store_commit(&self->identity_, certificate, certificate_size, issuer,
                                     issuer_size);
   };
   if (world_.flash.SizeOf(kFirmware) > 0) {
     port_.firmware.running = [](void* context, uint8_t* digest) {
-      const std::string running = agent::Sha256(Self(context)->world_.flash.firmware());
+      const std::string running = Sha256(Self(context)->world_.flash.firmware());
       std::copy(running.begin(), running.end(), digest);
       return FL_OK;
     };

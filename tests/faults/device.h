@@ -31,7 +31,7 @@ struct Goal {
 };
 
 // The image that a device comes with.
-std::string FactoryFirmware();
+const std::string& FactoryFirmware();
 
 // One story of a device and a server.
 struct Scenario {
@@ -82,7 +82,7 @@ struct Tolerance {
   bool repeated_phases = false;
   bool failed_start = false;  // fl_agent_init() may fail, and is repeated.
   bool older_state = false;   // The newest record was lost: the one before it counts.
-  bool own_end = false;       // The goal need not be reached: only that nothing forbidden happens.
+  bool own_end = false;       // The goal need not be reached; if it is not, the run takes an hour.
 };
 
 // Where a run notes the states that it went through, if it reaches its goal, and ends early when it
@@ -110,6 +110,18 @@ class Device {
 
   fl_port_t& port() { return port_; }
   int restarts() const { return restarts_; }
+  int connections() const { return connections_; }
+  // A server that knows the device answered since the start; was also told what runs.
+  bool was_heard() const { return agent_.session.contacted; }
+  bool told_what_runs() const {
+    return was_heard() && !agent_.session.state_needed && agent_.session.state_sequence == 0;
+  }
+  bool runs_model() const { return agent_.running.on; }
+  bool runs_confirmed_model() const { return agent_.running.on && !agent_.running.on_trial; }
+  // According to the record that could be read.
+  bool has_confirmed_model() const {
+    return agent_.state.active[FL_KIND_MODEL].slot != FL_SLOT_NONE;
+  }
   // Whether another run had begun with what this one begins with.
   bool was_known() const { return was_known_; }
   // What the connection goes through, if not straight to the server.
@@ -168,6 +180,7 @@ class Device {
   bool off_ = true;
   bool rebooting_ = false;
   int restarts_ = 0;
+  int connections_ = 0;
   int polls_on_trial_ = 0;
   uint64_t next_window_ = 0;
   std::set<uint64_t> fresh_sketches_;  // Not yet known to be durable.

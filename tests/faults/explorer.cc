@@ -3,6 +3,7 @@
 
 #include "tests/faults/explorer.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "tests/faults/scenarios.h"
@@ -20,6 +21,14 @@ constexpr Tolerance kReadsFail = {
     .lost_uplinks = true, .no_model = true, .repeated_phases = true, .failed_start = true};
 constexpr Tolerance kBitsFlip = {
     .lost_uplinks = true, .no_model = true, .repeated_phases = true, .older_state = true};
+
+constexpr Tolerance kSectorIsDead = {.lost_uplinks = true,
+                                     .no_model = true,
+                                     .repeated_phases = true,
+                                     .older_state = true,
+                                     .own_end = true};
+// Of a run with a sector that is dead: a backoff that grows, and an hour.
+constexpr int kConnectionsAllowed = 100;
 
 // Where the power is cut twice it stays away until the next full ten minutes, so that what differs
 // in its time only is the same from there on.
@@ -151,8 +160,8 @@ void Explorer::Cuts(World& world, int depth, std::vector<CutPoint>& path) {
   const bool cut_again =
       depth == 1 || (depth == kDepthOfSecond && plan_.second_stride != 0 && scenario_.twice);
   Memory memory;
-  // With a stride a state is left with other cuts each time. A broken port has a state of its own.
-  if (depth > 1 && plan_.mutation == Mutation::kNone && (!cut_again || plan_.second_stride == 1)) {
+  // With a stride a state is left with other cuts each time.
+  if (depth > 1 && (!cut_again || plan_.second_stride == 1)) {
     memory.states = cut_again ? &before_second_cut_ : &after_cuts_;
     memory.also = cut_again ? nullptr : &before_second_cut_;
     memory.faults = cut_again ? &counts_.second_cuts : nullptr;
@@ -209,6 +218,61 @@ void Explorer::Flips(const World& end) {
   }
 }
 
+std::string Explorer::RunWithDeadSector(World& world, const OneFault& fault) {
+  // Flash that failed once fails again: what is offered has ended with that.
+  Scenario scenario = scenario_;
+  scenario.script.storage_failure_ends = true;
+  world.server.script = &scenario.script;
+  world.flash.KillSector(fault.dead_area, fault.dead_sector, fault.dead_after,
+                         fault.dead_for_writes);
+  const bool record = fault.dead_area == kState && fault.dead_sector < 2;
+  for (const bool restarted : {false, true}) {
+    Device device(world, scenario, plan_.mutation);
+    Replayer replayer(world, scenario, std::nullopt);
+    if (Device::trace) world.flash.Observe(&replayer);
+    // A model may be fetched again, and windows go on meanwhile.
+    std::string wrong = device.Run(kSectorIsDead, 2 * operations_allowed_);
+    world.flash.Observe(nullptr);
+    if (!wrong.empty()) return wrong;
+    if (device.connections() > kConnectionsAllowed) return "connects too often";
+    if (!restarted) continue;
+    // Not that the sector held the only copy of the identity, or of the record.
+    if (!world.seen->enrolled) continue;
+    if (!device.was_heard()) return "the server does not hear of it";
+    if (!record && !device.told_what_runs()) return "the server is not told what runs";
+    // With the newest record lost, and its firmware here, it may be the one on trial.
+    const bool runs = record ? device.runs_model() : device.runs_confirmed_model();
+    if (world.seen->had_model && !runs && (!record || device.has_confirmed_model())) {
+      return "the confirmed model does not run";
+    }
+  }
+  return "";
+}
+
+// Each sector that cannot be read, or neither read nor written, from some moment on. Each start
+// comes to its end; the confirmed model runs, or is fetched again if the sector was part of it; and
+// the server hears of that, unless nothing can be remembered any more.
+void Explorer::DeadSectors(const World& start, uint64_t operations) {
+  for (uint64_t i = 0; i < 2 * plan_.dead_moments; ++i) {
+    OneFault fault;
+    fault.dead_after = operations * (i / 2) / std::max<uint64_t>(plan_.dead_moments - 1, 1);
+    fault.dead_for_writes = i % 2 != 0;
+    for (fault.dead_area = 0; fault.dead_area < kAreas; ++fault.dead_area) {
+      const uint32_t sectors = start.flash.SizeOf(fault.dead_area) / geometry_.sector;
+      for (fault.dead_sector = 0; fault.dead_sector < sectors && !Enough(); ++fault.dead_sector) {
+        World world = start;
+        ++counts_.dead_sectors;
+        const std::string wrong = RunWithDeadSector(world, fault);
+        if (wrong.empty()) continue;
+        Found("--dead " + std::to_string(fault.dead_area) + ":" +
+                  std::to_string(fault.dead_sector) + ":" + std::to_string(fault.dead_after) +
+                  (fault.dead_for_writes ? ":w" : ""),
+              wrong);
+      }
+    }
+  }
+}
+
 void Explorer::Run() {
   std::string wrong;
   const World start = StartOf(scenario_, geometry_, &wrong);
@@ -235,6 +299,7 @@ void Explorer::Run() {
   if (plan_.ignore_stride != 0) Ignores(start, operations);
   if (plan_.read_stride != 0) FailedReads(start, reads);
   if (plan_.flip_stride != 0) Flips(world);
+  DeadSectors(start, operations);
 }
 
 std::string Explorer::Replay(const std::vector<CutPoint>& cuts, const OneFault& fault) {
@@ -244,6 +309,7 @@ std::string Explorer::Replay(const std::vector<CutPoint>& cuts, const OneFault& 
   Device::trace = true;
   world->flash.IgnoreOperation(fault.ignored);
   world->flash.FailRead(fault.failed_read);
+  if (fault.dead_area < kAreas) return RunWithDeadSector(*world, fault);
   Tolerance tolerance;
   if (fault.ignored != 0) tolerance = kFlashIgnores;
   if (fault.failed_read != 0) tolerance = kReadsFail;

@@ -15,6 +15,10 @@ namespace fieldloop::faults {
 struct OneFault {
   uint64_t ignored = 0;
   uint64_t failed_read = 0;
+  uint32_t dead_area = kAreas;  // kAreas: none.
+  uint32_t dead_sector = 0;
+  uint64_t dead_after = 0;  // Operations.
+  bool dead_for_writes = false;
 };
 
 // A cut: before which operation of its run, and in which way.
@@ -44,7 +48,9 @@ struct Plan {
   uint64_t ignore_stride = 1;  // 0: none. So the others.
   uint64_t read_stride = 1;
   uint64_t flip_stride = 1;
-  bool dead_sectors = false;
+  // Moments of a scenario, in even distances, at which each sector dies; the first one is its
+  // start, the last one its end. 0: none.
+  uint64_t dead_moments = 0;
   Mutation mutation = Mutation::kNone;
   bool stop_at_first = false;  // Wrong thing found.
 };
@@ -70,7 +76,9 @@ class Explorer {
   void Ignores(const World& start, uint64_t operations);
   void FailedReads(const World& start, uint64_t reads);
   void Flips(const World& end);
-  void DeadSectors(const World& start, const World& end);
+  void DeadSectors(const World& start, uint64_t operations);
+  // Runs a world in which a sector dies, restarts it, and looks at what it has come to.
+  std::string RunWithDeadSector(World& world, const OneFault& fault);
   bool Enough() const { return plan_.stop_at_first && counts_.wrong > 0; }
   void Found(const std::string& how, const std::string& what);
 

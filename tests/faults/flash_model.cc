@@ -11,8 +11,8 @@ namespace {
 
 constexpr int kNothing = 0;
 constexpr int kEverything = 1;
-constexpr int kProgramWays = 13;
-constexpr int kEraseWays = 12;
+constexpr int kProgramWays = 14;
+constexpr int kEraseWays = 13;
 constexpr int kWriteBackWays = 12;
 constexpr int kBootloaderWays = 2;  // Before and after: a trailer has one unit for each.
 
@@ -23,9 +23,14 @@ constexpr const char* kAreaNames[kAreas] = {"state",           "outbox",   "slot
 // Sets or clears one of the bits in which the byte ranges differ; false if there are none.
 bool DifferingBit(const uint8_t* a, const uint8_t* b, size_t size, Random& random, size_t* at,
                   uint8_t* mask) {
+  constexpr size_t kBlock = 64;
   const size_t start = random.Next() % size;
   for (size_t i = 0; i < size; ++i) {
     const size_t index = (start + i) % size;
+    if (index + kBlock <= size && std::memcmp(a + index, b + index, kBlock) == 0) {
+      i += kBlock - 1;
+      continue;
+    }
     const uint8_t differs = a[index] ^ b[index];
     if (differs == 0) continue;
     const int first = static_cast<int>(random.Next() % 8);
@@ -96,6 +101,9 @@ uint64_t FlashModel::Hash() const {
   }
   // How bits that have not settled will read matters only where there are some.
   if (unstable) hasher.Add(random_.state());
+  if (dead_area_ < kAreas) {
+    hasher.Add(dead_area_).Add(dead_sector_).Add(IsDead(dead_area_, dead_sector_) ? 1 : 0);
+  }
   return hasher.Add(bootloader_.Hash()).Add(breach_).Get();
 }
 
@@ -185,11 +193,19 @@ fl_status_t FlashModel::Read(uint32_t area, uint32_t offset, void* dst, size_t s
     const uint32_t index = offset / geometry_.sector;
     const uint32_t start = offset % geometry_.sector;
     const size_t part = std::min<size_t>(size, geometry_.sector - start);
+    if (IsDead(area, index)) return FL_ERR_IO;
     const Sector& sector = *areas_[area].sectors[index];
     for (size_t done = 0; done < part;) {
       const Page& page = *sector.pages[(start + done) / kPage];
       const size_t in_page = (start + done) % kPage;
       const size_t size_here = std::min(part - done, kPage - in_page);
+      if (page.unreadable &&
+          std::any_of(page.units.begin() + static_cast<long>(in_page / geometry_.unit),
+                      page.units.begin() +
+                          static_cast<long>((in_page + size_here - 1) / geometry_.unit + 1),
+                      [](uint8_t state) { return state == kUnreadable; })) {
+        return FL_ERR_IO;
+      }
       std::memcpy(to + done, page.bytes.data() + in_page, size_here);
       for (size_t i = 0; !page.unstable.empty() && i < size_here; ++i) {
         const uint8_t bits = page.unstable[in_page + i];
@@ -246,6 +262,7 @@ void FlashModel::Put(Shared<Sector>& shared, uint32_t offset, const Flat& flat) 
     Page& page = sector.pages[index].Change();
     std::memcpy(page.bytes.data() + start, bytes, part);
     std::memcpy(page.units.data() + start / geometry_.unit, units, part / geometry_.unit);
+    page.unreadable = std::memchr(page.units.data(), kUnreadable, kPage) != nullptr;
     if (!stable && page.unstable.empty()) page.unstable.assign(kPage, 0);
     if (page.unstable.empty()) continue;
     std::memcpy(page.unstable.data() + start, unstable, part);
@@ -279,6 +296,7 @@ fl_status_t FlashModel::Program(uint32_t area, uint32_t offset, const uint8_t* s
   if (observer_.at != nullptr) observer_.at->BeforeOperation(operation);
   ++operations_;
   if (Ignored()) return FL_OK;
+  if (dead_for_writes_ && IsDead(area, offset / geometry_.sector)) return FL_ERR_IO;
   Shared<Sector>& sector = areas_[area].sectors[offset / geometry_.sector];
   const bool all_opposite = std::all_of(src, src + size, [this](uint8_t byte) {
     return byte == static_cast<uint8_t>(~geometry_.erased);
@@ -287,9 +305,9 @@ fl_status_t FlashModel::Program(uint32_t area, uint32_t offset, const uint8_t* s
     Breach(operation, "is programmed after an erase that was cut short");
   for (size_t at = start; at < start + size; at += geometry_.unit) {
     const uint8_t state = sector->pages[at / kPage]->units[at % kPage / geometry_.unit];
-    if (state == kProgrammed || (state == kTorn && !all_opposite)) {
-      Breach(operation, state == kTorn ? "a unit whose program was cut is programmed again"
-                                       : "a unit is programmed twice");
+    if (state == kProgrammed || (state != kErased && !all_opposite)) {
+      Breach(operation, state != kProgrammed ? "a unit whose program was cut is programmed again"
+                                             : "a unit is programmed twice");
       break;
     }
   }
@@ -310,6 +328,7 @@ fl_status_t FlashModel::Erase(uint32_t area, uint32_t offset) {
   if (observer_.at != nullptr) observer_.at->BeforeOperation(operation);
   ++operations_;
   ++erases_;
+  if (dead_for_writes_ && IsDead(area, offset / geometry_.sector)) return FL_ERR_IO;
   Shared<Sector>& sector = areas_[area].sectors[offset / geometry_.sector];
   if (Ignored()) {
     // The agent cannot know: what it owes is counted as if it had been erased.
@@ -348,7 +367,8 @@ void FlashModel::StartBootloader(const std::vector<std::string>& known_images) {
   const bool forward = bootloader.pending;
   bootloader.pending = bootloader.on_trial = false;
   std::string next(SizeOf(kFirmware), '\0');
-  (void)Read(kFirmware, 0, next.data(), next.size());
+  // What it cannot read it does not swap in.
+  if (Read(kFirmware, 0, next.data(), next.size()) != FL_OK) return;
   const auto known =
       std::find_if(known_images.begin(), known_images.end(), [&](const std::string& image) {
         return !image.empty() && next.compare(0, image.size(), image) == 0;
@@ -495,6 +515,9 @@ void FlashModel::TearProgram(Shared<Sector>& shared, uint32_t offset, const uint
       for (uint32_t i = 0; i < last; ++i) torn(i);
       done(last, last + 1);
       break;
+    case 13:
+      done(0, count / 2), torn_flat.units[count / 2] = kUnreadable;
+      break;
     default:
       done(0, last), torn(last);
       break;
@@ -543,6 +566,9 @@ void FlashModel::TearErase(Shared<Sector>& shared, int way, Random& random) cons
       break;
     case 10:
       erase(0, geometry_.unit);
+      break;
+    case 12:
+      std::fill(sector.units.begin(), sector.units.end(), kUnreadable);
       break;
     default:  // All but one bit, which has not settled.
       erase(0, size);

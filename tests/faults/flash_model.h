@@ -74,7 +74,8 @@ class FlashObserver {
 //
 // It checks what the agent owes it (whole units, aligned, programmed once between two erases, no
 // program in a sector whose erase was cut short) and models what a power cut leaves: any mixture of
-// old and new bits, and bits that read differently each time. A unit whose program was cut may be
+// old and new bits, bits that read differently each time, and, where a checksum of the hardware
+// does not fit, nothing that can be read until it is erased. A unit whose program was cut may be
 // programmed once more with all its bits opposite to erased, as a port must allow.
 class FlashModel {
  public:
@@ -92,6 +93,13 @@ class FlashModel {
   void IgnoreOperation(uint64_t number) { ignore_in_ = number; }
   // Of this many reads from now, the last one fails. 0: none.
   void FailRead(uint64_t number) { fail_read_in_ = number; }
+  // From so many operations from now on this sector cannot be read; or be written, too.
+  void KillSector(uint32_t area, uint32_t sector, uint64_t operations, bool writes_too) {
+    dead_area_ = area;
+    dead_sector_ = sector;
+    dead_for_writes_ = writes_too;
+    dead_from_ = operations_ + operations;
+  }
   void FlipBit(uint32_t area, uint32_t offset, int bit);
 
   // --- Power cuts ---
@@ -125,11 +133,12 @@ class FlashModel {
   static constexpr uint32_t kPage = 2048;
 
  private:
-  enum UnitState : uint8_t { kErased = 0, kProgrammed, kTorn };
+  enum UnitState : uint8_t { kErased = 0, kProgrammed, kTorn, kUnreadable };
   struct Page {
     std::array<uint8_t, kPage> bytes;
     std::array<uint8_t, kPage> units;  // UnitState of each.
     std::vector<uint8_t> unstable;     // Bits that read as they like; empty for none.
+    bool unreadable = false;           // Some units are.
     uint64_t Hash() const;
   };
   struct Sector {
@@ -185,6 +194,9 @@ class FlashModel {
   fl_status_t Erase(uint32_t area, uint32_t offset);
   fl_status_t Sync(uint32_t area);
   bool Ignored();
+  bool IsDead(uint32_t area, uint32_t sector) const {
+    return area == dead_area_ && sector == dead_sector_ && operations_ >= dead_from_;
+  }
   void Breach(const Operation& operation, const std::string& what);
   Flat Take(const Sector& sector, uint32_t offset, size_t size) const;
   // Also whole sectors; pages that are as erased are shared.
@@ -211,6 +223,10 @@ class FlashModel {
   uint64_t ignore_in_ = 0;
   uint64_t fail_read_in_ = 0;
   bool ignored_ = false;
+  uint32_t dead_area_ = kAreas;  // kAreas: none.
+  uint32_t dead_sector_ = 0;
+  bool dead_for_writes_ = false;
+  uint64_t dead_from_ = 0;  // Of operations_.
   std::string breach_;
 };
 

@@ -38,7 +38,7 @@ struct Options {
   std::string scenario;        // Empty for all.
   std::string geometry;        // Empty for all; else its name.
   std::vector<CutPoint> cuts;  // With --cut.
-  OneFault fault;              // With --ignore, --fail-read.
+  OneFault fault;              // With --ignore, --fail-read, --dead.
   bool replay = false;
 };
 
@@ -47,7 +47,8 @@ int Usage() {
       stderr,
       "usage: fieldloop-faults [--full] [--scenario NAME] [--geometry NAME] [--cut N:WAY[,N:WAY]]\n"
       "  --full      every scenario on every geometry (minutes); else a part of them\n"
-      "  --cut       one run, told step by step, with the power cut in operation N\n");
+      "  --cut       one run, told step by step, with the power cut in operation N\n"
+      "  --ignore N, --fail-read N, --dead AREA:SECTOR:AFTER[:w]   the same with another fault\n");
   return 2;
 }
 
@@ -62,6 +63,16 @@ bool ParseCuts(const char* text, std::vector<CutPoint>* cuts) {
     text = *end == ',' ? end + 1 : end;
   }
   return true;
+}
+
+bool ParseDead(const char* text, OneFault* fault) {
+  unsigned long long after = 0;
+  char writes[3] = "";
+  const int count =
+      std::sscanf(text, "%u:%u:%llu%2s", &fault->dead_area, &fault->dead_sector, &after, writes);
+  fault->dead_after = after;
+  fault->dead_for_writes = std::strcmp(writes, ":w") == 0;
+  return (count == 3 || fault->dead_for_writes) && fault->dead_area < kAreas;
 }
 
 std::vector<Geometry> Chosen(const Options& options) {
@@ -82,12 +93,12 @@ Plan PlanOf(const Options& options, bool first) {
     plan.second_stride = 1;
     plan.read_stride = first ? 1 : 16;
     plan.flip_stride = first ? 1 : 64;
+    plan.dead_moments = first ? 33 : 9;
   } else {
-    plan.stride = first ? 1 : 3;
-    plan.second_stride = first ? 29 : 0;
-    plan.ignore_stride = first ? 1 : 7;
-    plan.read_stride = 37;
-    plan.flip_stride = 211;
+    plan.second_stride = first ? 11 : 0;
+    plan.read_stride = 11;
+    plan.flip_stride = 53;
+    plan.dead_moments = 9;
   }
   return plan;
 }
@@ -102,6 +113,10 @@ bool FindMutations() {
     plan.mutation = mutation.mutation;
     plan.stop_at_first = true;
     plan.ignore_stride = plan.read_stride = plan.flip_stride = 0;
+    if (mutation.mutation == Mutation::kDeadWithoutEnd) {
+      plan.dead_moments = 2;
+      plan.stride = 0;
+    }
     Counts counts;
     for (const uint64_t second_stride : {uint64_t{0}, uint64_t{1}}) {
       plan.second_stride = second_stride;
@@ -111,9 +126,10 @@ bool FindMutations() {
         explorer.Run();
         counts.Add(explorer.counts());
         if (counts.wrong == 0) continue;
-        std::printf("%-52s %llu\n    %s\n", mutation.name,
-                    static_cast<unsigned long long>(counts.cuts + counts.second_cuts),
-                    explorer.findings().front().c_str());
+        std::printf(
+            "%-52s %llu\n    %s\n", mutation.name,
+            static_cast<unsigned long long>(counts.cuts + counts.second_cuts + counts.dead_sectors),
+            explorer.findings().front().c_str());
       }
     }
     if (counts.wrong == 0) {
@@ -168,25 +184,26 @@ int Run(const Options& options) {
       findings.insert(findings.end(), explorer.findings().begin(), explorer.findings().end());
     }
   }
-  std::printf("%-27s %10s %10s %11s %9s %9s %9s %6s\n", "scenario", "operations", "cuts",
-              "second cuts", "ignored", "reads", "flips", "wrong");
+  std::printf("%-27s %10s %10s %11s %9s %9s %9s %9s %6s\n", "scenario", "operations", "cuts",
+              "second cuts", "ignored", "reads", "flips", "dead", "wrong");
   order.push_back("all");
   by_scenario["all"] = all;
   for (const std::string& name : order) {
     const Counts& counts = by_scenario[name];
-    std::printf("%-27s %10llu %10llu %11llu %9llu %9llu %9llu %6llu\n", name.c_str(),
+    std::printf("%-27s %10llu %10llu %11llu %9llu %9llu %9llu %9llu %6llu\n", name.c_str(),
                 static_cast<unsigned long long>(counts.operations),
                 static_cast<unsigned long long>(counts.cuts),
                 static_cast<unsigned long long>(counts.second_cuts),
                 static_cast<unsigned long long>(counts.ignored),
                 static_cast<unsigned long long>(counts.failed_reads),
                 static_cast<unsigned long long>(counts.flips),
+                static_cast<unsigned long long>(counts.dead_sectors),
                 static_cast<unsigned long long>(counts.wrong));
   }
   for (size_t i = 0; i < findings.size() && i < 40; ++i) std::printf("%s\n", findings[i].c_str());
   std::printf("%zu geometries, %llu faults tried, %llu wrong\n", number,
               static_cast<unsigned long long>(all.cuts + all.second_cuts + all.ignored +
-                                              all.failed_reads + all.flips),
+                                              all.failed_reads + all.flips + all.dead_sectors),
               static_cast<unsigned long long>(all.wrong));
   bool good = all.wrong == 0 && all.cuts > 0;
   if (options.scenario.empty() && options.geometry.empty()) {
@@ -219,6 +236,10 @@ int main(int argc, char** argv) {
     } else if (std::strcmp(argv[i], "--fail-read") == 0 && has_value) {
       options.replay = true;
       options.fault.failed_read = std::strtoull(argv[++i], nullptr, 10);
+    } else if (std::strcmp(argv[i], "--dead") == 0 && has_value) {
+      options.replay = true;
+      if (!fieldloop::faults::ParseDead(argv[++i], &options.fault))
+        return fieldloop::faults::Usage();
     } else {
       return fieldloop::faults::Usage();
     }

@@ -20,6 +20,7 @@ const std::vector<NamedMutation>& Mutations() {
       {Mutation::kNoSync, "nothing is synced"},
       {Mutation::kSlotsNotErased, "slots are written without an erase"},
       {Mutation::kAnySignature, "any signature counts"},
+      {Mutation::kDeadWithoutEnd, "one sector that cannot be read takes its area along"},
   };
   return kAll;
 }
@@ -34,7 +35,7 @@ bool BrokenPort::IsLate(uint32_t area) const {
 fl_flash_t BrokenPort::Wrap(uint32_t area, const fl_flash_t& real) {
   if (mutation_ == Mutation::kNone) return real;
   Layer& layer = layers_[area];
-  layer = {this, area, real, {}, {}};
+  layer = {this, area, real, {}, {}, false};
   if (IsLate(area)) {
     layer.shadow.resize(real.size);
     (void)real.read(real.context, 0, layer.shadow.data(), real.size);
@@ -55,8 +56,13 @@ fl_flash_t BrokenPort::Wrap(uint32_t area, const fl_flash_t& real) {
 }
 
 fl_status_t BrokenPort::Read(void* context, uint32_t offset, void* dst, size_t size) {
-  const auto* layer = static_cast<Layer*>(context);
-  if (layer->shadow.empty()) return layer->real.read(layer->real.context, offset, dst, size);
+  auto* layer = static_cast<Layer*>(context);
+  if (layer->shadow.empty()) {
+    const fl_status_t status =
+        layer->stuck ? FL_ERR_IO : layer->real.read(layer->real.context, offset, dst, size);
+    layer->stuck = status != FL_OK && layer->port->mutation_ == Mutation::kDeadWithoutEnd;
+    return status;
+  }
   std::memcpy(dst, layer->shadow.data() + offset, size);
   return FL_OK;
 }
@@ -72,6 +78,17 @@ fl_status_t BrokenPort::Flush(Layer& layer) {
 
 void BrokenPort::Settle() {
   for (Layer& layer : layers_) (void)Flush(layer);
+}
+
+uint64_t BrokenPort::Hash() const {
+  Hasher hasher;
+  for (const Layer& layer : layers_) {
+    hasher.Add(layer.shadow.data(), layer.shadow.size());
+    for (const Write& write : layer.held) {
+      hasher.Add(write.offset).Add(write.data.data(), write.data.size());
+    }
+  }
+  return hasher.Get();
 }
 
 fl_status_t BrokenPort::Program(void* context, uint32_t offset, const void* src, size_t size) {

@@ -25,7 +25,8 @@ enum class Mutation {
   kSealFirst,  // A record is sealed before its header is there.
   kNoSync,     // Nothing is made durable.
   kSlotsNotErased,
-  kAnySignature,  // Signatures are not looked at.
+  kAnySignature,    // Signatures are not looked at.
+  kDeadWithoutEnd,  // Where one sector cannot be read the driver reads no other one either.
 };
 
 struct NamedMutation {
@@ -43,6 +44,8 @@ class BrokenPort {
   fl_flash_t Wrap(uint32_t area, const fl_flash_t& real);
   // Writes what was held back: an orderly restart.
   void Settle();
+  // Of what is held back.
+  uint64_t Hash() const;
 
  private:
   struct Write {
@@ -55,6 +58,7 @@ class BrokenPort {
     fl_flash_t real;
     std::vector<uint8_t> shadow;  // What the agent believes, while writes are held back.
     std::vector<Write> held;
+    bool stuck;  // A read failed.
   };
 
   bool IsLate(uint32_t area) const;

@@ -11,6 +11,8 @@ namespace {
 constexpr uint64_t kOldRelease = 3;
 constexpr uint64_t kNewRelease = 4;
 constexpr size_t kModelBytes = 2500;
+constexpr size_t kFirmwareBytes = 900;
+constexpr size_t kSettingsBytes = 300;
 constexpr uint32_t kStateSectors = 4;
 constexpr uint32_t kOutboxSectors = 4;
 constexpr uint32_t kIdentitySectors = 4;
@@ -37,6 +39,22 @@ Scenario Update(const std::string& name, const std::string& model, size_t size,
   scenario.goal.ended = ended;
   scenario.goal.running =
       scenario.script.offers[ended == v1::UPDATE_PHASE_CONFIRMED ? 1 : 0].digest;
+  return scenario;
+}
+
+// A device that runs a set of a model, a configuration and, perhaps, a firmware, and is given
+// another one.
+Scenario UpdateOfSet(const std::string& name, const std::string& model,
+                     const std::string& configuration, bool with_firmware, v1::UpdatePhase ended) {
+  const auto image = [&](const char* text) {
+    return with_firmware ? ModelBytes(text, kFirmwareBytes) : std::string();
+  };
+  Scenario scenario = Update(name, model, kModelBytes, ended);
+  scenario.script.offers = {{OldModel().artifact, kOldRelease, Offer::kNone,
+                             ModelBytes("old settings", kSettingsBytes), image("old image")},
+                            {ModelBytes(model, kModelBytes), kNewRelease, Offer::kNone,
+                             ModelBytes(configuration, kSettingsBytes), image("new image")}};
+  scenario.goal.whole_set = true;
   return scenario;
 }
 
@@ -111,6 +129,19 @@ std::vector<Scenario> Scenarios(const Geometry& geometry) {
   same.goal.running = same.script.offers[1].digest;
   all.push_back(same);
 
+  all.push_back(UpdateOfSet("set", "new ", "new settings", true, v1::UPDATE_PHASE_CONFIRMED));
+  all.back().twice = true;
+  all.push_back(UpdateOfSet("set without firmware", "new ", "new settings", false,
+                            v1::UPDATE_PHASE_CONFIRMED));
+  all.push_back(
+      UpdateOfSet("set, self-test fails", "BAD ", "new settings", true, v1::UPDATE_PHASE_REVERTED));
+  all.push_back(UpdateOfSet("set, settings refused", "new ", "BAD settings", true,
+                            v1::UPDATE_PHASE_REVERTED));
+  all.push_back(
+      UpdateOfSet("set, unhealthy", "ILL ", "new settings", true, v1::UPDATE_PHASE_REVERTED));
+  all.push_back(UpdateOfSet("set, restarts too often", "LOOP", "new settings", true,
+                            v1::UPDATE_PHASE_REVERTED));
+
   Scenario renewal = Running("renewal");
   renewal.certificate_ends = true;
   renewal.goal.certificate_from = kNowMs + 70 * kDayMs;
@@ -159,6 +190,7 @@ World StartOf(const Scenario& scenario, const Geometry& geometry, std::string* w
     Scenario before = Running("before");
     before.script.offers = {scenario.script.offers[0]};
     before.goal.running = scenario.script.offers[0].digest;
+    before.goal.whole_set = scenario.goal.whole_set;
     before.goal.release = kOldRelease;
     before.goal.ended = v1::UPDATE_PHASE_CONFIRMED;
     if (scenario.script.settings->has_collection())

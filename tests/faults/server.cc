@@ -158,6 +158,12 @@ std::string ModelBytes(const std::string& name, size_t size) {
   return bytes;
 }
 
+const std::string& Offer::DigestOf(v1::ComponentKind kind) const {
+  return kind == v1::COMPONENT_KIND_CONFIGURATION ? configuration_digest
+         : kind == v1::COMPONENT_KIND_FIRMWARE    ? firmware_digest
+                                                  : digest;
+}
+
 std::optional<v1::UpdatePhase> Server::Ended(uint64_t release) const {
   std::optional<v1::UpdatePhase> ended;
   for (const Report& report : history->reports) {
@@ -166,8 +172,8 @@ std::optional<v1::UpdatePhase> Server::Ended(uint64_t release) const {
       ended = report.phase;
     }
     // Flash that failed, and a server that lies, may do better another time.
-    if (report.phase == v1::UPDATE_PHASE_FAILED && report.cause != v1::UPDATE_CAUSE_STORAGE &&
-        script->lie == Script::Lie::kNone) {
+    if (report.phase == v1::UPDATE_PHASE_FAILED && script->lie == Script::Lie::kNone &&
+        (report.cause != v1::UPDATE_CAUSE_STORAGE || script->storage_failure_ends)) {
       ended = report.phase;
     }
   }
@@ -368,7 +374,11 @@ void Server::HandleCheckIn(const v1::CheckIn& check_in) {
                             [&](const Offer& o) { return !Ended(o.sequence).has_value(); });
   for (auto at = script->offers.begin(); offer == script->offers.end() && at != offer; ++at) {
     const bool runs =
-        state.components_size() > 0 && state.components(0).active_digest() == at->digest;
+        state.components_size() > 0 &&
+        std::all_of(state.components().begin(), state.components().end(),
+                    [&](const v1::ComponentState& component) {
+                      return component.active_digest() == at->DigestOf(component.kind());
+                    });
     const bool newest = state.confirmed_release_sequence() == at->sequence;
     if (newest && !runs && Ended(at->sequence) == v1::UPDATE_PHASE_CONFIRMED) offer = at;
   }

@@ -58,6 +58,8 @@ struct Offer {
 
   Offer(std::string artifact_bytes, uint64_t release, Flaw what_is_wrong = kNone,
         std::string configuration_bytes = "", std::string firmware_bytes = "");
+  // Of its component of a kind; empty for none.
+  const std::string& DigestOf(v1::ComponentKind kind) const;
 
   std::string artifact;
   std::string digest;
@@ -98,6 +100,7 @@ struct Script {
   std::vector<Offer> offers;  // The next one when the device has told how the one before ended.
   std::optional<v1::Settings> settings;
   bool next_root = false;
+  bool storage_failure_ends = false;  // What ended like that is not offered again.
   uint32_t next_check_in_ms = 5000;
 };
 

@@ -143,6 +143,7 @@ typedef struct fl_session {
     bool enroll_waiting; /* For a certificate, be it the first or a newer one. */
     bool uplink_complete;
     uint8_t chunk_retries; /* Requests for a part that nothing came for. */
+    uint8_t root_saves_failed;
     uint16_t peer_max_frame;
     uint32_t uplink_sent;   /* Bytes of its payload that were sent. */
     uint32_t requested_end; /* Of the last ArtifactRequest. */

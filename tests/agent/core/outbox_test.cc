@@ -320,6 +320,16 @@ TEST_P(OutboxTest, AnEntryWhoseContentCannotBeReadIsDroppedAndCountedAndTheNextI
   EXPECT_EQ(outbox_.dropped, 1u);
 }
 
+TEST_P(OutboxTest, AMarkThatACutLeftUnreadableIsOneAndHidesNothingBehindIt) {
+  ASSERT_EQ(Append(FL_ENTRY_SKETCH, 1), FL_OK);
+  ASSERT_EQ(Append(FL_ENTRY_SKETCH, 2), FL_OK);
+  fl_entry_t entry;
+  ASSERT_EQ(fl_outbox_next(&outbox_, FL_ENTRY_CHOSEN, &entry), FL_OK);
+  flash_.KillRange(entry.offset - 1, 1);
+  Mount();
+  EXPECT_THAT(Drain(), ::testing::ElementsAre(2));
+}
+
 TEST_P(OutboxTest, WhatCannotBeReadIsNotCopiedAndCountedAndTheRestIsKept) {
   uint64_t sequence = 1;
   ASSERT_EQ(Append(FL_ENTRY_REPORT, sequence++), FL_OK);

@@ -576,6 +576,29 @@ TEST_F(UpdateTest, ADeadSectorOfARootThatWasNeverReplacedStopsNothing) {
   }
 }
 
+TEST_F(UpdateTest, ARootThatCannotBeSavedIsTriedAFewTimesAStart) {
+  device_.state_flash.KillSector(2);
+  TrustFixture next;
+  server_.roots = {SignDocument("fieldloop.root.v1", next.Root(2).SerializeAsString(),
+                                {&trust_.root_key, &next.root_key})};
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(10'000);
+  const int erases = device_.state_flash.erases();
+  device_.Run(24 * 3'600'000);
+  server_.now_ms += 24 * 3'600'000;
+  EXPECT_LE(device_.state_flash.erases(), erases + 8);
+  EXPECT_EQ(device_.agent->root_version, 1u);
+  InstallModel(ModelBytes("one"), 3);
+  server_.roots.clear();
+  // It goes on where that is mended.
+  device_.state_flash.KillSector(2, true);
+  server_.roots = {SignDocument("fieldloop.root.v1", next.Root(2).SerializeAsString(),
+                                {&trust_.root_key, &next.root_key})};
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(10'000);
+  EXPECT_EQ(device_.agent->root_version, 2u);
+}
+
 TEST_F(UpdateTest, WhileANewerRootCannotBeReadNoOfferIsTakenAndTheDeviceGoesOnReporting) {
   InstallModel(ModelBytes("one"), 3);
   TrustFixture next;
