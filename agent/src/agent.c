@@ -48,22 +48,22 @@ uint64_t fl_agent_in(const fl_agent_t *agent, uint32_t ms) {
 }
 
 uint64_t fl_agent_unix_ms(const fl_agent_t *agent) {
-    if (agent->state.time_floor_ms == 0) {
+    if (agent->kept.time_floor_ms == 0) {
         return 0;
     }
-    return agent->state.time_floor_ms + (fl_agent_now(agent) - agent->time_base_ms);
+    return agent->kept.time_floor_ms + (fl_agent_now(agent) - agent->time_base_ms);
 }
 
 /* Never back: whoever sets the clock back wants an expired document to count. */
 static void advance_time(fl_agent_t *agent, uint64_t unix_ms) {
     const uint64_t known_ms = fl_agent_unix_ms(agent);
-    agent->state.time_floor_ms = unix_ms > known_ms ? unix_ms : known_ms;
+    agent->kept.time_floor_ms = unix_ms > known_ms ? unix_ms : known_ms;
     agent->time_base_ms = fl_agent_now(agent);
 }
 
 void fl_agent_learn_time(fl_agent_t *agent, uint64_t unix_ms) {
     advance_time(agent, unix_ms);
-    if (agent->state.time_floor_ms - agent->time_saved_ms >= TIME_SAVE_MS) {
+    if (agent->kept.time_floor_ms - agent->time_saved_ms >= TIME_SAVE_MS) {
         (void)fl_agent_save(agent);
     }
 }
@@ -80,7 +80,7 @@ uint32_t fl_agent_random(fl_agent_t *agent, uint32_t limit) {
 }
 
 uint64_t fl_agent_sequence(fl_agent_t *agent) {
-    if (agent->next_sequence >= agent->state.sequence_limit && fl_agent_save(agent) != FL_OK) {
+    if (agent->next_sequence >= agent->kept.sequence_limit && fl_agent_save(agent) != FL_OK) {
         return 0;
     }
     return agent->next_sequence++;
@@ -94,20 +94,20 @@ fl_status_t fl_agent_save(fl_agent_t *agent) {
     if (!fl_agent_can_save(agent)) {
         return FL_ERR_IO;
     }
-    const uint64_t limit = agent->state.sequence_limit;
+    const uint64_t limit = agent->kept.sequence_limit;
     if (agent->next_sequence >= limit) {
-        agent->state.sequence_limit = agent->next_sequence + SEQUENCE_BLOCK;
+        agent->kept.sequence_limit = agent->next_sequence + SEQUENCE_BLOCK;
     }
     agent->state.dropped_uplinks = agent->outbox.dropped;
     advance_time(agent, 0);
-    fl_status_t status = fl_state_save(&agent->port->state, &agent->state);
+    fl_status_t status = fl_state_save(&agent->port->state, agent);
     if (status != FL_OK) {
-        status = fl_state_save(&agent->port->state, &agent->state);
+        status = fl_state_save(&agent->port->state, agent);
     }
     if (status == FL_OK) {
-        agent->time_saved_ms = agent->state.time_floor_ms;
+        agent->time_saved_ms = agent->kept.time_floor_ms;
     } else {
-        agent->state.sequence_limit = limit;
+        agent->kept.sequence_limit = limit;
         agent->save_after_ms = fl_agent_in(agent, SAVE_RETRY_MS);
         fl_agent_log(agent, FL_LOG_WARNING, "the state record could not be saved");
     }
@@ -118,15 +118,16 @@ static fl_status_t root_in_flash(const fl_port_t *port, uint8_t buffer[FL_ROOT_B
                                  fl_root_t *root) {
     size_t size = 0;
     FL_RETURN_IF_ERROR(fl_record_load(&port->state, FL_ROOT_SECTOR, buffer, FL_ROOT_BYTES, &size));
-    return fl_trust_open_root((fl_slice_t){.data = buffer, .size = size}, root);
+    const fl_slice_t document = {.data = buffer, .size = size};
+    return fl_trust_open_root(&document, root);
 }
 
 fl_status_t fl_agent_root(const fl_agent_t *agent, uint8_t buffer[FL_ROOT_BYTES], fl_root_t *root) {
     if (agent->root_in_flash) {
         return root_in_flash(agent->port, buffer, root);
     }
-    return fl_trust_open_root(
-        (fl_slice_t){.data = agent->config->root, .size = agent->config->root_size}, root);
+    const fl_slice_t document = {.data = agent->config->root, .size = agent->config->root_size};
+    return fl_trust_open_root(&document, root);
 }
 
 static fl_status_t find_root(fl_agent_t *agent) {
@@ -144,7 +145,7 @@ static fl_status_t find_root(fl_agent_t *agent) {
     return FL_OK;
 }
 
-void fl_agent_rotate_root(fl_agent_t *agent, fl_slice_t signed_root) {
+void fl_agent_rotate_root(fl_agent_t *agent, const fl_slice_t *signed_root) {
     uint8_t buffer[FL_ROOT_BYTES];
     fl_root_t current;
     uint32_t version = 0;
@@ -154,7 +155,7 @@ void fl_agent_rotate_root(fl_agent_t *agent, fl_slice_t signed_root) {
         fl_agent_log(agent, FL_LOG_WARNING, "a root document was refused");
         return;
     }
-    if (fl_record_save(&agent->port->state, FL_ROOT_SECTOR, signed_root.data, signed_root.size) !=
+    if (fl_record_save(&agent->port->state, FL_ROOT_SECTOR, signed_root->data, signed_root->size) !=
         FL_OK) {
         agent->session.root_saves_failed++;
         fl_agent_log(agent, FL_LOG_WARNING, "the root document could not be saved");
@@ -187,12 +188,12 @@ fl_status_t fl_agent_enqueue(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t s
 
 fl_status_t fl_agent_enqueue_frame(fl_agent_t *agent, fl_entry_kind_t kind, uint64_t sequence,
                                    fl_writer_t *writer, uint32_t number) {
-    const fl_slice_t frame = fl_frame_end(writer, number);
-    if (frame.size < FL_FRAME_LENGTH) {
+    const size_t size = fl_frame_end(writer, number);
+    if (size == 0) {
         return FL_ERR_NO_SPACE;
     }
-    const fl_part_t part = {.data = frame.data + FL_FRAME_LENGTH,
-                            .size = frame.size - FL_FRAME_LENGTH};
+    const fl_part_t part = {.data = writer->start + FL_FRAME_LENGTH,
+                            .size = size - FL_FRAME_LENGTH};
     return fl_agent_enqueue(agent, kind, sequence, &part, 1);
 }
 
@@ -228,7 +229,7 @@ fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app
     FL_RETURN_IF_ERROR(
         port->random(port->context, &agent->random_state, sizeof agent->random_state));
     FL_RETURN_IF_ERROR(find_root(agent));
-    const fl_status_t loaded = fl_state_load(&port->state, &agent->state);
+    const fl_status_t loaded = fl_state_load(&port->state, agent);
     if (loaded == FL_ERR_IO) {
         agent->save_after_ms = UINT64_MAX; /* Nothing takes the place of what cannot be read. */
     } else {
@@ -237,11 +238,11 @@ fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app
     FL_RETURN_IF_ERROR(fl_outbox_mount(&agent->outbox, &port->outbox));
 
     agent->outbox.dropped = agent->state.dropped_uplinks;
-    agent->time_saved_ms = agent->state.time_floor_ms;
+    agent->time_saved_ms = agent->kept.time_floor_ms;
     agent->time_base_ms = fl_agent_now(agent);
     /* The newest record may be lost, and with it a block that it reserved and that was used. */
     agent->next_sequence =
-        agent->state.sequence_limit +
+        agent->kept.sequence_limit +
         (fl_record_is_alone(&port->state, FL_STATE_SECTOR) ? 2u * SEQUENCE_BLOCK : 0);
     agent->state.boot_count++;
     fl_update_boot(agent);

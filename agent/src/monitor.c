@@ -38,9 +38,8 @@ static uint32_t minimum(uint32_t a, uint32_t b) {
 
 /* Takes recordings out of the plan's total, before any of them can be sent. The record counts them
  * a sixteenth of the total at a time, so that not every period writes flash. */
-static uint32_t reserve(fl_agent_t *agent, uint32_t wanted) {
+static uint32_t reserve(fl_agent_t *agent, fl_monitor_t *monitor, uint32_t wanted) {
     fl_state_t *state = &agent->state;
-    fl_monitor_t *monitor = &agent->monitor;
     const uint32_t total = state->settings.samples_total;
     if (state->plan_id != state->settings.plan_id) {
         state->plan_id = state->settings.plan_id;
@@ -86,11 +85,11 @@ FL_APART static void open_lowest(fl_lowest_t *lowest, uint32_t quota, float high
     lowest->count = 0;
 }
 
-static void open_period(fl_agent_t *agent, uint64_t start_ms, uint32_t stride_ms) {
-    fl_monitor_t *monitor = &agent->monitor;
+static void open_period(fl_agent_t *agent, fl_monitor_t *monitor, uint64_t start_ms,
+                        uint32_t stride_ms) {
     fl_period_t *period = &monitor->period;
     const fl_settings_t *settings = &agent->state.settings;
-    const fl_model_info_t *info = &agent->running.info;
+    const fl_model_info_t *info = &agent->info;
     const uint32_t stride = stride_ms == 0 ? 1u : stride_ms;
     const uint32_t planned_ms =
         settings->sketch_period_ms == 0 ? DEFAULT_PERIOD_MS : settings->sketch_period_ms;
@@ -102,7 +101,8 @@ static void open_period(fl_agent_t *agent, uint64_t start_ms, uint32_t stride_ms
     period->duration_ms = windows < UINT16_MAX ? planned_ms : minimum(planned_ms, windows * stride);
     period->windows_expected = (uint16_t)windows;
 
-    const uint32_t granted = reserve(agent, minimum(settings->samples_per_period, windows));
+    const uint32_t granted =
+        reserve(agent, monitor, minimum(settings->samples_per_period, windows));
     const float share = (float)granted * settings->random_share;
     uint32_t random = (uint32_t)share;
     if ((float)random < share) {
@@ -136,9 +136,9 @@ static void put_channel(fl_writer_t *writer, const fl_channel_t *channel, uint32
     fl_put_end(writer, message);
 }
 
-void fl_monitor_close(fl_agent_t *agent) {
-    fl_period_t *period = &agent->monitor.period;
-    const fl_model_info_t *info = &agent->running.info;
+FL_APART static void close_period(fl_agent_t *agent, fl_monitor_t *monitor) {
+    fl_period_t *period = &monitor->period;
+    const fl_model_info_t *info = &agent->info;
     uint8_t buffer[SKETCH_BYTES];
     fl_writer_t writer;
     if (!period->open) {
@@ -146,10 +146,9 @@ void fl_monitor_close(fl_agent_t *agent) {
     }
     period->open = false;
     if (agent->state.settings.samples_total != 0) {
-        agent->monitor.reserved += (uint32_t)(period->granted - period->chosen);
+        monitor->reserved += (uint32_t)(period->granted - period->chosen);
     }
-    const uint64_t counted_ms =
-        period->end_ms > period->start_ms ? period->end_ms - period->start_ms : 0;
+    const uint64_t counted_ms = period->end_ms - period->start_ms;
     const uint32_t period_ms =
         counted_ms < period->duration_ms ? (uint32_t)counted_ms : period->duration_ms;
     const uint64_t sequence = fl_agent_sequence(agent);
@@ -158,7 +157,7 @@ void fl_monitor_close(fl_agent_t *agent) {
     }
     fl_writer_t *to = fl_frame_begin(&writer, buffer, sizeof buffer);
     to = fl_put_long(to, FL_PB(SketchReport_sequence_tag), sequence);
-    to = fl_put_bytes(to, FL_PB(SketchReport_model_digest_tag), agent->running.model.digest, 32);
+    to = fl_put_bytes(to, FL_PB(SketchReport_model_digest_tag), agent->model.digest, 32);
     to = fl_put_number(to, FL_PB(SketchReport_reference_id_tag), info->reference_id);
     to = fl_put_long(to, FL_PB(SketchReport_start_ms_tag), period->start_ms);
     to = fl_put_number(to, FL_PB(SketchReport_period_ms_tag), period_ms);
@@ -174,6 +173,10 @@ void fl_monitor_close(fl_agent_t *agent) {
         agent->app->period_closed != NULL) {
         agent->app->period_closed(agent->app->context, period->start_ms, period_ms);
     }
+}
+
+void fl_monitor_close(fl_agent_t *agent) {
+    close_period(agent, &agent->monitor);
 }
 
 FL_APART static void count(fl_period_t *period, const fl_model_info_t *info,
@@ -192,12 +195,13 @@ FL_APART static void count(fl_period_t *period, const fl_model_info_t *info,
         if (observation->channel_bin[i] < minimum(info->bin_count[i], FL_BINS_MAX)) {
             channel->bins[observation->channel_bin[i]]++;
         }
-        if (period->windows == 1) {
+        const bool first = period->windows == 1;
+        if (first || value < channel->min) {
             channel->min = value;
+        }
+        if (first || value > channel->max) {
             channel->max = value;
         }
-        channel->min = value < channel->min ? value : channel->min;
-        channel->max = value > channel->max ? value : channel->max;
         /* Welford 1962. */
         const float delta = value - channel->mean;
         channel->mean += delta / (float)period->windows;
@@ -231,8 +235,7 @@ static bool take_lowest(fl_lowest_t *lowest, float value) {
 }
 
 /* Draws for the window that was counted last. */
-static bool chosen_at_random(fl_agent_t *agent) {
-    fl_period_t *period = &agent->monitor.period;
+static bool chosen_at_random(fl_agent_t *agent, fl_period_t *period) {
     const uint32_t before = (uint32_t)period->windows + period->failures - 1u;
     if (before >= period->windows_expected ||
         fl_agent_random(agent, period->windows_expected - before - 1u) >= period->random_left) {
@@ -242,95 +245,110 @@ static bool chosen_at_random(fl_agent_t *agent) {
     return true;
 }
 
-static void enqueue_sample(fl_agent_t *agent, const fl_observation_t *observation,
-                           fl_reason_t reason, float probability) {
+/* Puts a recording in the outbox. False if it cannot be sent. */
+static bool enqueue_sample(fl_agent_t *agent, const fl_period_t *period,
+                           const fl_observation_t *observation, fl_reason_t reason) {
+    const bool is_random = reason == FL_REASON_RANDOM;
     const bool is_int16 = observation->values_int16 != NULL;
     const void *payload = is_int16 ? (const void *)observation->values_int16 : observation->values;
     const size_t payload_size =
         observation->value_count * (is_int16 ? sizeof(int16_t) : sizeof(float));
-    uint8_t header[HEADER_PREFIX + FL_PB(SampleHeader_size)];
+    uint8_t buffer[FL_MESSAGE_HEAD + FL_PB(SampleHeader_size)];
+    uint8_t *header = buffer + FL_MESSAGE_HEAD - HEADER_PREFIX;
     uint8_t digest[32];
+    fl_writer_t writer;
     if (payload_size > MAX_PAYLOAD) {
         fl_agent_log(agent, FL_LOG_WARNING, "a window is too large to be sent as a recording");
-        return;
+        return false;
     }
     const uint64_t sequence = payload_size == 0 ? 0 : fl_agent_sequence(agent);
     if (sequence == 0) {
-        return;
+        return false;
     }
     fl_part_t parts[2];
     parts[1] = (fl_part_t){.data = payload, .size = payload_size};
     fl_hash(agent->port, &parts[1], 1, digest);
 
-    fl_writer_t writer = {.at = header + HEADER_PREFIX, .end = header + sizeof header};
-    fl_writer_t *to = &writer;
+    fl_writer_t *to = fl_frame_begin(&writer, buffer, sizeof buffer);
     to = fl_put_long(to, FL_PB(SampleHeader_start_ms_tag), observation->start_ms);
     to = fl_put_long(to, FL_PB(SampleHeader_first_reading_tag), observation->first_reading);
-    to = fl_put_float(to, FL_PB(SampleHeader_frequency_hz_tag), agent->running.info.frequency_hz);
-    to = fl_put_number(to, FL_PB(SampleHeader_axes_tag), agent->running.info.axes);
+    to = fl_put_float(to, FL_PB(SampleHeader_frequency_hz_tag), agent->info.frequency_hz);
+    to = fl_put_number(to, FL_PB(SampleHeader_axes_tag), agent->info.axes);
     to = fl_put_number(to, FL_PB(SampleHeader_encoding_tag),
                        is_int16 ? FL_PB(SampleEncoding_SAMPLE_ENCODING_I16)
                                 : FL_PB(SampleEncoding_SAMPLE_ENCODING_F32));
     to = fl_put_float(to, FL_PB(SampleHeader_scale_tag), 1.0f);
     to = fl_put_number(to, FL_PB(SampleHeader_reason_tag), reason); /* The numbers are the same. */
-    to = fl_put_float(to, FL_PB(SampleHeader_probability_tag), probability);
-    to = fl_put_bytes(to, FL_PB(SampleHeader_model_digest_tag), agent->running.model.digest, 32);
+    to = fl_put_float(
+        to, FL_PB(SampleHeader_probability_tag),
+        is_random ? (float)period->random_quota / (float)period->windows_expected : 1.0f);
+    to = fl_put_bytes(to, FL_PB(SampleHeader_model_digest_tag), agent->model.digest, 32);
     to = fl_put_number(to, FL_PB(SampleHeader_predicted_class_tag), observation->predicted_class);
     to = fl_put_float(to, FL_PB(SampleHeader_confidence_tag), observation->confidence);
-    (void)fl_put_bytes(to, FL_PB(SampleHeader_payload_digest_tag), digest, sizeof digest);
-    const size_t header_size = (size_t)(writer.at - header);
+    to = fl_put_bytes(to, FL_PB(SampleHeader_payload_digest_tag), digest, sizeof digest);
+    const size_t header_size = (size_t)(to->at - header);
     header[0] = (uint8_t)(header_size - HEADER_PREFIX);
     header[1] = 0;
-    agent->monitor.period.chosen++;
     parts[0] = (fl_part_t){.data = header, .size = header_size};
-    const fl_entry_kind_t kind = reason == FL_REASON_RANDOM ? FL_ENTRY_RANDOM : FL_ENTRY_CHOSEN;
-    if (fl_agent_enqueue(agent, kind, sequence, parts, sizeof parts / sizeof parts[0]) == FL_OK &&
+    if (fl_agent_enqueue(agent, is_random ? FL_ENTRY_RANDOM : FL_ENTRY_CHOSEN, sequence, parts,
+                         sizeof parts / sizeof parts[0]) == FL_OK &&
         agent->app->sample_chosen != NULL) {
         agent->app->sample_chosen(agent->app->context, observation->start_ms, reason);
     }
+    return true;
 }
 
-static void choose(fl_agent_t *agent, const fl_observation_t *observation) {
-    fl_monitor_t *monitor = &agent->monitor;
+/* Why the window that was counted last is chosen; 0 if it is not. */
+static unsigned choose(fl_agent_t *agent, fl_monitor_t *monitor,
+                       const fl_observation_t *observation) {
     /* A window that failed takes part in the draw as well: the probability of the others stays. */
-    const bool random = chosen_at_random(agent);
+    const bool random = chosen_at_random(agent, &monitor->period);
     if (!observation->classified) {
-        return;
+        return 0;
     }
-    const bool unsure = observation->confidence < agent->running.info.uncertain_below;
     if (random) {
-        enqueue_sample(
-            agent, observation, FL_REASON_RANDOM,
-            (float)monitor->period.random_quota / (float)monitor->period.windows_expected);
-    } else if (observation->anomalous && take_lowest(&monitor->novel, -observation->anomaly)) {
-        enqueue_sample(agent, observation, FL_REASON_NOVEL, 1.0f);
-    } else if (unsure && take_lowest(&monitor->uncertain, observation->confidence)) {
-        enqueue_sample(agent, observation, FL_REASON_UNCERTAIN, 1.0f);
+        return FL_REASON_RANDOM;
     }
-    note_value(&monitor->uncertain, observation->confidence);
-    if (observation->anomalous) {
-        note_value(&monitor->novel, -observation->anomaly);
+    if (observation->anomalous && take_lowest(&monitor->novel, -observation->anomaly)) {
+        return FL_REASON_NOVEL;
+    }
+    return observation->confidence < agent->info.uncertain_below &&
+                   take_lowest(&monitor->uncertain, observation->confidence)
+               ? FL_REASON_UNCERTAIN
+               : 0;
+}
+
+FL_APART static void observe(fl_agent_t *agent, fl_monitor_t *monitor,
+                             const fl_observation_t *observation) {
+    fl_period_t *period = &monitor->period;
+    uint64_t start_ms = observation->start_ms;
+    if (period->open) {
+        /* Huge for a window from before the period. */
+        const uint64_t into_ms = start_ms - period->start_ms;
+        if (into_ms >= period->duration_ms) {
+            const uint64_t behind_ms = into_ms - period->duration_ms;
+            close_period(agent, monitor);
+            /* Periods follow each other without a gap while the signal does. */
+            start_ms -= behind_ms < period->duration_ms ? behind_ms : 0;
+        }
+    }
+    if (!period->open) {
+        open_period(agent, monitor, start_ms, observation->stride_ms);
+    }
+    period->end_ms = observation->start_ms + observation->stride_ms;
+    count(period, &agent->info, observation);
+    const unsigned reason = choose(agent, monitor, observation);
+    if (reason != 0 && enqueue_sample(agent, period, observation, (fl_reason_t)reason)) {
+        period->chosen++;
+    }
+    if (observation->classified) {
+        note_value(&monitor->uncertain, observation->confidence);
+        if (observation->anomalous) {
+            note_value(&monitor->novel, -observation->anomaly);
+        }
     }
 }
 
 void fl_monitor_observe(fl_agent_t *agent, const fl_observation_t *observation) {
-    fl_period_t *period = &agent->monitor.period;
-    uint64_t start_ms = observation->start_ms;
-    if (period->open) {
-        const uint64_t period_end = period->start_ms + period->duration_ms;
-        const uint64_t next_end = period_end + period->duration_ms;
-        if (start_ms < period->start_ms || start_ms >= period_end) {
-            fl_monitor_close(agent);
-            /* Periods follow each other without a gap while the signal does. */
-            if (start_ms >= period_end && start_ms < next_end) {
-                start_ms = period_end;
-            }
-        }
-    }
-    if (!period->open) {
-        open_period(agent, start_ms, observation->stride_ms);
-    }
-    period->end_ms = observation->start_ms + observation->stride_ms;
-    count(period, &agent->running.info, observation);
-    choose(agent, observation);
+    observe(agent, &agent->monitor, observation);
 }

@@ -58,13 +58,14 @@ static uint32_t backoff(fl_agent_t *agent) {
 }
 
 /* Nothing that was sent counts as delivered. */
-FL_APART static void forget_requests(fl_session_t *session) {
-    session->state_needed = session->state_needed || session->state_sequence != 0;
-    session->state_sequence = 0;
+FL_APART static void forget_requests(fl_agent_t *agent) {
+    fl_session_t *session = &agent->session;
+    session->state_needed = session->state_needed || agent->sent.state_sequence != 0;
+    agent->sent.state_sequence = 0;
     session->check_in_waiting = false;
     session->enroll_waiting = false;
-    session->uplink.sequence = 0;
-    session->requested_end = 0;
+    agent->sent.uplink.sequence = 0;
+    agent->transfer.requested_end = 0;
     session->chunk_retries = 0;
 }
 
@@ -75,12 +76,12 @@ static void close_session(fl_agent_t *agent, uint32_t retry_ms) {
     }
     session->state = CLOSED;
     session->reconnect = false;
-    session->next_attempt_ms = fl_agent_in(agent, retry_ms);
-    session->rx_size = 0;
-    session->tx_end = 0;
-    session->tx_at = 0;
+    agent->due.next_attempt_ms = fl_agent_in(agent, retry_ms);
+    agent->transfer.rx_size = 0;
+    agent->transfer.tx_end = 0;
+    agent->transfer.tx_at = 0;
     agent->update.allowed = false;
-    forget_requests(session);
+    forget_requests(agent);
 }
 
 static void give_up_session(fl_agent_t *agent) {
@@ -103,16 +104,16 @@ static uint32_t retry_delay(fl_agent_t *agent, uint32_t retry_after_ms) {
 }
 
 bool fl_session_awaits_chunks(const fl_agent_t *agent) {
-    return agent->session.requested_end > agent->fetch.received;
+    return agent->transfer.requested_end > agent->fetch.received;
 }
 
 /* Whether the other side has to act: to answer, to take what is sent, or to end its frame. */
 static bool awaits_answer(const fl_agent_t *agent) {
     const fl_session_t *session = &agent->session;
     return session->state == CONNECTING || session->state == HELLO || session->check_in_waiting ||
-           session->enroll_waiting || session->state_sequence != 0 ||
-           session->uplink.sequence != 0 || session->tx_at < session->tx_end ||
-           session->rx_size > 0 || fl_session_awaits_chunks(agent);
+           session->enroll_waiting || agent->sent.state_sequence != 0 ||
+           agent->sent.uplink.sequence != 0 || agent->transfer.tx_at < agent->transfer.tx_end ||
+           agent->transfer.rx_size > 0 || fl_session_awaits_chunks(agent);
 }
 
 /* --- Sending --- */
@@ -121,20 +122,21 @@ FL_APART static fl_writer_t *begin_frame(fl_agent_t *agent, fl_writer_t *writer)
     return fl_frame_begin(writer, agent->frame, sizeof agent->frame);
 }
 
-/* Sends the frame that was written. False if it is larger than one may be. */
-static bool queue(fl_agent_t *agent, fl_slice_t frame) {
+/* Sends a frame. False if it is larger than one may be, or 0 bytes because it did not fit. */
+static bool queue(fl_agent_t *agent, const uint8_t *frame, size_t size) {
     fl_session_t *session = &agent->session;
-    if (frame.size == 0 || frame.size - FL_FRAME_LENGTH > session->peer_max_frame) {
+    if (size - FL_FRAME_LENGTH > session->peer_max_frame) {
         return false;
     }
-    session->tx_at = (uint32_t)(frame.data - agent->frame);
-    session->tx_end = session->tx_at + (uint32_t)frame.size;
-    session->activity_ms = fl_agent_now(agent);
+    agent->transfer.tx_at = (uint32_t)(frame - agent->frame);
+    agent->transfer.tx_end = agent->transfer.tx_at + (uint32_t)size;
+    agent->due.activity_ms = fl_agent_now(agent);
     return true;
 }
 
 static bool queue_frame(fl_agent_t *agent, fl_writer_t *writer, uint32_t number) {
-    return queue(agent, fl_frame_end(writer, number));
+    const size_t size = fl_frame_end(writer, number);
+    return queue(agent, writer->start, size);
 }
 
 static void send_hello(fl_agent_t *agent) {
@@ -143,7 +145,7 @@ static void send_hello(fl_agent_t *agent) {
     fl_writer_t *to = begin_frame(agent, &writer);
     to = fl_put_number(to, FL_PB(Hello_protocol_tag), 1);
     to = fl_put_number(to, FL_PB(Hello_max_frame_bytes_tag), FIELDLOOP_AGENT_RX_BYTES);
-    to = fl_put_bytes(to, FL_PB(Hello_nonce_tag), session->nonce, sizeof session->nonce);
+    to = fl_put_bytes(to, FL_PB(Hello_nonce_tag), agent->sent.nonce, sizeof agent->sent.nonce);
     to = fl_put_text(to, FL_PB(Hello_hardware_id_tag), agent->config->hardware_id);
     to = fl_put_text(to, FL_PB(Hello_agent_version_tag), FIELDLOOP_AGENT_VERSION);
     to = fl_put_number(to, FL_PB(Hello_root_version_tag), agent->root_version);
@@ -164,12 +166,12 @@ static bool send_state(fl_agent_t *agent) {
     to = fl_put_long(to, FL_PB(StateReport_sequence_tag), sequence);
     fl_update_describe(agent, to);
     to = fl_put_long(to, FL_PB(StateReport_confirmed_release_sequence_tag),
-                     agent->state.confirmed_sequence);
+                     agent->kept.confirmed_sequence);
     to = fl_put_number(to, FL_PB(StateReport_dropped_uplinks_tag), agent->outbox.dropped);
     if (sequence == 0 || !queue_frame(agent, to, FL_PB(DeviceMessage_state_report_tag))) {
         return false;
     }
-    session->state_sequence = sequence;
+    agent->sent.state_sequence = sequence;
     session->state_needed = false;
     return true;
 }
@@ -184,15 +186,14 @@ static bool send_check_in(fl_agent_t *agent) {
 }
 
 static bool send_artifact_request(fl_agent_t *agent) {
-    fl_session_t *session = &agent->session;
     fl_writer_t writer;
     fl_writer_t *to = begin_frame(agent, &writer);
     const uint32_t end = fl_update_request(agent, to);
     if (end == 0 || !queue_frame(agent, to, FL_PB(DeviceMessage_artifact_request_tag))) {
         return false;
     }
-    session->requested_end = end;
-    session->chunk_deadline_ms = fl_agent_in(agent, FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS);
+    agent->transfer.requested_end = end;
+    agent->due.chunk_deadline_ms = fl_agent_in(agent, FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS);
     return true;
 }
 
@@ -207,15 +208,15 @@ static bool send_stored(fl_agent_t *agent, const fl_entry_t *entry) {
     frame[0] = (uint8_t)(entry->size >> 8);
     frame[1] = (uint8_t)entry->size;
     session->uplink_complete = true;
-    return queue(agent, (fl_slice_t){.data = frame, .size = entry->size + FL_FRAME_LENGTH});
+    return queue(agent, frame, entry->size + FL_FRAME_LENGTH);
 }
 
 /* The next chunk of a recording, from flash to the frame: see enqueue_sample() for the entry. */
 static bool send_sample_chunk(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     const fl_outbox_t *outbox = &agent->outbox;
-    const fl_entry_t *entry = &session->uplink;
-    const uint32_t at = session->uplink_sent;
+    const fl_entry_t *entry = &agent->sent.uplink;
+    const uint32_t at = agent->transfer.uplink_sent;
     fl_writer_t writer;
     uint8_t prefix[2];
     if (fl_outbox_read(outbox, entry, 0, prefix, sizeof prefix) != FL_OK) {
@@ -244,34 +245,34 @@ static bool send_sample_chunk(fl_agent_t *agent) {
         !queue_frame(agent, to, FL_PB(DeviceMessage_sample_chunk_tag))) {
         return false;
     }
-    session->uplink_sent += size;
-    session->uplink_complete = session->uplink_sent == total;
+    agent->transfer.uplink_sent += size;
+    session->uplink_complete = agent->transfer.uplink_sent == total;
     return true;
 }
 
 /* The next frame of what waits in the outbox, down to the given kind. */
 static bool send_uplink(fl_agent_t *agent, fl_entry_kind_t least) {
     fl_session_t *session = &agent->session;
-    if (session->uplink.sequence == 0) {
-        if (fl_outbox_next(&agent->outbox, least, &session->uplink) != FL_OK) {
+    if (agent->sent.uplink.sequence == 0) {
+        if (fl_outbox_next(&agent->outbox, least, &agent->sent.uplink) != FL_OK) {
             return false;
         }
-        session->uplink_sent = 0;
+        agent->transfer.uplink_sent = 0;
         session->uplink_complete = false;
     }
     if (session->uplink_complete) {
         return false;
     }
-    const bool is_sample = session->uplink.kind >= FL_ENTRY_RANDOM;
-    if (is_sample ? send_sample_chunk(agent) : send_stored(agent, &session->uplink)) {
+    const bool is_sample = agent->sent.uplink.kind >= FL_ENTRY_RANDOM;
+    if (is_sample ? send_sample_chunk(agent) : send_stored(agent, &agent->sent.uplink)) {
         return true;
     }
     /* It can never be sent: it must not keep the others from it. */
     fl_agent_log(agent, FL_LOG_WARNING, "an uplink that cannot be sent was dropped");
-    if (fl_outbox_done(&agent->outbox, session->uplink.sequence) == FL_OK) {
+    if (fl_outbox_done(&agent->outbox, agent->sent.uplink.sequence) == FL_OK) {
         agent->outbox.dropped++;
     }
-    session->uplink.sequence = 0;
+    agent->sent.uplink.sequence = 0;
     return false;
 }
 
@@ -300,7 +301,7 @@ static bool send_certificate_request(fl_agent_t *agent) {
     session->enroll_waiting = queued;
     if (!queued && renews) {
         fl_agent_log(agent, FL_LOG_WARNING, "a certificate request could not be made");
-        session->renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
+        agent->due.renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
     } else if (!queued) {
         fail_session(agent, "a certificate request could not be made");
     }
@@ -308,35 +309,34 @@ static bool send_certificate_request(fl_agent_t *agent) {
 }
 
 static bool renewal_is_due(const fl_agent_t *agent) {
-    const fl_session_t *session = &agent->session;
-    return 3u * fl_agent_unix_ms(agent) >= session->renew_at_x3_ms &&
-           fl_agent_now(agent) >= session->renew_after_ms;
+    return 3u * fl_agent_unix_ms(agent) >= agent->due.renew_at_x3_ms &&
+           fl_agent_now(agent) >= agent->due.renew_after_ms;
 }
 
 /* Builds the next frame. False when there is nothing to say now. */
 static bool send_next(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     const uint64_t now = fl_agent_now(agent);
-    if (session->enroll_waiting || now < session->paused_until_ms) {
+    if (session->enroll_waiting || now < agent->due.paused_until_ms) {
         return false;
     }
     if (!agent->enrolled) {
         return send_certificate_request(agent);
     }
-    if (session->state_needed && session->state_sequence == 0) {
+    if (session->state_needed && agent->sent.state_sequence == 0) {
         return send_state(agent);
     }
-    if (session->state_sequence != 0) {
+    if (agent->sent.state_sequence != 0) {
         return false;
     }
     if (renewal_is_due(agent)) {
         return send_certificate_request(agent);
     }
-    const bool check_in_due = now >= session->next_check_in_ms && !session->check_in_waiting;
+    const bool check_in_due = now >= agent->due.next_check_in_ms && !session->check_in_waiting;
     if (send_uplink(agent, check_in_due ? FL_ENTRY_REPORT : FL_ENTRY_CHOSEN)) {
         return true;
     }
-    if (check_in_due && session->uplink.sequence == 0) {
+    if (check_in_due && agent->sent.uplink.sequence == 0) {
         return send_check_in(agent);
     }
     return !fl_session_awaits_chunks(agent) && send_artifact_request(agent);
@@ -344,12 +344,12 @@ static bool send_next(fl_agent_t *agent) {
 
 /* Hands the frame to the connection. FL_ERR_AGAIN when it takes no more now. */
 static fl_status_t flush_frame(fl_agent_t *agent) {
-    fl_session_t *session = &agent->session;
-    while (session->tx_at < session->tx_end) {
+    while (agent->transfer.tx_at < agent->transfer.tx_end) {
         size_t sent = 0;
-        FL_RETURN_IF_ERROR(agent->port->send(agent->port->context, agent->frame + session->tx_at,
-                                             session->tx_end - session->tx_at, &sent));
-        session->tx_at += (uint32_t)sent;
+        FL_RETURN_IF_ERROR(
+            agent->port->send(agent->port->context, agent->frame + agent->transfer.tx_at,
+                              agent->transfer.tx_end - agent->transfer.tx_at, &sent));
+        agent->transfer.tx_at += (uint32_t)sent;
     }
     return FL_OK;
 }
@@ -369,8 +369,8 @@ static fl_status_t on_hello_reply(fl_agent_t *agent, const fl_field_t *reply) {
         session->peer_max_frame = (uint16_t)max_frame;
     }
     session->state_needed = true;
-    session->next_check_in_ms = fl_agent_now(agent);
-    session->paused_until_ms = 0;
+    agent->due.next_check_in_ms = fl_agent_now(agent);
+    agent->due.paused_until_ms = 0;
     fl_agent_learn_time(agent, reply[FL_PB(HelloReply_now_ms_tag) - 1].value);
     session->contacted = session->contacted || agent->enrolled;
     return FL_OK;
@@ -380,7 +380,7 @@ static fl_status_t on_settings(fl_agent_t *agent, const fl_field_t *given) {
     fl_field_t plan[FL_PB(CollectionPlan_plan_id_tag)];
     fl_settings_t *settings = &agent->state.settings;
     const fl_settings_t before = *settings;
-    FL_RETURN_IF_ERROR(fl_wire_read(given[FL_PB(Settings_collection_tag) - 1].bytes, plan,
+    FL_RETURN_IF_ERROR(fl_wire_read(&given[FL_PB(Settings_collection_tag) - 1].bytes, plan,
                                     FL_PB(CollectionPlan_plan_id_tag)));
     const uint32_t period_ms = fl_wire_number(&given[FL_PB(Settings_sketch_period_ms_tag) - 1]);
     settings->version = fl_wire_number(&given[FL_PB(Settings_version_tag) - 1]);
@@ -404,24 +404,23 @@ static fl_status_t on_settings(fl_agent_t *agent, const fl_field_t *given) {
 }
 
 static void on_done(fl_agent_t *agent, uint64_t sequence) {
-    fl_session_t *session = &agent->session;
     if (sequence == 0) {
         return;
     }
-    if (sequence == session->state_sequence) {
-        session->state_sequence = 0;
+    if (sequence == agent->sent.state_sequence) {
+        agent->sent.state_sequence = 0;
         return;
     }
     (void)fl_outbox_done(&agent->outbox, sequence);
-    if (sequence == agent->state.report.sequence) {
-        agent->state.report.sequence = 0; /* Not sent again after the next start. */
+    if (sequence == agent->kept.report.sequence) {
+        agent->kept.report.sequence = 0; /* Not sent again after the next start. */
     }
-    if (sequence == session->uplink.sequence) {
-        session->uplink.sequence = 0;
+    if (sequence == agent->sent.uplink.sequence) {
+        agent->sent.uplink.sequence = 0;
     }
 }
 
-static fl_status_t on_certificate(fl_agent_t *agent, fl_slice_t message) {
+static fl_status_t on_certificate(fl_agent_t *agent, const fl_slice_t *message) {
     fl_session_t *session = &agent->session;
     fl_slice_t certificate;
     fl_slice_t issuer;
@@ -432,7 +431,7 @@ static fl_status_t on_certificate(fl_agent_t *agent, fl_slice_t message) {
         agent->port->identity_store(agent->port->context, certificate.data, certificate.size,
                                     issuer.data, issuer.size) != FL_OK) {
         fl_agent_log(agent, FL_LOG_INFO, "the certificate could not be used");
-        session->renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
+        agent->due.renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
         return FL_ERR_CORRUPT;
     }
     fl_agent_log(agent, FL_LOG_INFO, agent->enrolled ? "the certificate was renewed" : "enrolled");
@@ -441,11 +440,11 @@ static fl_status_t on_certificate(fl_agent_t *agent, fl_slice_t message) {
     return FL_OK;
 }
 
-static void log_error(const fl_agent_t *agent, fl_slice_t detail) {
+static void log_error(const fl_agent_t *agent, const fl_slice_t *detail) {
 #if FIELDLOOP_AGENT_LOG_TEXT
     const FL_PB(Error) *limits = NULL;
     char text[sizeof limits->detail];
-    const bool has_text = detail.size > 0 && fl_wire_copy_text(detail, text, sizeof text - 1u);
+    const bool has_text = detail->size > 0 && fl_wire_copy_text(detail, text, sizeof text - 1u);
     fl_agent_log(agent, FL_LOG_WARNING, has_text ? text : "server error");
 #else
     (void)agent;
@@ -456,7 +455,7 @@ static void log_error(const fl_agent_t *agent, fl_slice_t detail) {
 static void on_error(fl_agent_t *agent, const fl_field_t *error) {
     fl_session_t *session = &agent->session;
     const uint32_t code = fl_wire_number(&error[FL_PB(Error_code_tag) - 1]);
-    log_error(agent, error[FL_PB(Error_detail_tag) - 1].bytes);
+    log_error(agent, &error[FL_PB(Error_detail_tag) - 1].bytes);
     if (code == FL_PB(ErrorCode_ERROR_CODE_REJECTED)) {
         on_done(agent, error[FL_PB(Error_sequence_tag) - 1].value);
         return;
@@ -464,19 +463,19 @@ static void on_error(fl_agent_t *agent, const fl_field_t *error) {
     if (code == FL_PB(ErrorCode_ERROR_CODE_NOT_FOUND) && session->state == READY) {
         /* The offer no longer holds; another one may. What is in the slot is kept for it. */
         agent->update.allowed = false;
-        session->requested_end = 0;
+        agent->transfer.requested_end = 0;
         return;
     }
     const uint32_t delay =
         retry_delay(agent, fl_wire_number(&error[FL_PB(Error_retry_after_ms_tag) - 1]));
     if (session->enroll_waiting && agent->enrolled) {
-        session->renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
+        agent->due.renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
     }
     if (code == FL_PB(ErrorCode_ERROR_CODE_UNAVAILABLE) && session->state == READY &&
         agent->enrolled) {
         /* The session stands; what was asked is asked again later. */
-        forget_requests(session);
-        session->paused_until_ms = fl_agent_in(agent, delay);
+        forget_requests(agent);
+        agent->due.paused_until_ms = fl_agent_in(agent, delay);
         return;
     }
     close_session(agent, delay);
@@ -485,7 +484,7 @@ static void on_error(fl_agent_t *agent, const fl_field_t *error) {
 FL_APART static fl_status_t dispatch(fl_agent_t *agent, const fl_field_t *message) {
     fl_session_t *session = &agent->session;
     const uint32_t number = message->number;
-    const fl_slice_t body = message->bytes;
+    const fl_slice_t *body = &message->bytes;
     /* Enough for every message that is read this way, whose fields are all numbered up to 5. */
     fl_field_t fields[FL_PB(Settings_trial_timeout_ms_tag)];
     if (number != FL_PB(ServerMessage_error_tag) &&
@@ -508,11 +507,11 @@ FL_APART static fl_status_t dispatch(fl_agent_t *agent, const fl_field_t *messag
             session->check_in_waiting = false;
             session->attempts = 0;
             fl_agent_learn_time(agent, 0); /* A connection may last for weeks. */
-            session->next_check_in_ms = fl_agent_in(
+            agent->due.next_check_in_ms = fl_agent_in(
                 agent, fl_wire_number(&fields[FL_PB(CheckInReply_next_check_in_ms_tag) - 1]));
             return FL_OK;
         case FL_PB(ServerMessage_artifact_chunk_tag):
-            session->chunk_deadline_ms = fl_agent_in(agent, FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS);
+            agent->due.chunk_deadline_ms = fl_agent_in(agent, FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS);
             return fl_update_chunk(agent, fields);
         case FL_PB(ServerMessage_ack_tag):
             on_done(agent, fields[FL_PB(Ack_sequence_tag) - 1].value);
@@ -542,31 +541,30 @@ static fl_status_t handle_frame(fl_agent_t *agent, fl_slice_t frame) {
 /* Takes what has arrived, up to a frame. FL_OK when one was handled, FL_ERR_AGAIN when there is
  * none yet. */
 FL_APART static fl_status_t receive_frame(fl_agent_t *agent) {
-    fl_session_t *session = &agent->session;
     for (;;) {
         uint32_t wanted = FL_FRAME_LENGTH;
-        if (session->rx_size >= FL_FRAME_LENGTH) {
+        if (agent->transfer.rx_size >= FL_FRAME_LENGTH) {
             const uint32_t size = (uint32_t)agent->frame[0] << 8 | agent->frame[1];
             if (size > FIELDLOOP_AGENT_RX_BYTES) {
                 return FL_ERR_NO_SPACE;
             }
             wanted += size;
-            if (session->rx_size == wanted) {
-                session->rx_size = 0;
-                session->activity_ms = fl_agent_now(agent);
+            if (agent->transfer.rx_size == wanted) {
+                agent->transfer.rx_size = 0;
+                agent->due.activity_ms = fl_agent_now(agent);
                 return handle_frame(
                     agent, (fl_slice_t){.data = agent->frame + FL_FRAME_LENGTH, .size = size});
             }
         }
         size_t size = 0;
         FL_RETURN_IF_ERROR(agent->port->receive(agent->port->context,
-                                                agent->frame + session->rx_size,
-                                                wanted - session->rx_size, &size));
-        if (session->rx_size == 0) {
+                                                agent->frame + agent->transfer.rx_size,
+                                                wanted - agent->transfer.rx_size, &size));
+        if (agent->transfer.rx_size == 0) {
             /* The whole frame has to come in time, or a byte now and then would hold the device. */
-            session->activity_ms = fl_agent_now(agent);
+            agent->due.activity_ms = fl_agent_now(agent);
         }
-        session->rx_size += (uint32_t)size;
+        agent->transfer.rx_size += (uint32_t)size;
     }
 }
 
@@ -576,19 +574,19 @@ FL_APART static fl_status_t receive_frame(fl_agent_t *agent) {
 static void read_identity(fl_agent_t *agent) {
     fl_identity_t identity;
     agent->enrolled = agent->port->identity(agent->port->context, &identity) == FL_OK;
-    agent->session.renew_at_x3_ms = NEVER;
+    agent->due.renew_at_x3_ms = NEVER;
     if (agent->enrolled && identity.not_after_ms > identity.not_before_ms &&
         identity.not_after_ms < NEVER / 4u) {
-        agent->session.renew_at_x3_ms = identity.not_before_ms + 2u * identity.not_after_ms;
+        agent->due.renew_at_x3_ms = identity.not_before_ms + 2u * identity.not_after_ms;
     }
 }
 
 void fl_session_init(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     session->state = CLOSED;
-    session->next_attempt_ms =
+    agent->due.next_attempt_ms =
         fl_agent_in(agent, fl_agent_random(agent, agent->config->first_contact_ms));
-    session->next_check_in_ms = fl_agent_now(agent);
+    agent->due.next_check_in_ms = fl_agent_now(agent);
     read_identity(agent);
 }
 
@@ -599,20 +597,20 @@ static uint64_t wanted_at(const fl_agent_t *agent) {
         return NEVER;
     }
     const bool has_news = !agent->enrolled || session->state_needed || agent->outbox.live > 0;
-    const uint64_t from = has_news ? 0 : session->next_check_in_ms;
-    return from > session->next_attempt_ms ? from : session->next_attempt_ms;
+    const uint64_t from = has_news ? 0 : agent->due.next_check_in_ms;
+    return from > agent->due.next_attempt_ms ? from : agent->due.next_attempt_ms;
 }
 
 static void begin_connect(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     const fl_port_t *port = agent->port;
     read_identity(agent);
-    if (port->random(port->context, session->nonce, sizeof session->nonce) != FL_OK) {
+    if (port->random(port->context, agent->sent.nonce, sizeof agent->sent.nonce) != FL_OK) {
         close_session(agent, backoff(agent));
         return;
     }
     session->state = CONNECTING;
-    session->activity_ms = fl_agent_now(agent);
+    agent->due.activity_ms = fl_agent_now(agent);
 }
 
 static void continue_connect(fl_agent_t *agent) {
@@ -643,7 +641,8 @@ FL_APART static fl_status_t exchange(fl_agent_t *agent) {
         if (received != FL_OK && received != FL_ERR_AGAIN) {
             return received;
         }
-        const bool queued = session->state == READY && session->rx_size == 0 && send_next(agent);
+        const bool queued =
+            session->state == READY && agent->transfer.rx_size == 0 && send_next(agent);
         if (!queued && (received != FL_OK || session->state == CLOSED)) {
             return FL_ERR_AGAIN;
         }
@@ -675,18 +674,18 @@ bool fl_session_poll(fl_agent_t *agent) {
         }
     }
     /* A part that is on its way, however slowly, is not asked for again. */
-    if (session->state == READY && fl_session_awaits_chunks(agent) && session->rx_size == 0 &&
-        now >= session->chunk_deadline_ms) {
+    if (session->state == READY && fl_session_awaits_chunks(agent) &&
+        agent->transfer.rx_size == 0 && now >= agent->due.chunk_deadline_ms) {
         if (session->chunk_retries >= CHUNK_RETRIES) {
             fail_session(agent, "the server did not answer");
             return false;
         }
         session->chunk_retries++;
-        session->requested_end = 0; /* Asked for again with the next turn. */
+        agent->transfer.requested_end = 0; /* Asked for again with the next turn. */
         more = true;
     }
     if (session->state != CLOSED && awaits_answer(agent) &&
-        now >= session->activity_ms + FIELDLOOP_AGENT_REPLY_TIMEOUT_MS) {
+        now >= agent->due.activity_ms + FIELDLOOP_AGENT_REPLY_TIMEOUT_MS) {
         fail_session(agent, "the server did not answer");
     }
     return more;
@@ -698,20 +697,20 @@ uint64_t fl_session_deadline(const fl_agent_t *agent) {
         return wanted_at(agent);
     }
     uint64_t next =
-        awaits_answer(agent) ? session->activity_ms + FIELDLOOP_AGENT_REPLY_TIMEOUT_MS : NEVER;
+        awaits_answer(agent) ? agent->due.activity_ms + FIELDLOOP_AGENT_REPLY_TIMEOUT_MS : NEVER;
     if (session->state != READY) {
         return next;
     }
-    if (fl_session_awaits_chunks(agent) && session->rx_size == 0 &&
-        session->chunk_deadline_ms < next) {
-        next = session->chunk_deadline_ms;
+    if (fl_session_awaits_chunks(agent) && agent->transfer.rx_size == 0 &&
+        agent->due.chunk_deadline_ms < next) {
+        next = agent->due.chunk_deadline_ms;
     }
-    if (fl_agent_now(agent) < session->paused_until_ms) {
-        return session->paused_until_ms < next ? session->paused_until_ms : next;
+    if (fl_agent_now(agent) < agent->due.paused_until_ms) {
+        return agent->due.paused_until_ms < next ? agent->due.paused_until_ms : next;
     }
     /* While an answer is awaited, its arrival or its time-out comes before the check-in. */
-    if (!awaits_answer(agent) && session->next_check_in_ms < next) {
-        next = session->next_check_in_ms;
+    if (!awaits_answer(agent) && agent->due.next_check_in_ms < next) {
+        next = agent->due.next_check_in_ms;
     }
     return next;
 }

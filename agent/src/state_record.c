@@ -14,7 +14,7 @@ enum {
     STATE_BYTES = 512 + FL_REFUSED_BYTES * FIELDLOOP_AGENT_REFUSED_MAX,
 };
 
-/* Bytes of fl_state_t. The record has them one behind the other, in this order, as they lie in
+/* Bytes of fl_agent_t. The record has them one behind the other, in this order, as they lie in
  * memory. */
 typedef struct field {
     uint16_t offset;
@@ -27,51 +27,51 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a port to big endian 
 /* The members from one to another one, between which there must be no padding. */
 #define RANGE(first, last)                                                 \
     {                                                                      \
-        offsetof(fl_state_t, first),                                       \
-            offsetof(fl_state_t, last) + sizeof(((fl_state_t *)0)->last) - \
-                offsetof(fl_state_t, first),                               \
+        offsetof(fl_agent_t, first),                                       \
+            offsetof(fl_agent_t, last) + sizeof(((fl_agent_t *)0)->last) - \
+                offsetof(fl_agent_t, first),                               \
     }
 #define FIELD(member) RANGE(member, member)
-#define COMPONENT(kind)                                                      \
-    FIELD(active[kind].slot), RANGE(active[kind].digest, active[kind].size), \
-        FIELD(active[kind].release_sequence)
+#define COMPONENT(kind)                                                                     \
+    FIELD(kept.active[kind].slot), RANGE(kept.active[kind].digest, kept.active[kind].size), \
+        FIELD(kept.active[kind].release_sequence)
 _Static_assert(sizeof(fl_rollout_t) == 48 && sizeof(fl_artifact_t) == 36 &&
-                   sizeof(fl_settings_t) == 32 && offsetof(fl_target_t, rollout) == 8,
+                   sizeof(fl_settings_t) == 32 && sizeof(fl_target_t) == 8,
                "there is padding in the record");
 
 static const field_t FIELDS[] = {
-    FIELD(boot_count),
-    RANGE(time_floor_ms, sequence_limit),
-    FIELD(dropped_uplinks),
-    FIELD(confirmed_sequence),
+    FIELD(state.boot_count),
+    RANGE(kept.time_floor_ms, kept.sequence_limit),
+    FIELD(state.dropped_uplinks),
+    FIELD(kept.confirmed_sequence),
     COMPONENT(FL_KIND_MODEL),
     COMPONENT(FL_KIND_FIRMWARE),
     COMPONENT(FL_KIND_CONFIGURATION),
-    FIELD(phase),
-    FIELD(target.rollout),
-    RANGE(target.named, target.written),
-    FIELD(target.artifact),
-    FIELD(ask_again_ms),
-    FIELD(report.sequence),
-    RANGE(report.phase, report.cause),
-    FIELD(report.rollout.id),
-    FIELD(report.rollout.release_sequence),
-    FIELD(settings),
-    RANGE(plan_id, plan_used),
-    FIELD(refused_count),
+    FIELD(state.phase),
+    FIELD(kept.release.rollout),
+    FIELD(state.target),
+    FIELD(kept.release.artifact),
+    FIELD(kept.ask_again_ms),
+    FIELD(kept.report.sequence),
+    RANGE(kept.report.phase, kept.report.cause),
+    FIELD(kept.report.rollout.id),
+    FIELD(kept.report.rollout.release_sequence),
+    FIELD(state.settings),
+    RANGE(state.plan_id, state.plan_used),
+    FIELD(state.refused_count),
 };
 
 /* Copies the record to or from a buffer: one walk serves both directions, so that they cannot
  * disagree. Returns the bytes that it takes; 0 if the buffer is too small. */
-static size_t walk(fl_state_t *state, uint8_t *buffer, size_t capacity, bool reading) {
-    uint8_t *base = (uint8_t *)state;
+static size_t walk(fl_agent_t *agent, uint8_t *buffer, size_t capacity, bool reading) {
+    uint8_t *base = (uint8_t *)agent;
     size_t at = 0;
     for (size_t i = 0; i <= sizeof FIELDS / sizeof FIELDS[0]; i++) {
-        field_t field = {offsetof(fl_state_t, refused), 0};
+        field_t field = {offsetof(fl_agent_t, kept.refused), 0};
         if (i < sizeof FIELDS / sizeof FIELDS[0]) {
             field = FIELDS[i];
-        } else if (state->refused_count <= FIELDLOOP_AGENT_REFUSED_MAX) {
-            field.size = (uint16_t)(FL_REFUSED_BYTES * state->refused_count);
+        } else if (agent->state.refused_count <= FIELDLOOP_AGENT_REFUSED_MAX) {
+            field.size = (uint16_t)(FL_REFUSED_BYTES * agent->state.refused_count);
         }
         if (capacity - at < field.size) {
             return 0;
@@ -85,9 +85,10 @@ static size_t walk(fl_state_t *state, uint8_t *buffer, size_t capacity, bool rea
 
 /* Whether the rest of the agent may rely on what a record says: whole and of this format, but
  * perhaps of another build. */
-static bool is_sound(const fl_state_t *state) {
+static bool is_sound(const fl_agent_t *agent) {
+    const fl_state_t *state = &agent->state;
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        if (state->active[kind].slot > 1 && state->active[kind].slot != FL_SLOT_NONE) {
+        if (agent->kept.active[kind].slot > 1 && agent->kept.active[kind].slot != FL_SLOT_NONE) {
             return false;
         }
     }
@@ -99,54 +100,56 @@ static bool is_sound(const fl_state_t *state) {
            state->refused_count <= FIELDLOOP_AGENT_REFUSED_MAX;
 }
 
-fl_status_t fl_state_load(const fl_flash_t *flash, fl_state_t *state) {
+fl_status_t fl_state_load(const fl_flash_t *flash, fl_agent_t *agent) {
     uint8_t buffer[STATE_BYTES];
     size_t size = 0;
-    memset(state, 0, sizeof *state);
+    memset(&agent->state, 0, sizeof agent->state);
+    memset(&agent->kept, 0, sizeof agent->kept);
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        state->active[kind].slot = FL_SLOT_NONE;
+        agent->kept.active[kind].slot = FL_SLOT_NONE;
     }
     const fl_status_t status = fl_record_load(flash, FL_STATE_SECTOR, buffer, sizeof buffer, &size);
     if (status == FL_ERR_NOT_FOUND) {
         /* 0 means "no report" and is never used. */
-        state->sequence_limit = 1;
+        agent->kept.sequence_limit = 1;
         return FL_OK;
     }
     FL_RETURN_IF_ERROR(status);
-    if (size == 0 || buffer[0] != STATE_FORMAT || walk(state, buffer + 1, size - 1u, true) == 0) {
+    if (size == 0 || buffer[0] != STATE_FORMAT || walk(agent, buffer + 1, size - 1u, true) == 0) {
         return FL_ERR_CORRUPT;
     }
-    state->target.rollout.id[sizeof state->target.rollout.id - 1] = '\0';
-    state->report.rollout.id[sizeof state->report.rollout.id - 1] = '\0';
-    return is_sound(state) ? FL_OK : FL_ERR_CORRUPT;
+    agent->kept.release.rollout.id[sizeof agent->kept.release.rollout.id - 1] = '\0';
+    agent->kept.report.rollout.id[sizeof agent->kept.report.rollout.id - 1] = '\0';
+    return is_sound(agent) ? FL_OK : FL_ERR_CORRUPT;
 }
 
-fl_status_t fl_state_save(const fl_flash_t *flash, fl_state_t *state) {
+fl_status_t fl_state_save(const fl_flash_t *flash, fl_agent_t *agent) {
     uint8_t buffer[STATE_BYTES];
     buffer[0] = STATE_FORMAT;
-    const size_t size = walk(state, buffer + 1, sizeof buffer - 1u, false);
+    const size_t size = walk(agent, buffer + 1, sizeof buffer - 1u, false);
     if (size == 0) {
         return FL_ERR_NO_SPACE;
     }
     return fl_record_save(flash, FL_STATE_SECTOR, buffer, size + 1u);
 }
 
-bool fl_state_is_refused(const fl_state_t *state, const uint8_t set[FL_REFUSED_BYTES]) {
-    for (uint8_t i = 0; i < state->refused_count; i++) {
-        if (memcmp(state->refused[i], set, FL_REFUSED_BYTES) == 0) {
+bool fl_state_is_refused(const fl_agent_t *agent, const uint8_t set[FL_REFUSED_BYTES]) {
+    for (uint8_t i = 0; i < agent->state.refused_count; i++) {
+        if (memcmp(agent->kept.refused[i], set, FL_REFUSED_BYTES) == 0) {
             return true;
         }
     }
     return false;
 }
 
-void fl_state_refuse(fl_state_t *state, const uint8_t set[FL_REFUSED_BYTES]) {
-    if (fl_state_is_refused(state, set)) {
+void fl_state_refuse(fl_agent_t *agent, const uint8_t set[FL_REFUSED_BYTES]) {
+    if (fl_state_is_refused(agent, set)) {
         return;
     }
-    if (state->refused_count == FIELDLOOP_AGENT_REFUSED_MAX) {
-        memmove(state->refused[0], state->refused[1], sizeof state->refused - FL_REFUSED_BYTES);
-        state->refused_count--;
+    if (agent->state.refused_count == FIELDLOOP_AGENT_REFUSED_MAX) {
+        memmove(agent->kept.refused[0], agent->kept.refused[1],
+                sizeof agent->kept.refused - FL_REFUSED_BYTES);
+        agent->state.refused_count--;
     }
-    memcpy(state->refused[state->refused_count++], set, FL_REFUSED_BYTES);
+    memcpy(agent->kept.refused[agent->state.refused_count++], set, FL_REFUSED_BYTES);
 }

@@ -22,12 +22,11 @@ void fl_hash(const fl_port_t *port, const fl_part_t *parts, size_t count, uint8_
 /* --- Roots --- */
 
 /* Indices come packed or one by one. */
-static fl_status_t read_indices(const fl_field_t *field, fl_role_t *role) {
-    fl_slice_t packed = field->bytes;
+static fl_status_t read_indices(fl_field_t *field, fl_role_t *role) {
     uint64_t index = field->value;
-    while (field->wire_type == 0 || packed.size > 0) {
+    while (field->wire_type == 0 || field->bytes.size > 0) {
         if (field->wire_type != 0) {
-            FL_RETURN_IF_ERROR(fl_wire_varint(&packed, &index));
+            FL_RETURN_IF_ERROR(fl_wire_varint(&field->bytes, &index));
         }
         if (role->key_count == sizeof role->keys || index >= FL_ROOT_KEYS) {
             return FL_ERR_CORRUPT;
@@ -40,11 +39,11 @@ static fl_status_t read_indices(const fl_field_t *field, fl_role_t *role) {
     return FL_OK;
 }
 
-static fl_status_t read_role(fl_slice_t message, fl_role_t *role) {
+static fl_status_t read_role(fl_slice_t *message, fl_role_t *role) {
     fl_field_t field;
     fl_status_t status;
     *role = (fl_role_t){0};
-    while ((status = fl_wire_next(&message, &field)) == FL_OK) {
+    while ((status = fl_wire_next(message, &field)) == FL_OK) {
         if (field.number == FL_PB(TrustedRole_threshold_tag)) {
             role->threshold = field.value > UINT8_MAX ? 0 : (uint8_t)field.value;
         } else if (field.number == FL_PB(TrustedRole_key_indices_tag)) {
@@ -64,7 +63,7 @@ static fl_status_t read_root(fl_slice_t message, fl_root_t *root) {
             case FL_PB(RootDocument_expires_s_tag): root->expires_s = field.value; break;
             case FL_PB(RootDocument_keys_tag): {
                 fl_field_t key;
-                FL_RETURN_IF_ERROR(fl_wire_read(field.bytes, &key, 1));
+                FL_RETURN_IF_ERROR(fl_wire_read(&field.bytes, &key, 1));
                 if (key.bytes.size != FL_KEY_BYTES || root->key_count == FL_ROOT_KEYS) {
                     return FL_ERR_CORRUPT;
                 }
@@ -75,7 +74,7 @@ static fl_status_t read_root(fl_slice_t message, fl_root_t *root) {
             case FL_PB(RootDocument_release_tag):
             case FL_PB(RootDocument_directive_tag):
                 FL_RETURN_IF_ERROR(read_role(
-                    field.bytes, &root->roles[field.number - FL_PB(RootDocument_root_tag)]));
+                    &field.bytes, &root->roles[field.number - FL_PB(RootDocument_root_tag)]));
                 break;
             default: break;
         }
@@ -94,14 +93,14 @@ static fl_status_t open_root(const fl_document_t *document, fl_root_t *root) {
     return root->version >= 1 ? FL_OK : FL_ERR_CORRUPT;
 }
 
-fl_status_t fl_trust_open_root(fl_slice_t signed_root, fl_root_t *root) {
+fl_status_t fl_trust_open_root(const fl_slice_t *signed_root, fl_root_t *root) {
     fl_document_t document;
     FL_RETURN_IF_ERROR(fl_wire_document(signed_root, &document));
     return open_root(&document, root);
 }
 
-fl_status_t fl_trust_next_root(const fl_port_t *port, const fl_root_t *current, fl_slice_t next,
-                               uint32_t *version) {
+fl_status_t fl_trust_next_root(const fl_port_t *port, const fl_root_t *current,
+                               const fl_slice_t *next, uint32_t *version) {
     fl_root_t root;
     fl_document_t document;
     FL_RETURN_IF_ERROR(fl_wire_document(next, &document));
@@ -174,7 +173,7 @@ FL_APART static bool expired(uint64_t expires_s, uint64_t now_ms) {
 
 /* Takes up a component. A set is installed whole or not at all: one of a kind that this agent does
  * not know, or two of a kind, refuse all of it. */
-static FL_PB(UpdateCause) add_component(fl_slice_t message, fl_offer_t *offer) {
+static FL_PB(UpdateCause) add_component(const fl_slice_t *message, fl_offer_t *offer) {
     fl_field_t fields[FL_PB(ReleaseComponent_size_bytes_tag)];
     if (fl_wire_read(message, fields, FL_PB(ReleaseComponent_size_bytes_tag)) != FL_OK) {
         return CAUSE(MALFORMED);
@@ -189,8 +188,8 @@ static FL_PB(UpdateCause) add_component(fl_slice_t message, fl_offer_t *offer) {
         return CAUSE(MALFORMED);
     }
     offer->target.named |= fl_kind_bit(kind);
-    offer->target.artifact[kind].size = size;
-    memcpy(offer->target.artifact[kind].digest, digest.data, digest.size);
+    offer->release.artifact[kind].size = size;
+    memcpy(offer->release.artifact[kind].digest, digest.data, digest.size);
     return CAUSE(UNSPECIFIED);
 }
 
@@ -212,16 +211,16 @@ static fl_status_t read_manifest(fl_slice_t message, const char *hardware_id, ma
         switch (field.number) {
             case FL_PB(ReleaseManifest_project_tag): manifest->project = field.bytes; break;
             case FL_PB(ReleaseManifest_sequence_tag):
-                offer->target.rollout.release_sequence = field.value;
+                offer->release.rollout.release_sequence = field.value;
                 break;
             case FL_PB(ReleaseManifest_expires_s_tag): manifest->expires_s = field.value; break;
             case FL_PB(ReleaseManifest_hardware_ids_tag):
                 manifest->names_hardware = true;
-                manifest->runs_here |= fl_wire_is_text(field.bytes, hardware_id);
+                manifest->runs_here |= fl_wire_is_text(&field.bytes, hardware_id);
                 break;
             case FL_PB(ReleaseManifest_components_tag):
                 if (manifest->set == CAUSE(UNSPECIFIED)) {
-                    manifest->set = add_component(field.bytes, offer);
+                    manifest->set = add_component(&field.bytes, offer);
                 }
                 break;
             default: break;
@@ -233,17 +232,19 @@ static fl_status_t read_manifest(fl_slice_t message, const char *hardware_id, ma
     return status == FL_ERR_NOT_FOUND ? FL_OK : status;
 }
 
-static bool is_equal(fl_slice_t bytes, const uint8_t *expected, size_t size) {
-    return bytes.size == size && memcmp(bytes.data, expected, size) == 0;
+static bool is_equal(const fl_slice_t *bytes, const uint8_t *expected, size_t size) {
+    return bytes->size == size && memcmp(bytes->data, expected, size) == 0;
 }
 
 /* Both documents are authentic; does the directive give this manifest to this device now? */
 static FL_PB(UpdateCause)
     check_directive(const fl_field_t *directive, const fl_offer_context_t *context,
                     const uint8_t manifest_digest[32]) {
-    if (!fl_wire_is_text(directive[FL_PB(Directive_device_id_tag) - 1].bytes, context->device_id) ||
-        !is_equal(directive[FL_PB(Directive_nonce_tag) - 1].bytes, context->nonce, 16) ||
-        !is_equal(directive[FL_PB(Directive_manifest_digest_tag) - 1].bytes, manifest_digest, 32)) {
+    if (!fl_wire_is_text(&directive[FL_PB(Directive_device_id_tag) - 1].bytes,
+                         context->device_id) ||
+        !is_equal(&directive[FL_PB(Directive_nonce_tag) - 1].bytes, context->nonce, 16) ||
+        !is_equal(&directive[FL_PB(Directive_manifest_digest_tag) - 1].bytes, manifest_digest,
+                  32)) {
         return CAUSE(NOT_FOR_THIS_DEVICE);
     }
     return expired(directive[FL_PB(Directive_expires_s_tag) - 1].value, context->now_ms)
@@ -253,7 +254,7 @@ static FL_PB(UpdateCause)
 
 static FL_PB(UpdateCause) check_manifest(const manifest_t *manifest,
                                          const fl_offer_context_t *context, uint64_t sequence) {
-    if (!fl_wire_is_text(manifest->project, context->project) ||
+    if (!fl_wire_is_text(&manifest->project, context->project) ||
         (manifest->names_hardware && !manifest->runs_here)) {
         return CAUSE(NOT_FOR_THIS_DEVICE);
     }
@@ -264,7 +265,7 @@ static FL_PB(UpdateCause) check_manifest(const manifest_t *manifest,
 }
 
 FL_PB(UpdateCause)
-fl_trust_offer(fl_slice_t message, const fl_port_t *port, const fl_root_t *root,
+fl_trust_offer(const fl_slice_t *message, const fl_port_t *port, const fl_root_t *root,
                const fl_offer_context_t *context, fl_offer_t *offer) {
     fl_slice_t signed_manifest;
     fl_slice_t signed_directive;
@@ -275,10 +276,10 @@ fl_trust_offer(fl_slice_t message, const fl_port_t *port, const fl_root_t *root,
     *offer = (fl_offer_t){0};
 
     if (fl_wire_pair(message, &signed_manifest, &signed_directive) != FL_OK ||
-        fl_wire_document(signed_directive, &document) != FL_OK ||
-        fl_wire_read(document.payload, directive, FL_PB(Directive_forced_tag)) != FL_OK ||
-        !fl_wire_copy_text(directive[FL_PB(Directive_rollout_id_tag) - 1].bytes,
-                           offer->target.rollout.id, sizeof offer->target.rollout.id - 1u)) {
+        fl_wire_document(&signed_directive, &document) != FL_OK ||
+        fl_wire_read(&document.payload, directive, FL_PB(Directive_forced_tag)) != FL_OK ||
+        !fl_wire_copy_text(&directive[FL_PB(Directive_rollout_id_tag) - 1].bytes,
+                           offer->release.rollout.id, sizeof offer->release.rollout.id - 1u)) {
         return CAUSE(MALFORMED);
     }
     if (root->expires_s != 0 && expired(root->expires_s, context->now_ms)) {
@@ -288,7 +289,7 @@ fl_trust_offer(fl_slice_t message, const fl_port_t *port, const fl_root_t *root,
                         &document) != FL_OK) {
         return CAUSE(BAD_SIGNATURE);
     }
-    if (fl_wire_document(signed_manifest, &document) != FL_OK ||
+    if (fl_wire_document(&signed_manifest, &document) != FL_OK ||
         read_manifest(document.payload, context->hardware_id, &manifest, offer) != FL_OK) {
         return CAUSE(MALFORMED);
     }
@@ -302,5 +303,5 @@ fl_trust_offer(fl_slice_t message, const fl_port_t *port, const fl_root_t *root,
     const FL_PB(UpdateCause) cause = check_directive(directive, context, manifest_digest);
     return cause != CAUSE(UNSPECIFIED)
                ? cause
-               : check_manifest(&manifest, context, offer->target.rollout.release_sequence);
+               : check_manifest(&manifest, context, offer->release.rollout.release_sequence);
 }

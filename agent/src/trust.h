@@ -50,12 +50,12 @@ fl_status_t fl_trust_verify(const fl_port_t *port, const fl_root_t *root, const 
 
 /* Reads a SignedDocument of a RootDocument that is trusted because of where it comes from. The
  * bytes must stay while the root is used. */
-fl_status_t fl_trust_open_root(fl_slice_t signed_root, fl_root_t *root);
+fl_status_t fl_trust_open_root(const fl_slice_t *signed_root, fl_root_t *root);
 
 /* Decides whether next may take the place of current: version exactly one more, signed by the root
  * role of both. FL_OK with *version; FL_ERR_CORRUPT, FL_ERR_TRUST. */
-fl_status_t fl_trust_next_root(const fl_port_t *port, const fl_root_t *current, fl_slice_t next,
-                               uint32_t *version);
+fl_status_t fl_trust_next_root(const fl_port_t *port, const fl_root_t *current,
+                               const fl_slice_t *next, uint32_t *version);
 
 /* What an offer is checked against. */
 typedef struct fl_offer_context {
@@ -69,15 +69,16 @@ typedef struct fl_offer_context {
 
 /* What an offer that was accepted wants. */
 typedef struct fl_offer {
-    fl_target_t target; /* What of it the release says: rollout, named and artifact. */
+    fl_target_t target; /* What of it the release says: named. */
+    fl_release_t release;
     bool forced;
 } fl_offer_t;
 
 /* Checks an UpdateOffer. Returns UPDATE_CAUSE_UNSPECIFIED when it may be installed, otherwise the
- * cause. offer->target.rollout is set as far as it could be read, for the
+ * cause. offer->release.rollout is set as far as it could be read, for the
  * report; the rest only when it may be installed. */
 FL_PB(UpdateCause)
-fl_trust_offer(fl_slice_t message, const fl_port_t *port, const fl_root_t *root,
+fl_trust_offer(const fl_slice_t *message, const fl_port_t *port, const fl_root_t *root,
                const fl_offer_context_t *context, fl_offer_t *offer);
 
 #ifdef __cplusplus

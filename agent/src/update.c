@@ -54,43 +54,42 @@ FL_APART static bool has_kind(const fl_agent_t *agent, unsigned kind) {
 }
 
 /* Where the next component of a kind goes: never where the confirmed one is. */
-static uint8_t free_slot(const fl_state_t *state, unsigned kind) {
-    return kind != FL_KIND_FIRMWARE && state->active[kind].slot == 0 ? 1 : 0;
+static uint8_t free_slot(const fl_agent_t *agent, unsigned kind) {
+    return kind != FL_KIND_FIRMWARE && agent->kept.active[kind].slot == 0 ? 1 : 0;
 }
 
 static const fl_flash_t *target_area(const fl_agent_t *agent, unsigned kind) {
-    return area(agent, kind, free_slot(&agent->state, kind));
+    return area(agent, kind, free_slot(agent, kind));
 }
 
 /* What is in place of a kind: as confirmed, or once the target is installed. */
 static void get_component(const fl_agent_t *agent, unsigned kind, bool of_target,
                           fl_component_t *component) {
     const fl_state_t *state = &agent->state;
-    const fl_artifact_t *artifact = &state->target.artifact[kind];
-    *component = state->active[kind];
+    const fl_artifact_t *artifact = &agent->kept.release.artifact[kind];
+    *component = agent->kept.active[kind];
     if (of_target && installs(state, kind)) {
-        component->slot = free_slot(state, kind);
+        component->slot = free_slot(agent, kind);
         component->size = artifact->size;
         memcpy(component->digest, artifact->digest, sizeof component->digest);
     }
     if (of_target && (state->target.named & fl_kind_bit(kind)) != 0) {
-        component->release_sequence = state->target.rollout.release_sequence;
+        component->release_sequence = agent->kept.release.rollout.release_sequence;
     }
 }
 
 /* Names what the device would run with the target's components in place of its own: the first bytes
  * of a digest over the digests of all. A component is good or bad together with the others, so this
  * is what is refused after a failed trial, and not each of its digests. */
-static void name_set(const fl_agent_t *agent, const fl_target_t *target,
+static void name_set(const fl_agent_t *agent, uint8_t named, const fl_release_t *release,
                      uint8_t name[FL_REFUSED_BYTES]) {
     static const uint8_t NOTHING[32] = {0};
     fl_part_t parts[FL_KIND_COUNT];
     uint8_t digest[32];
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        const fl_component_t *active = &agent->state.active[kind];
+        const fl_component_t *active = &agent->kept.active[kind];
         const uint8_t *own = active->slot == FL_SLOT_NONE ? NOTHING : active->digest;
-        parts[kind].data =
-            (target->named & fl_kind_bit(kind)) != 0 ? target->artifact[kind].digest : own;
+        parts[kind].data = (named & fl_kind_bit(kind)) != 0 ? release->artifact[kind].digest : own;
         parts[kind].size = sizeof digest;
     }
     fl_hash(agent->port, parts, FL_KIND_COUNT, digest);
@@ -103,7 +102,7 @@ static void name_set(const fl_agent_t *agent, const fl_target_t *target,
  * by publish_report(); a reset in between is made good by fl_update_boot(). */
 static void decide_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB(UpdateCause) cause,
                           const fl_rollout_t *rollout) {
-    fl_pending_report_t *report = &agent->state.report;
+    fl_pending_report_t *report = &agent->kept.report;
     report->sequence = agent->next_sequence++; /* Reserved by the save that follows. */
     report->rollout = *rollout;
     report->phase = (uint8_t)phase;
@@ -111,7 +110,7 @@ static void decide_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB(Upd
 }
 
 static void publish_report(fl_agent_t *agent) {
-    const fl_pending_report_t *report = &agent->state.report;
+    const fl_pending_report_t *report = &agent->kept.report;
     uint8_t buffer[FL_MESSAGE_HEAD + FL_PB(UpdateReport_size)];
     fl_writer_t writer;
     fl_component_t model;
@@ -139,7 +138,7 @@ static void publish_report(fl_agent_t *agent) {
  * no write, for each repetition. */
 static bool is_reported(const fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB(UpdateCause) cause,
                         const fl_rollout_t *rollout) {
-    const fl_pending_report_t *report = &agent->state.report;
+    const fl_pending_report_t *report = &agent->kept.report;
     return report->phase == (uint8_t)phase && report->cause == (uint8_t)cause &&
            memcmp(&report->rollout, rollout, sizeof *rollout) == 0;
 }
@@ -156,10 +155,10 @@ static bool save_and_publish(fl_agent_t *agent) {
 /* Decides a report, saves the record with it and sends it on its way. */
 static fl_status_t save_and_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase,
                                    FL_PB(UpdateCause) cause, const fl_rollout_t *rollout) {
-    const fl_pending_report_t before = agent->state.report;
+    const fl_pending_report_t before = agent->kept.report;
     decide_report(agent, phase, cause, rollout);
     if (!save_and_publish(agent)) {
-        agent->state.report = before; /* It was not told. */
+        agent->kept.report = before; /* It was not told. */
         return FL_ERR_IO;
     }
     return FL_OK;
@@ -167,7 +166,7 @@ static fl_status_t save_and_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase,
 
 FL_APART static fl_status_t report_target(fl_agent_t *agent, FL_PB(UpdatePhase) phase,
                                           FL_PB(UpdateCause) cause) {
-    return save_and_report(agent, phase, cause, &agent->state.target.rollout);
+    return save_and_report(agent, phase, cause, &agent->kept.release.rollout);
 }
 
 /* --- Start --- */
@@ -230,10 +229,10 @@ static FL_PB(UpdateCause) start_component(fl_agent_t *agent, unsigned kind, bool
     if (kind == FL_KIND_MODEL) {
         if (whole) {
             status = app->model_start(app->context, component.slot, component.size,
-                                      component.digest, &running->info);
+                                      component.digest, &agent->info);
         }
         running->on = whole && status == FL_OK;
-        running->model = component;
+        agent->model = component;
     } else {
         if (app->configuration_start != NULL) {
             status = whole ? app->configuration_start(app->context, component.slot, component.size,
@@ -273,14 +272,14 @@ static FL_PB(UpdateCause) start_set(fl_agent_t *agent, bool target) {
  * the target's and its trial has not ended. Returns whether it is the target's. */
 static bool learn_firmware(fl_agent_t *agent) {
     fl_state_t *state = &agent->state;
-    fl_component_t *active = &state->active[FL_KIND_FIRMWARE];
+    fl_component_t *active = &agent->kept.active[FL_KIND_FIRMWARE];
     uint8_t digest[32];
     if (!has_kind(agent, FL_KIND_FIRMWARE) ||
         agent->port->firmware.running(agent->port->context, digest) != FL_OK) {
         return false;
     }
     if (state->phase >= FL_PHASE_DOWNLOADED && installs(state, FL_KIND_FIRMWARE) &&
-        memcmp(digest, state->target.artifact[FL_KIND_FIRMWARE].digest, sizeof digest) == 0) {
+        memcmp(digest, agent->kept.release.artifact[FL_KIND_FIRMWARE].digest, sizeof digest) == 0) {
         return true;
     }
     if (active->slot == FL_SLOT_NONE || memcmp(digest, active->digest, sizeof digest) != 0) {
@@ -295,13 +294,13 @@ static bool learn_firmware(fl_agent_t *agent) {
 static void decide_revert(fl_agent_t *agent, FL_PB(UpdateCause) cause, bool runs_firmware) {
     fl_state_t *state = &agent->state;
     uint8_t name[FL_REFUSED_BYTES];
-    name_set(agent, &state->target, name);
-    fl_state_refuse(state, name);
+    name_set(agent, state->target.named, &agent->kept.release, name);
+    fl_state_refuse(agent, name);
     state->phase = runs_firmware ? FL_PHASE_REVERTING : FL_PHASE_IDLE;
     state->target.boots = 0;
     agent->running.on = false;
     agent->running.configuration = false;
-    decide_report(agent, FL_PHASE(REVERTED), cause, &state->target.rollout);
+    decide_report(agent, FL_PHASE(REVERTED), cause, &agent->kept.release.rollout);
     fl_agent_log(agent, FL_LOG_WARNING, "the set on trial was reverted");
 }
 
@@ -322,7 +321,7 @@ static void count_start(fl_agent_t *agent, bool runs_firmware) {
         state->target.boots = 0;
     }
     if (state->phase == FL_PHASE_TRIAL) {
-        state->ask_again_ms = 0;
+        agent->kept.ask_again_ms = 0;
         state->target.boots++;
         if (state->target.boots > boots_allowed(state)) {
             decide_revert(agent, FL_CAUSE(RESTARTS), runs_firmware);
@@ -382,7 +381,7 @@ void fl_update_boot(fl_agent_t *agent) {
             agent->running.on_trial = true;
             agent->trial.since_ms = fl_agent_now(agent);
             if (!is_reported(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED),
-                             &state->target.rollout)) {
+                             &agent->kept.release.rollout)) {
                 (void)report_target(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED));
             }
             return;
@@ -395,7 +394,7 @@ void fl_update_boot(fl_agent_t *agent) {
         }
     }
     (void)start_set(agent, false);
-    if (state->active[FL_KIND_MODEL].slot != FL_SLOT_NONE && !agent->running.on) {
+    if (agent->kept.active[FL_KIND_MODEL].slot != FL_SLOT_NONE && !agent->running.on) {
         fl_agent_log(agent, FL_LOG_WARNING, "no fit model: waiting for an update");
     }
 }
@@ -404,22 +403,21 @@ void fl_update_boot(fl_agent_t *agent) {
 
 /* FL_CONSENT_NOW, FL_CONSENT_DECLINED, or anything else for later. */
 static uint32_t ask(fl_agent_t *agent, fl_step_t step, bool forced, const fl_rollout_t *rollout) {
-    fl_state_t *state = &agent->state;
     const fl_app_t *app = agent->app;
     const uint64_t now_ms = fl_agent_unix_ms(agent);
     uint32_t answer = FL_CONSENT_NOW;
     if (!forced && app->consents != NULL) {
-        if (now_ms < state->ask_again_ms) {
+        if (now_ms < agent->kept.ask_again_ms) {
             return 1;
         }
         answer = app->consents(app->context, step);
     }
     const bool declined = answer == FL_CONSENT_DECLINED;
     if (answer == FL_CONSENT_NOW || (declined && step != FL_STEP_REBOOT)) {
-        state->ask_again_ms = 0;
+        agent->kept.ask_again_ms = 0;
         return answer;
     }
-    state->ask_again_ms = declined ? UINT64_MAX : now_ms + answer;
+    agent->kept.ask_again_ms = declined ? UINT64_MAX : now_ms + answer;
     const FL_PB(UpdateCause) cause = declined ? FL_CAUSE(DECLINED) : FL_CAUSE(UNSPECIFIED);
     if (!is_reported(agent, FL_PHASE(DEFERRED), cause, rollout)) {
         fl_agent_log(agent, FL_LOG_INFO, "the application asked to wait");
@@ -431,15 +429,15 @@ static uint32_t ask(fl_agent_t *agent, fl_step_t step, bool forced, const fl_rol
 }
 
 static uint32_t ask_about_target(fl_agent_t *agent, fl_step_t step) {
-    return ask(agent, step, agent->update.forced, &agent->state.target.rollout);
+    return ask(agent, step, agent->update.forced, &agent->kept.release.rollout);
 }
 
 /* --- Offer --- */
 
 static void refuse_offer(fl_agent_t *agent, const fl_offer_t *offer, FL_PB(UpdateCause) cause) {
-    if (!is_reported(agent, FL_PHASE(FAILED), cause, &offer->target.rollout)) {
+    if (!is_reported(agent, FL_PHASE(FAILED), cause, &offer->release.rollout)) {
         fl_agent_log(agent, FL_LOG_WARNING, "an offer was refused");
-        (void)save_and_report(agent, FL_PHASE(FAILED), cause, &offer->target.rollout);
+        (void)save_and_report(agent, FL_PHASE(FAILED), cause, &offer->release.rollout);
     }
 }
 
@@ -456,9 +454,9 @@ FL_APART static bool is_running(const fl_agent_t *agent, unsigned kind,
 static uint8_t kinds_to_install(const fl_agent_t *agent, const fl_offer_t *offer) {
     uint8_t kinds = offer->target.named;
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        const fl_component_t *active = &agent->state.active[kind];
+        const fl_component_t *active = &agent->kept.active[kind];
         if (is_running(agent, kind, active) &&
-            memcmp(active->digest, offer->target.artifact[kind].digest, sizeof active->digest) ==
+            memcmp(active->digest, offer->release.artifact[kind].digest, sizeof active->digest) ==
                 0) {
             kinds &= (uint8_t)~fl_kind_bit(kind);
         }
@@ -468,42 +466,42 @@ static uint8_t kinds_to_install(const fl_agent_t *agent, const fl_offer_t *offer
 
 /* Notes the release with the components that it names. */
 FL_APART static void note_release(fl_agent_t *agent, uint8_t named, uint64_t release_sequence) {
-    fl_state_t *state = &agent->state;
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
         if ((named & fl_kind_bit(kind)) != 0) {
-            state->active[kind].release_sequence = release_sequence;
+            agent->kept.active[kind].release_sequence = release_sequence;
         }
     }
-    agent->running.model.release_sequence = state->active[FL_KIND_MODEL].release_sequence;
-    if (release_sequence > state->confirmed_sequence) {
-        state->confirmed_sequence = release_sequence;
+    agent->model.release_sequence = agent->kept.active[FL_KIND_MODEL].release_sequence;
+    if (release_sequence > agent->kept.confirmed_sequence) {
+        agent->kept.confirmed_sequence = release_sequence;
     }
 }
 
 /* The release names what runs already. */
 static void adopt_running(fl_agent_t *agent, const fl_offer_t *offer) {
-    if (is_reported(agent, FL_PHASE(CONFIRMED), FL_CAUSE(UNSPECIFIED), &offer->target.rollout)) {
+    if (is_reported(agent, FL_PHASE(CONFIRMED), FL_CAUSE(UNSPECIFIED), &offer->release.rollout)) {
         return;
     }
     agent->state.phase = FL_PHASE_IDLE;
     agent->update.step = STEP_IDLE;
     agent->update.allowed = false;
-    note_release(agent, offer->target.named, offer->target.rollout.release_sequence);
+    note_release(agent, offer->target.named, offer->release.rollout.release_sequence);
     agent->session.state_needed = true;
     (void)save_and_report(agent, FL_PHASE(CONFIRMED), FL_CAUSE(UNSPECIFIED),
-                          &offer->target.rollout);
+                          &offer->release.rollout);
 }
 
 /* Whether the offer names what is downloaded, or was. */
-static bool is_target(const fl_state_t *state, const fl_offer_t *offer) {
-    const fl_target_t *target = &state->target;
+static bool is_target(const fl_agent_t *agent, const fl_offer_t *offer) {
+    const fl_state_t *state = &agent->state;
+    const fl_release_t *release = &agent->kept.release;
     return (state->phase == FL_PHASE_DOWNLOADING || state->phase == FL_PHASE_DOWNLOADED) &&
-           target->named == offer->target.named &&
-           memcmp(target->artifact, offer->target.artifact, sizeof target->artifact) == 0;
+           state->target.named == offer->target.named &&
+           memcmp(release->artifact, offer->release.artifact, sizeof release->artifact) == 0;
 }
 
 static uint32_t target_size(const fl_agent_t *agent) {
-    return agent->state.target.artifact[agent->update.kind].size;
+    return agent->kept.release.artifact[agent->update.kind].size;
 }
 
 /* Bytes of the component at hand that are in its slot for certain. */
@@ -531,27 +529,27 @@ static bool begin_component(fl_agent_t *agent) {
     agent->fetch.received = written(agent);
     fl_flash_writer_init(&agent->fetch.writer, target_area(agent, update->kind),
                          agent->fetch.received);
-    agent->session.requested_end = 0;
+    agent->transfer.requested_end = 0;
     begin_hash(agent);
     return true;
 }
 
 static void accept(fl_agent_t *agent, const fl_offer_t *offer) {
     fl_state_t *state = &agent->state;
-    fl_target_t *target = &state->target;
     fl_update_t *update = &agent->update;
-    const bool same = is_target(state, offer);
+    const bool same = is_target(agent, offer);
     update->forced = offer->forced;
-    if (same &&
-        memcmp(&target->rollout, &offer->target.rollout, sizeof offer->target.rollout) == 0) {
+    if (same && memcmp(&agent->kept.release.rollout, &offer->release.rollout,
+                       sizeof offer->release.rollout) == 0) {
         update->allowed = true;
     } else {
         if (!same) {
             state->phase = FL_PHASE_DOWNLOADING;
-            *target = offer->target;
+            state->target = offer->target;
+            agent->kept.release = offer->release;
             update->step = STEP_IDLE;
         }
-        target->rollout = offer->target.rollout;
+        agent->kept.release.rollout = offer->release.rollout;
         fl_agent_log(agent, FL_LOG_INFO, "an offer was accepted");
         update->allowed = report_target(agent, FL_PHASE(ACCEPTED), FL_CAUSE(UNSPECIFIED)) == FL_OK;
     }
@@ -571,16 +569,15 @@ static FL_PB(UpdateCause) check_set(const fl_agent_t *agent, const fl_offer_t *o
         if (!has_kind(agent, kind)) {
             return FL_CAUSE(NOT_FOR_THIS_DEVICE);
         }
-        if (offer->target.artifact[kind].size > target_area(agent, kind)->size) {
+        if (offer->release.artifact[kind].size > target_area(agent, kind)->size) {
             return FL_CAUSE(TOO_LARGE);
         }
     }
-    name_set(agent, &offer->target, name);
-    return fl_state_is_refused(&agent->state, name) ? FL_CAUSE(REFUSED_BEFORE)
-                                                    : FL_CAUSE(UNSPECIFIED);
+    name_set(agent, offer->target.named, &offer->release, name);
+    return fl_state_is_refused(agent, name) ? FL_CAUSE(REFUSED_BEFORE) : FL_CAUSE(UNSPECIFIED);
 }
 
-void fl_update_offer(fl_agent_t *agent, fl_slice_t message) {
+void fl_update_offer(fl_agent_t *agent, const fl_slice_t *message) {
     fl_state_t *state = &agent->state;
     uint8_t buffer[FL_ROOT_BYTES];
     fl_root_t root;
@@ -593,9 +590,9 @@ void fl_update_offer(fl_agent_t *agent, fl_slice_t message) {
     const fl_offer_context_t context = {.project = agent->config->project,
                                         .hardware_id = agent->config->hardware_id,
                                         .device_id = identity.device_id,
-                                        .nonce = agent->session.nonce,
+                                        .nonce = agent->sent.nonce,
                                         .now_ms = fl_agent_unix_ms(agent),
-                                        .confirmed_sequence = state->confirmed_sequence};
+                                        .confirmed_sequence = agent->kept.confirmed_sequence};
     FL_PB(UpdateCause) cause = fl_trust_offer(message, agent->port, &root, &context, &offer);
     if (cause == FL_CAUSE(UNSPECIFIED)) {
         cause = check_set(agent, &offer);
@@ -610,12 +607,12 @@ void fl_update_offer(fl_agent_t *agent, fl_slice_t message) {
         return;
     }
     if (!offer.forced &&
-        is_reported(agent, FL_PHASE(FAILED), FL_CAUSE(DECLINED), &offer.target.rollout)) {
+        is_reported(agent, FL_PHASE(FAILED), FL_CAUSE(DECLINED), &offer.release.rollout)) {
         return;
     }
     /* What is downloaded needs no consent to download. */
-    if (state->phase != FL_PHASE_DOWNLOADED || !is_target(state, &offer)) {
-        const uint32_t answer = ask(agent, FL_STEP_DOWNLOAD, offer.forced, &offer.target.rollout);
+    if (state->phase != FL_PHASE_DOWNLOADED || !is_target(agent, &offer)) {
+        const uint32_t answer = ask(agent, FL_STEP_DOWNLOAD, offer.forced, &offer.release.rollout);
         if (answer != FL_CONSENT_NOW) {
             agent->update.allowed = false;
             if (answer == FL_CONSENT_DECLINED) {
@@ -648,7 +645,7 @@ uint32_t fl_update_request(const fl_agent_t *agent, fl_writer_t *writer) {
     const uint32_t size =
         left < FIELDLOOP_AGENT_DOWNLOAD_WINDOW ? left : FIELDLOOP_AGENT_DOWNLOAD_WINDOW;
     writer = fl_put_bytes(writer, FL_PB(ArtifactRequest_digest_tag),
-                          agent->state.target.artifact[update->kind].digest, 32);
+                          agent->kept.release.artifact[update->kind].digest, 32);
     writer = fl_put_number(writer, FL_PB(ArtifactRequest_offset_tag), received);
     (void)fl_put_number(writer, FL_PB(ArtifactRequest_length_tag), size);
     return received + size;
@@ -692,7 +689,7 @@ static fl_status_t store(fl_agent_t *agent, const uint8_t *data, uint32_t size) 
 /* All bytes came: they must be the right ones before anything else is asked of flash. */
 static void end_fetch(fl_agent_t *agent) {
     const uint8_t kind = agent->update.kind;
-    if (!hash_ends_as(agent, &agent->fetch.hash, agent->state.target.artifact[kind].digest)) {
+    if (!hash_ends_as(agent, &agent->fetch.hash, agent->kept.release.artifact[kind].digest)) {
         fail(agent, FL_CAUSE(DIGEST_MISMATCH));
     } else if (fl_flash_sync(agent->fetch.writer.flash) != FL_OK) {
         fail(agent, FL_CAUSE(STORAGE));
@@ -710,7 +707,7 @@ fl_status_t fl_update_chunk(fl_agent_t *agent, const fl_field_t *chunk) {
         return FL_ERR_CORRUPT;
     }
     if (!update->allowed || update->step != STEP_FETCH || offset != agent->fetch.received ||
-        artifact != fl_get_u32(agent->state.target.artifact[update->kind].digest)) {
+        artifact != fl_get_u32(agent->kept.release.artifact[update->kind].digest)) {
         return FL_OK; /* A late answer to a request that was repeated, or is no longer of use. */
     }
     if (data.size > target_size(agent) - agent->fetch.received) {
@@ -744,7 +741,8 @@ static void end_component(fl_agent_t *agent) {
     fl_target_t *target = &agent->state.target;
     const uint8_t bit = fl_kind_bit(update->kind);
     const bool news = (target->done & bit) == 0;
-    if (!hash_ends_as(agent, &agent->fetch.hash, target->artifact[update->kind].digest)) {
+    if (!hash_ends_as(agent, &agent->fetch.hash,
+                      agent->kept.release.artifact[update->kind].digest)) {
         fail(agent, FL_CAUSE(STORAGE));
         return;
     }
@@ -814,20 +812,20 @@ static void restart(fl_agent_t *agent) {
 static void confirm(fl_agent_t *agent) {
     fl_state_t *state = &agent->state;
     fl_component_t before[FL_KIND_COUNT];
-    const uint64_t sequence_before = state->confirmed_sequence;
+    const uint64_t sequence_before = agent->kept.confirmed_sequence;
     if (installs(state, FL_KIND_FIRMWARE) &&
         agent->port->firmware.confirm(agent->port->context) != FL_OK) {
         return; /* Tried again with the next poll. */
     }
-    memcpy(before, state->active, sizeof before);
+    memcpy(before, agent->kept.active, sizeof before);
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        get_component(agent, kind, true, &state->active[kind]);
+        get_component(agent, kind, true, &agent->kept.active[kind]);
     }
-    note_release(agent, state->target.named, state->target.rollout.release_sequence);
+    note_release(agent, state->target.named, agent->kept.release.rollout.release_sequence);
     state->phase = FL_PHASE_IDLE;
     if (report_target(agent, FL_PHASE(CONFIRMED), FL_CAUSE(UNSPECIFIED)) != FL_OK) {
-        memcpy(state->active, before, sizeof before);
-        state->confirmed_sequence = sequence_before;
+        memcpy(agent->kept.active, before, sizeof before);
+        agent->kept.confirmed_sequence = sequence_before;
         state->phase = FL_PHASE_TRIAL;
         return; /* Tried again with the next poll. */
     }
@@ -855,7 +853,7 @@ static uint32_t trial_windows(const fl_agent_t *agent) {
 }
 
 uint64_t fl_update_deadline(const fl_agent_t *agent) {
-    const uint64_t ask_again_ms = agent->state.ask_again_ms;
+    const uint64_t ask_again_ms = agent->kept.ask_again_ms;
     const uint8_t step = agent->update.step;
     if (agent->running.on_trial) {
         const uint32_t timeout = agent->state.settings.trial_timeout_ms;

@@ -62,11 +62,12 @@ fl_status_t fl_wire_next(fl_slice_t *message, fl_field_t *field) {
     return FL_OK;
 }
 
-fl_status_t fl_wire_read(fl_slice_t message, fl_field_t *fields, unsigned count) {
+fl_status_t fl_wire_read(const fl_slice_t *message, fl_field_t *fields, unsigned count) {
+    fl_slice_t rest = *message;
     memset(fields, 0, count * sizeof *fields);
     for (;;) {
         fl_field_t field;
-        const fl_status_t status = fl_wire_next(&message, &field);
+        const fl_status_t status = fl_wire_next(&rest, &field);
         if (status != FL_OK) {
             return status == FL_ERR_NOT_FOUND ? FL_OK : status;
         }
@@ -83,35 +84,36 @@ float fl_wire_float(const fl_field_t *field) {
     return value;
 }
 
-bool fl_wire_is_text(fl_slice_t bytes, const char *text) {
-    return bytes.size == strlen(text) &&
-           (bytes.size == 0 || memcmp(bytes.data, text, bytes.size) == 0);
+bool fl_wire_is_text(const fl_slice_t *bytes, const char *text) {
+    return bytes->size == strlen(text) &&
+           (bytes->size == 0 || memcmp(bytes->data, text, bytes->size) == 0);
 }
 
-bool fl_wire_copy_text(fl_slice_t bytes, char *text, size_t max) {
-    if (bytes.size > max) {
+bool fl_wire_copy_text(const fl_slice_t *bytes, char *text, size_t max) {
+    if (bytes->size > max) {
         return false;
     }
-    if (bytes.size > 0) {
-        memcpy(text, bytes.data, bytes.size);
+    if (bytes->size > 0) {
+        memcpy(text, bytes->data, bytes->size);
     }
-    text[bytes.size] = '\0';
+    text[bytes->size] = '\0';
     return true;
 }
 
-fl_status_t fl_wire_document(fl_slice_t message, fl_document_t *document) {
+fl_status_t fl_wire_document(const fl_slice_t *message, fl_document_t *document) {
+    fl_slice_t rest = *message;
     const FL_PB(SignedDocument) *limits = NULL;
     fl_field_t field;
     fl_status_t status;
     *document = (fl_document_t){0};
-    while ((status = fl_wire_next(&message, &field)) == FL_OK) {
+    while ((status = fl_wire_next(&rest, &field)) == FL_OK) {
         fl_slice_t key_id;
         fl_slice_t value;
         if (field.number == FL_PB(SignedDocument_payload_tag)) {
             document->payload = field.bytes;
         } else if (field.number == FL_PB(SignedDocument_signatures_tag)) {
             const uint32_t i = document->signature_count++;
-            FL_RETURN_IF_ERROR(fl_wire_pair(field.bytes, &key_id, &value));
+            FL_RETURN_IF_ERROR(fl_wire_pair(&field.bytes, &key_id, &value));
             if (key_id.size != 8 || value.size != 64 ||
                 i == sizeof document->signatures / sizeof document->signatures[0]) {
                 return FL_ERR_CORRUPT;
@@ -126,7 +128,7 @@ fl_status_t fl_wire_document(fl_slice_t message, fl_document_t *document) {
                : FL_ERR_CORRUPT;
 }
 
-fl_status_t fl_wire_pair(fl_slice_t message, fl_slice_t *first, fl_slice_t *second) {
+fl_status_t fl_wire_pair(const fl_slice_t *message, fl_slice_t *first, fl_slice_t *second) {
     fl_field_t fields[2];
     FL_RETURN_IF_ERROR(fl_wire_read(message, fields, 2));
     *first = fields[0].bytes;
@@ -232,11 +234,11 @@ fl_writer_t *fl_frame_begin(fl_writer_t *writer, uint8_t *buffer, size_t capacit
     return writer;
 }
 
-fl_slice_t fl_frame_end(fl_writer_t *writer, uint32_t number) {
+size_t fl_frame_end(fl_writer_t *writer, uint32_t number) {
     uint8_t *first = writer->start + FL_MESSAGE_HEAD;
     const size_t size = (size_t)(writer->at - first);
     if (writer->failed || size > FL_MESSAGE_MAX) {
-        return (fl_slice_t){0};
+        return 0;
     }
     if (size > ONE_BYTE_MAX) {
         *--first = (uint8_t)(size >> 7);
@@ -248,5 +250,6 @@ fl_slice_t fl_frame_end(fl_writer_t *writer, uint32_t number) {
     const size_t frame = (size_t)(writer->at - first);
     *--first = (uint8_t)frame;
     *--first = (uint8_t)(frame >> 8);
-    return (fl_slice_t){.data = first, .size = frame + FL_FRAME_LENGTH};
+    writer->start = first;
+    return frame + FL_FRAME_LENGTH;
 }

@@ -45,7 +45,7 @@ fl_status_t fl_wire_next(fl_slice_t *message, fl_field_t *field);
 
 /* Reads a message whose fields are numbered 1 to count: field N goes to fields[N - 1], the last one
  * of a number counts, others are skipped. FL_OK or FL_ERR_CORRUPT. */
-fl_status_t fl_wire_read(fl_slice_t message, fl_field_t *fields, unsigned count);
+fl_status_t fl_wire_read(const fl_slice_t *message, fl_field_t *fields, unsigned count);
 
 /* A number of 32 bits, in the way of protobuf: higher bits do not count. */
 static inline uint32_t fl_wire_number(const fl_field_t *field) {
@@ -56,8 +56,8 @@ static inline uint32_t fl_wire_number(const fl_field_t *field) {
 float fl_wire_float(const fl_field_t *field);
 
 /* Whether the bytes are just this text, or may be copied to one of at most `max` bytes. */
-bool fl_wire_is_text(fl_slice_t bytes, const char *text);
-bool fl_wire_copy_text(fl_slice_t bytes, char *text, size_t max);
+bool fl_wire_is_text(const fl_slice_t *bytes, const char *text);
+bool fl_wire_copy_text(const fl_slice_t *bytes, char *text, size_t max);
 
 /* A SignedDocument. */
 typedef struct fl_document {
@@ -70,11 +70,11 @@ typedef struct fl_document {
 } fl_document_t;
 
 /* FL_OK; FL_ERR_CORRUPT if it does not parse or is over its limits. */
-fl_status_t fl_wire_document(fl_slice_t message, fl_document_t *document);
+fl_status_t fl_wire_document(const fl_slice_t *message, fl_document_t *document);
 
 /* Two length-delimited fields, numbers 1 and 2, such as those of UpdateOffer and CertificateReply.
  */
-fl_status_t fl_wire_pair(fl_slice_t message, fl_slice_t *first, fl_slice_t *second);
+fl_status_t fl_wire_pair(const fl_slice_t *message, fl_slice_t *first, fl_slice_t *second);
 
 /* --- Writing --- */
 
@@ -110,9 +110,10 @@ uint8_t *fl_put_begin(fl_writer_t *writer, uint32_t number);
 void fl_put_end(fl_writer_t *writer, uint8_t *begun);
 
 /* A frame with a DeviceMessage: begin, put the fields of its message, end with its field number.
- * The frame begins within the first bytes of the buffer. Empty if it did not fit. */
+ * The frame begins at writer->start then, within the first bytes of the buffer. Returns its size; 0
+ * if it did not fit. */
 fl_writer_t *fl_frame_begin(fl_writer_t *writer, uint8_t *buffer, size_t capacity);
-fl_slice_t fl_frame_end(fl_writer_t *writer, uint32_t number);
+size_t fl_frame_end(fl_writer_t *writer, uint32_t number);
 
 #ifdef __cplusplus
 }

@@ -139,7 +139,7 @@ void Device::Wrong(const std::string& what) {
 }
 
 std::string Device::RunningDigest() const {
-  return agent_.running.on ? AsString(agent_.running.model.digest, 32) : "";
+  return agent_.running.on ? AsString(agent_.model.digest, 32) : "";
 }
 
 // The first letters of the model that runs say how it behaves.
@@ -281,18 +281,18 @@ void Device::Observe() {
 
 // Takes down what has become durable, outside of any operation.
 void Device::Note() {
-  const fl_state_t& state = agent_.state;
+  const fl_kept_t& kept = agent_.kept;
   const Seen& seen = *world_.seen;
   if (!seen.enrolled && identity_.key != nullptr) world_.seen.Change().enrolled = true;
-  if (!seen.had_model && state.active[FL_KIND_MODEL].slot != FL_SLOT_NONE && agent_.running.on) {
+  if (!seen.had_model && kept.active[FL_KIND_MODEL].slot != FL_SLOT_NONE && agent_.running.on) {
     world_.seen.Change().had_model = true;
   }
-  if (state.confirmed_sequence > seen.confirmed_release) {
-    world_.seen.Change().confirmed_release = state.confirmed_sequence;
+  if (kept.confirmed_sequence > seen.confirmed_release) {
+    world_.seen.Change().confirmed_release = kept.confirmed_sequence;
   }
-  if (state.phase == FL_PHASE_IDLE && state.report.phase == v1::UPDATE_PHASE_REVERTED) {
+  if (agent_.state.phase == FL_PHASE_IDLE && kept.report.phase == v1::UPDATE_PHASE_REVERTED) {
     for (const Offer& offer : scenario_.script.offers) {
-      if (offer.sequence == state.report.rollout.release_sequence &&
+      if (offer.sequence == kept.report.rollout.release_sequence &&
           seen.refused.count(offer.digest) == 0)
         world_.seen.Change().refused.insert(offer.digest);
     }
@@ -323,7 +323,6 @@ void Device::CheckSet(const std::string& model) {
 }
 
 void Device::Check() {
-  const fl_state_t& state = agent_.state;
   if (!world_.flash.breach().empty()) Wrong("flash: " + world_.flash.breach());
   const Seen& seen = *world_.seen;
   if (!world_.server.history->complaint.empty())
@@ -331,13 +330,13 @@ void Device::Check() {
   if (seen.enrolled && identity_.key == nullptr) Wrong("the identity is gone");
   if (agent_.halted) return;
   if (seen.had_model && !agent_.running.on && !tolerance_.no_model) Wrong("no model runs");
-  if (state.confirmed_sequence < seen.confirmed_release && !tolerance_.older_state) {
+  if (agent_.kept.confirmed_sequence < seen.confirmed_release && !tolerance_.older_state) {
     Wrong("the highest confirmed release went back");
   }
   if (agent_.running.on) {
     const std::string digest = RunningDigest();
-    if (!agent_.running.on_trial &&
-        agent_.running.model.release_sequence < seen.confirmed_release && !tolerance_.older_state) {
+    if (!agent_.running.on_trial && agent_.model.release_sequence < seen.confirmed_release &&
+        !tolerance_.older_state) {
       Wrong("an older release than the confirmed one runs");
     }
     const std::string name = agent_.running.on_trial ? "" : NameOfRunning();

@@ -332,16 +332,18 @@ class AgentDevice {
   void Prepare(Situation situation) {
     memory_ = Memory();
     situation_ = situation;
-    fl_state_t state = {};
-    for (fl_component_t& component : state.active) component.slot = FL_SLOT_NONE;
-    state.sequence_limit = 1;
+    fl_agent_t agent = {};
+    fl_state_t& state = agent.state;
+    fl_kept_t& kept = agent.kept;
+    for (fl_component_t& component : kept.active) component.slot = FL_SLOT_NONE;
+    kept.sequence_limit = 1;
     if (situation >= kRunning) {
       Place(memory_.slot[0], Model("GOOD"));
-      state.active[FL_KIND_MODEL].slot = 0;
-      state.active[FL_KIND_MODEL].release_sequence = 1;
-      state.active[FL_KIND_MODEL].size = static_cast<std::uint32_t>(Model("GOOD").size());
-      CopyDigest(Model("GOOD"), state.active[FL_KIND_MODEL].digest);
-      state.confirmed_sequence = 1;
+      kept.active[FL_KIND_MODEL].slot = 0;
+      kept.active[FL_KIND_MODEL].release_sequence = 1;
+      kept.active[FL_KIND_MODEL].size = static_cast<std::uint32_t>(Model("GOOD").size());
+      CopyDigest(Model("GOOD"), kept.active[FL_KIND_MODEL].digest);
+      kept.confirmed_sequence = 1;
       state.settings.version = 1;
       state.settings.sketch_period_ms = 10'000;
       state.settings.samples_per_period = 4;
@@ -353,15 +355,15 @@ class AgentDevice {
     if (situation >= kDownloading) {
       Place(memory_.slot[1], Model("NEXT"));
       state.phase = situation == kOnTrial ? FL_PHASE_TRIAL : FL_PHASE_DOWNLOADING;
-      state.target.rollout.release_sequence = 2;
-      std::copy_n("rollout-1", 10, state.target.rollout.id);
+      kept.release.rollout.release_sequence = 2;
+      std::copy_n("rollout-1", 10, kept.release.rollout.id);
       state.target.named = state.target.install = fl_kind_bit(FL_KIND_MODEL);
       state.target.done = situation == kOnTrial ? state.target.install : 0;
       state.target.written = situation == kOnTrial ? 0 : 512;
-      state.target.artifact[FL_KIND_MODEL].size = static_cast<std::uint32_t>(Model("NEXT").size());
-      CopyDigest(Model("NEXT"), state.target.artifact[FL_KIND_MODEL].digest);
+      kept.release.artifact[FL_KIND_MODEL].size = static_cast<std::uint32_t>(Model("NEXT").size());
+      CopyDigest(Model("NEXT"), kept.release.artifact[FL_KIND_MODEL].digest);
     }
-    Require(fl_state_save(&port_.state, &state) == FL_OK);
+    Require(fl_state_save(&port_.state, &agent) == FL_OK);
     Restart();
   }
   static void Place(Flash<2, 512>& slot, const std::string& model) {
@@ -387,7 +389,7 @@ class AgentDevice {
     port_.firmware.request_swap = [](void* context) {
       AgentDevice* self = Self(context);
       if (self->memory_.confirmed && self->agent_.state.phase == FL_PHASE_TRIAL) {
-        std::copy_n(self->agent_.state.target.artifact[FL_KIND_FIRMWARE].digest, 32,
+        std::copy_n(self->agent_.kept.release.artifact[FL_KIND_FIRMWARE].digest, 32,
                     self->memory_.other.begin());
       }
       self->memory_.pending = true;

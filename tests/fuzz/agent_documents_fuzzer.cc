@@ -22,7 +22,8 @@ class Documents {
   Documents() {
     FillCrypto(port_, &trusts_all_);
     root_bytes_ = SignedRoot(1).SerializeAsString();
-    Require(fl_trust_open_root(Slice(root_bytes_), &root_) == FL_OK);
+    const fl_slice_t root = Slice(root_bytes_);
+    Require(fl_trust_open_root(&root, &root_) == FL_OK);
     nonce_ = std::string(kNonceSize, static_cast<char>(kNonceByte));
     manifest_ = Manifest(2, "model").SerializeAsString();
   }
@@ -73,14 +74,16 @@ class Documents {
         kDeviceId, reinterpret_cast<const std::uint8_t*>(nonce_.data()),
         kNowMs,    1};
     fl_offer_t offer;
-    const auto cause = fl_trust_offer(Slice(bytes), &port_, &root_, &context, &offer);
-    Require(std::memchr(offer.target.rollout.id, '\0', sizeof offer.target.rollout.id) != nullptr);
+    const fl_slice_t message = Slice(bytes);
+    const auto cause = fl_trust_offer(&message, &port_, &root_, &context, &offer);
+    Require(std::memchr(offer.release.rollout.id, '\0', sizeof offer.release.rollout.id) !=
+            nullptr);
     if (cause != FL_PB(UpdateCause_UPDATE_CAUSE_UNSPECIFIED)) return;
     Require(offer.target.named != 0 && offer.target.named < fl_kind_bit(FL_KIND_COUNT));
-    Require(offer.target.rollout.release_sequence >= context.confirmed_sequence);
+    Require(offer.release.rollout.release_sequence >= context.confirmed_sequence);
     for (unsigned kind = 0; kind < FL_KIND_COUNT; ++kind) {
       Require((offer.target.named & fl_kind_bit(kind)) == 0 ||
-              offer.target.artifact[kind].size > 0);
+              offer.release.artifact[kind].size > 0);
     }
   }
 
@@ -88,8 +91,9 @@ class Documents {
   void TryRoot(const std::string& bytes) {
     fl_root_t root;
     std::uint32_t version = 0;
-    const bool opens = fl_trust_open_root(Slice(bytes), &root) == FL_OK;
-    if (fl_trust_next_root(&port_, &root_, Slice(bytes), &version) != FL_OK) return;
+    const fl_slice_t next = Slice(bytes);
+    const bool opens = fl_trust_open_root(&next, &root) == FL_OK;
+    if (fl_trust_next_root(&port_, &root_, &next, &version) != FL_OK) return;
     Require(opens && version == 2 && root.version == 2);
   }
 
@@ -99,11 +103,11 @@ class Documents {
     fl_slice_t first;
     fl_slice_t second;
     const fl_slice_t all = Slice(bytes);
-    if (fl_wire_document(all, &document) == FL_OK) {
+    if (fl_wire_document(&all, &document) == FL_OK) {
       Require(document.payload.data >= all.data &&
               document.payload.data + document.payload.size <= all.data + all.size);
     }
-    static_cast<void>(fl_wire_pair(all, &first, &second));
+    static_cast<void>(fl_wire_pair(&all, &first, &second));
   }
 
   fl_port_t port_ = {};

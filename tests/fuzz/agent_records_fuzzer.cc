@@ -23,18 +23,20 @@ using Area = Flash<4, 1280>;
 
 // What loads is saved and loads again as it was.
 void TryState(const fl_flash_t& flash) {
-  fl_state_t state;
-  if (fl_state_load(&flash, &state) != FL_OK) return;
-  for (const fl_component_t& component : state.active) {
+  fl_agent_t agent;
+  if (fl_state_load(&flash, &agent) != FL_OK) return;
+  const fl_state_t& state = agent.state;
+  const fl_kept_t& kept = agent.kept;
+  for (const fl_component_t& component : kept.active) {
     Require(component.slot <= 1 || component.slot == FL_SLOT_NONE);
   }
   Require(state.phase <= FL_PHASE_REVERTING && state.refused_count <= FIELDLOOP_AGENT_REFUSED_MAX);
-  Require(std::memchr(state.target.rollout.id, '\0', sizeof state.target.rollout.id) != nullptr);
-  Require(std::memchr(state.report.rollout.id, '\0', sizeof state.report.rollout.id) != nullptr);
-  fl_state_t again;
-  Require(fl_state_save(&flash, &state) == FL_OK && fl_state_load(&flash, &again) == FL_OK);
-  Require(again.boot_count == state.boot_count && again.plan_used == state.plan_used &&
-          again.confirmed_sequence == state.confirmed_sequence);
+  Require(std::memchr(kept.release.rollout.id, '\0', sizeof kept.release.rollout.id) != nullptr);
+  Require(std::memchr(kept.report.rollout.id, '\0', sizeof kept.report.rollout.id) != nullptr);
+  fl_agent_t again;
+  Require(fl_state_save(&flash, &agent) == FL_OK && fl_state_load(&flash, &again) == FL_OK);
+  Require(again.state.boot_count == state.boot_count && again.state.plan_used == state.plan_used &&
+          again.kept.confirmed_sequence == kept.confirmed_sequence);
 }
 
 void TryRoot(const fl_flash_t& flash) {
@@ -43,7 +45,8 @@ void TryRoot(const fl_flash_t& flash) {
   fl_root_t root;
   if (fl_record_load(&flash, 2, bytes, sizeof bytes, &size) != FL_OK) return;
   Require(size <= sizeof bytes);
-  static_cast<void>(fl_trust_open_root({bytes, size}, &root));
+  const fl_slice_t document = {bytes, size};
+  static_cast<void>(fl_trust_open_root(&document, &root));
 }
 
 void TryIdentity(const fl_flash_t& flash) {

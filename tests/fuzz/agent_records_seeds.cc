@@ -42,11 +42,11 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[1];
   Area area;
   const fl_flash_t flash = area.Area();
-  fl_state_t state = {};
-  state.sequence_limit = 1;
-  state.refused_count = 2;
-  for (fl_component_t& component : state.active) component.slot = FL_SLOT_NONE;
-  Require(fl_state_save(&flash, &state) == FL_OK && fl_state_save(&flash, &state) == FL_OK);
+  fl_agent_t agent = {};
+  agent.kept.sequence_limit = 1;
+  agent.state.refused_count = 2;
+  for (fl_component_t& component : agent.kept.active) component.slot = FL_SLOT_NONE;
+  Require(fl_state_save(&flash, &agent) == FL_OK && fl_state_save(&flash, &agent) == FL_OK);
   Write(folder, "state", 0, area);
   const std::string root = SignedRoot(2).SerializeAsString();
   Require(fl_record_save(&flash, 2, root.data(), root.size()) == FL_OK);

@@ -62,8 +62,6 @@ typedef struct fl_running {
     bool on;            /**< False when there is no model, or none that is fit. */
     bool on_trial;      /**< The set that was installed last is not confirmed yet. */
     bool configuration; /**< The application took its configuration. */
-    fl_component_t model;
-    fl_model_info_t info;
 } fl_running_t;
 
 /* Chooses about the windows with the lowest values of a period, without keeping any back. */
@@ -103,10 +101,10 @@ typedef struct fl_period {
 
 /* The period that is open, and the choice of recordings. */
 typedef struct fl_monitor {
-    uint32_t reserved;     /* Counted in state.plan_used and not granted to a period. */
+    uint32_t reserved; /* Counted in state.plan_used and not granted to a period. */
+    fl_period_t period;
     fl_lowest_t uncertain; /* By confidence. */
     fl_lowest_t novel;     /* By the anomaly score, negated. */
-    fl_period_t period;
 } fl_monitor_t;
 
 /* What is being done about state.phase. */
@@ -121,8 +119,8 @@ typedef struct fl_update {
 /* A component on its way into its slot. */
 typedef struct fl_fetch {
     uint32_t received; /* Bytes taken from chunks, or found in the slot. */
-    uint32_t hashed;   /* Bytes read back. */
     fl_flash_writer_t writer;
+    uint32_t hashed; /* Bytes read back. */
     fl_sha256_t hash;
 } fl_fetch_t;
 
@@ -145,12 +143,27 @@ typedef struct fl_session {
     uint8_t chunk_retries; /* Requests for a part that nothing came for. */
     uint8_t root_saves_failed;
     uint16_t peer_max_frame;
+} fl_session_t;
+
+/* How far the session is with what it receives, sends and asks for. */
+typedef struct fl_transfer {
+    /* One frame, in one of two directions: none is built while part of one is held that came. */
+    uint32_t rx_size;       /* Bytes of it that came. */
+    uint32_t tx_end;        /* Where the one that is sent ends; tx_at is what is left of it. */
+    uint32_t tx_at;         /* In the buffer. */
     uint32_t uplink_sent;   /* Bytes of its payload that were sent. */
     uint32_t requested_end; /* Of the last ArtifactRequest. */
-    /* One frame, in one of two directions: none is built while part of one is held that came. */
-    uint32_t rx_size; /* Bytes of it that came. */
-    uint32_t tx_end;  /* Where the one that is sent ends; tx_at is what is left of it. */
-    uint32_t tx_at;
+} fl_transfer_t;
+
+/* What the session waits for an answer to. */
+typedef struct fl_sent {
+    uint64_t state_sequence; /* StateReport that waits for its Ack, 0 for none. */
+    fl_entry_t uplink;       /* Entry that is sent or waits for its Ack; sequence 0 for none. */
+    uint8_t nonce[16];       /* Of the Hello. */
+} fl_sent_t;
+
+/* When the session does what. On the clock of now_ms(), but for renew_at_x3. */
+typedef struct fl_due {
     uint64_t next_attempt_ms;
     uint64_t next_check_in_ms;
     uint64_t paused_until_ms;
@@ -158,39 +171,43 @@ typedef struct fl_session {
     uint64_t renew_after_ms; /* Time before which a renewal is not tried again. */
     uint64_t activity_ms;    /* When a frame was begun or ended last. */
     uint64_t chunk_deadline_ms;
-    uint64_t state_sequence; /* StateReport that waits for its Ack, 0 for none. */
-    fl_entry_t uplink;       /* Entry that is sent or waits for its Ack; sequence 0 for none. */
-    uint8_t nonce[16];
-} fl_session_t;
+} fl_due_t;
 
-/** An agent. Treat the members as private, except running and state, which may be read.
- */
+/** An agent. Treat the members as private, except running, model, state and kept, which may be
+ * read. */
 typedef struct fl_agent {
-    /* What is used most comes first: it is reached with the shortest instructions. */
-    const fl_port_t *port;
-    const fl_app_t *app;
-    const fl_agent_config_t *config;
+    /* What is used most comes first: Thumb has instructions of two bytes for bytes up to 31 and for
+     * words up to 124 behind where a pointer points. */
+    fl_update_t update;
+    fl_running_t running;
     bool enrolled;
     bool halted; /* The port was told to reboot. */
     bool root_in_flash;
-    fl_update_t update;
-    uint32_t random_state;
     fl_session_t session;
+    fl_state_t state;
+    const fl_port_t *port;
+    const fl_app_t *app;
+    const fl_agent_config_t *config;
+    fl_transfer_t transfer;
     union { /* Nothing is downloaded on trial. */
         fl_fetch_t fetch;
         fl_trial_t trial;
     };
-    fl_running_t running;
-    fl_state_t state;
+    uint32_t random_state;
+    uint32_t root_version;
+    fl_due_t due;
+    fl_sent_t sent;
+    fl_kept_t kept;
     uint64_t next_sequence;
-    uint64_t time_base_ms;      /* now_ms() when state.time_floor_ms was learnt. */
+    uint64_t time_base_ms;      /* now_ms() when kept.time_floor_ms was learnt. */
     uint64_t time_saved_ms;     /* time_floor_ms as saved last. */
     uint64_t unsynced_since_ms; /* 0 when the outbox is synced. */
     uint64_t save_after_ms;     /* Time before which the record is not saved again. */
-    uint32_t root_version;
+    fl_component_t model;       /**< The one that runs, if running.on. */
+    fl_model_info_t info;       /* Of it. */
     fl_outbox_t outbox;
     fl_monitor_t monitor;
-    uint8_t frame[FIELDLOOP_AGENT_RX_BYTES + 2]; /* See fl_session_t.rx_size. */
+    uint8_t frame[FIELDLOOP_AGENT_RX_BYTES + 2]; /* See fl_transfer_t.rx_size. */
 } fl_agent_t;
 
 /**

@@ -110,12 +110,6 @@ typedef enum fl_log_level { FL_LOG_DEBUG = 0, FL_LOG_INFO = 1, FL_LOG_WARNING = 
  */
 typedef struct fl_firmware {
     /**
-     * Where the next firmware is downloaded to: MCUboot's secondary slot without its trailer. Not
-     * touched from the moment of request_swap() until the trial has ended.
-     */
-    fl_flash_t slot;
-
-    /**
      * Gives the SHA-256 of the firmware that runs, over the same bytes as the artifact of the
      * release: with MCUboot the header, the image and the TLVs of the primary slot. May block while
      * it is hashed. NULL: the device's firmware is not updated by the agent.
@@ -136,6 +130,12 @@ typedef struct fl_firmware {
      * reset.
      */
     fl_status_t (*confirm)(void *context);
+
+    /**
+     * Where the next firmware is downloaded to: MCUboot's secondary slot without its trailer. Not
+     * touched from the moment of request_swap() until the trial has ended.
+     */
+    fl_flash_t slot;
 } fl_firmware_t;
 
 /** Everything a platform provides. */
@@ -221,6 +221,8 @@ typedef struct fl_port {
     /** One line of text without newline. May be NULL. */
     void (*log)(void *context, fl_log_level_t level, const char *text);
 
+    /** Firmware updates; all zero: none. */
+    fl_firmware_t firmware;
     /** Records of the agent: at least 4 sectors of at least 1280 bytes. */
     fl_flash_t state;
     /** Uplinks that wait: at least 3 sectors; an entry larger than a sector is not kept. */
@@ -229,8 +231,6 @@ typedef struct fl_port {
     fl_flash_t slot[2];
     /** The two slots of the application's configuration; both of size 0: the device has none. */
     fl_flash_t configuration[2];
-    /** Firmware updates; all zero: none. */
-    fl_firmware_t firmware;
 } fl_port_t;
 
 #ifdef __cplusplus

@@ -61,6 +61,12 @@ typedef struct fl_component {
     uint8_t slot; /**< 0, 1 or FL_SLOT_NONE. Firmware: 0, its place is the bootloader's. */
 } fl_component_t;
 
+/** What a release consists of. */
+typedef struct fl_release {
+    fl_rollout_t rollout;
+    fl_artifact_t artifact[FL_KIND_COUNT]; /**< Zeros where the release names none. */
+} fl_release_t;
+
 /** The set that is downloaded, installed or on trial. */
 typedef struct fl_target {
     uint8_t named;    /**< Kinds of the release. */
@@ -68,8 +74,6 @@ typedef struct fl_target {
     uint8_t done;     /**< Of these, those that are in their slots whole. */
     uint8_t boots;    /**< Starts on trial, or with firmware that has to go. */
     uint32_t written; /**< Bytes of the first missing component that are in its slot. */
-    fl_rollout_t rollout;
-    fl_artifact_t artifact[FL_KIND_COUNT]; /**< Zeros where the release names none. */
 } fl_target_t;
 
 /** Settings that the server gave, as in the protocol. */
@@ -95,24 +99,29 @@ typedef struct fl_pending_report {
 /** Bytes by which a refused set is known: the first of a digest over its components' digests. */
 #define FL_REFUSED_BYTES 8u
 
-/** The record. */
+/** What of the record is used most. */
 typedef struct fl_state {
     uint8_t phase; /**< fl_phase_t. */
     uint8_t refused_count;
+    fl_target_t target; /**< Meaningful unless idle. */
     uint32_t boot_count;
-    fl_target_t target;          /**< Meaningful unless idle. */
+    uint32_t dropped_uplinks;
+    uint32_t plan_id;   /**< Plan that plan_used counts. */
+    uint32_t plan_used; /**< Recordings that may have been sent under it. */
+    fl_settings_t settings;
+} fl_state_t;
+
+/** The rest of it. */
+typedef struct fl_kept {
     uint64_t time_floor_ms;      /**< Unix time that is certainly past. */
     uint64_t sequence_limit;     /**< Sequences from here on were never used. */
     uint64_t confirmed_sequence; /**< Highest release sequence ever confirmed. */
     uint64_t ask_again_ms;       /**< Unix time before which no consent is asked for. */
     fl_pending_report_t report;
+    fl_release_t release;                 /**< Of the target. */
     fl_component_t active[FL_KIND_COUNT]; /**< Confirmed; what a revert goes back to. */
-    fl_settings_t settings;
-    uint32_t dropped_uplinks;
-    uint32_t plan_id;   /**< Plan that plan_used counts. */
-    uint32_t plan_used; /**< Recordings that may have been sent under it. */
     uint8_t refused[FIELDLOOP_AGENT_REFUSED_MAX][FL_REFUSED_BYTES];
-} fl_state_t;
+} fl_kept_t;
 
 #ifdef __cplusplus
 }

@@ -227,8 +227,8 @@ std::string Frame(uint32_t number, size_t capacity, const std::function<void(fl_
   fl_writer_t writer;
   fl_frame_begin(&writer, buffer.data(), buffer.size());
   put(&writer);
-  const fl_slice_t frame = fl_frame_end(&writer, number);
-  return std::string(frame.data, frame.data + frame.size);
+  const size_t size = fl_frame_end(&writer, number);
+  return std::string(writer.start, writer.start + size);
 }
 
 TEST(CodecTest, AFrameThatIsWrittenInPlaceHasProtobufsBytes) {
@@ -301,14 +301,15 @@ TEST(CodecTest, WhatDoesNotFitTheFrameLeavesNone) {
             "");
 }
 
-fl_slice_t Slice(const std::string& bytes) {
-  return {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
+fl_status_t ReadDocument(const std::string& bytes, fl_document_t* document) {
+  const fl_slice_t slice = {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
+  return fl_wire_document(&slice, document);
 }
 
 TEST(WireTest, ADocumentIsReadInPlace) {
   const std::string bytes = FullDocument().SerializeAsString();
   fl_document_t document;
-  ASSERT_EQ(fl_wire_document(Slice(bytes), &document), FL_OK);
+  ASSERT_EQ(ReadDocument(bytes, &document), FL_OK);
   EXPECT_EQ(document.payload.size, 768u);
   ASSERT_EQ(document.signature_count, 4u);
   EXPECT_EQ(std::memcmp(document.signatures[3].key_id, "nnnnnnnn", 8), 0);
@@ -318,14 +319,14 @@ TEST(WireTest, ADocumentOverItsLimitsIsRefused) {
   v1::SignedDocument document = FullDocument();
   fl_document_t read;
   document.mutable_payload()->push_back('x');
-  EXPECT_EQ(fl_wire_document(Slice(document.SerializeAsString()), &read), FL_ERR_CORRUPT);
+  EXPECT_EQ(ReadDocument(document.SerializeAsString(), &read), FL_ERR_CORRUPT);
   document = FullDocument();
   *document.add_signatures() = document.signatures(0);
-  EXPECT_EQ(fl_wire_document(Slice(document.SerializeAsString()), &read), FL_ERR_CORRUPT);
+  EXPECT_EQ(ReadDocument(document.SerializeAsString(), &read), FL_ERR_CORRUPT);
   document = FullDocument();
   document.mutable_signatures(1)->mutable_value()->pop_back();
-  EXPECT_EQ(fl_wire_document(Slice(document.SerializeAsString()), &read), FL_ERR_CORRUPT);
-  EXPECT_EQ(fl_wire_document(Slice(""), &read), FL_ERR_CORRUPT);
+  EXPECT_EQ(ReadDocument(document.SerializeAsString(), &read), FL_ERR_CORRUPT);
+  EXPECT_EQ(ReadDocument("", &read), FL_ERR_CORRUPT);
 }
 
 TEST(WireTest, EveryPrefixOfAMessageIsReadOrRefusedWithoutReadingBeyondIt) {

@@ -198,7 +198,7 @@ TEST_F(ComponentsTest, ALargeDownloadIsWrittenDownNowAndThenAndGoesOnFromThere) 
 
 TEST_F(ComponentsTest, ADamagedConfigurationIsNoticedAndMended) {
   InstallSet(FullSet("one"), 3);
-  device_.configuration_flash[device_.agent->state.active[FL_KIND_CONFIGURATION].slot].bytes()[9] ^=
+  device_.configuration_flash[device_.agent->kept.active[FL_KIND_CONFIGURATION].slot].bytes()[9] ^=
       1;
   ASSERT_EQ(device_.Boot(), FL_OK);
   EXPECT_EQ(device_.configuration, "") << "its defaults, not other bytes";
@@ -217,7 +217,7 @@ TEST_F(ComponentsTest, AFlippedBitOfAnInstalledComponentRevertsTheSet) {
     device_.consent[FL_STEP_REBOOT] = 600'000;
     Offer(next, 4 + static_cast<uint64_t>(kind));
     ASSERT_TRUE(device_.Live([&] { return device_.agent->state.phase == FL_PHASE_TRIAL; }));
-    const uint8_t active = device_.agent->state.active[kind - 1].slot;
+    const uint8_t active = device_.agent->kept.active[kind - 1].slot;
     (kind == kModel ? device_.slot_flash : device_.configuration_flash)[1 - active].bytes()[5] ^= 8;
     ASSERT_EQ(device_.Boot(), FL_OK);
     EXPECT_FALSE(device_.agent->running.on_trial);

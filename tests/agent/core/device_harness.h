@@ -489,7 +489,7 @@ class Device {
 
   std::string RunningDigest() const {
     return agent->running.on
-               ? std::string(reinterpret_cast<const char*>(agent->running.model.digest), 32)
+               ? std::string(reinterpret_cast<const char*>(agent->model.digest), 32)
                : "";
   }
 

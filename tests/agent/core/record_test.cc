@@ -210,43 +210,43 @@ class StateRecordTest : public ::testing::Test {
   }
   fl_status_t LoadBody(const std::vector<uint8_t>& body) {
     EXPECT_EQ(fl_record_save(&area_, 0, body.data(), body.size()), FL_OK);
-    fl_state_t state;
-    return fl_state_load(&area_, &state);
+    fl_agent_t agent;
+    return fl_state_load(&area_, &agent);
   }
 
   Power power_;
   SimFlash flash_{power_, Geometry{"State", 4 * 1280, 1280, 8, 0xff}};
   fl_flash_t area_ = flash_.Area();
-  fl_state_t state_;
+  fl_agent_t agent_;
 };
 
 TEST_F(StateRecordTest, WhatIsSavedIsLoaded) {
-  ASSERT_EQ(fl_state_load(&area_, &state_), FL_OK) << "a device that has none yet";
-  EXPECT_EQ(state_.sequence_limit, 1u);
-  state_.phase = FL_PHASE_TRIAL;
-  state_.target.named = 7;
-  state_.target.install = 5;
-  state_.target.done = 4;
-  state_.target.boots = 2;
-  state_.ask_again_ms = 1ull << 40;
-  state_.active[FL_KIND_CONFIGURATION].slot = 1;
-  state_.settings.random_share = 0.75F;
-  std::memcpy(state_.target.rollout.id, "rollout", 8);
-  ASSERT_EQ(fl_state_save(&area_, &state_), FL_OK);
-  fl_state_t loaded;
+  ASSERT_EQ(fl_state_load(&area_, &agent_), FL_OK) << "a device that has none yet";
+  EXPECT_EQ(agent_.kept.sequence_limit, 1u);
+  agent_.state.phase = FL_PHASE_TRIAL;
+  agent_.state.target.named = 7;
+  agent_.state.target.install = 5;
+  agent_.state.target.done = 4;
+  agent_.state.target.boots = 2;
+  agent_.kept.ask_again_ms = 1ull << 40;
+  agent_.kept.active[FL_KIND_CONFIGURATION].slot = 1;
+  agent_.state.settings.random_share = 0.75F;
+  std::memcpy(agent_.kept.release.rollout.id, "rollout", 8);
+  ASSERT_EQ(fl_state_save(&area_, &agent_), FL_OK);
+  fl_agent_t loaded;
   ASSERT_EQ(fl_state_load(&area_, &loaded), FL_OK);
-  EXPECT_EQ(loaded.target.install, 5);
-  EXPECT_EQ(loaded.target.boots, 2);
-  EXPECT_EQ(loaded.ask_again_ms, 1ull << 40);
-  EXPECT_EQ(loaded.active[FL_KIND_CONFIGURATION].slot, 1);
-  EXPECT_EQ(loaded.active[FL_KIND_MODEL].slot, FL_SLOT_NONE);
-  EXPECT_EQ(loaded.settings.random_share, 0.75F);
-  EXPECT_STREQ(loaded.target.rollout.id, "rollout");
+  EXPECT_EQ(loaded.state.target.install, 5);
+  EXPECT_EQ(loaded.state.target.boots, 2);
+  EXPECT_EQ(loaded.kept.ask_again_ms, 1ull << 40);
+  EXPECT_EQ(loaded.kept.active[FL_KIND_CONFIGURATION].slot, 1);
+  EXPECT_EQ(loaded.kept.active[FL_KIND_MODEL].slot, FL_SLOT_NONE);
+  EXPECT_EQ(loaded.state.settings.random_share, 0.75F);
+  EXPECT_STREQ(loaded.kept.release.rollout.id, "rollout");
 }
 
 TEST_F(StateRecordTest, ARecordOfAnotherFormatOrCutShortIsNotTakenForAFreshDevice) {
-  ASSERT_EQ(fl_state_load(&area_, &state_), FL_OK);
-  ASSERT_EQ(fl_state_save(&area_, &state_), FL_OK);
+  ASSERT_EQ(fl_state_load(&area_, &agent_), FL_OK);
+  ASSERT_EQ(fl_state_save(&area_, &agent_), FL_OK);
   const std::vector<uint8_t> body = Body();
   std::vector<uint8_t> changed = body;
   changed[0] = 1;
@@ -259,40 +259,40 @@ TEST_F(StateRecordTest, ARecordOfAnotherFormatOrCutShortIsNotTakenForAFreshDevic
 }
 
 TEST_F(StateRecordTest, ARecordThatContradictsItselfIsRefused) {
-  const auto refused = [&](const std::function<void(fl_state_t&)>& change) {
-    fl_state_t state = {};
-    state.target.named = state.target.install = 1;
-    change(state);
-    EXPECT_EQ(fl_state_save(&area_, &state), FL_OK);
-    fl_state_t loaded;
+  const auto refused = [&](const std::function<void(fl_agent_t&)>& change) {
+    fl_agent_t agent = {};
+    agent.state.target.named = agent.state.target.install = 1;
+    change(agent);
+    EXPECT_EQ(fl_state_save(&area_, &agent), FL_OK);
+    fl_agent_t loaded;
     return fl_state_load(&area_, &loaded) == FL_ERR_CORRUPT;
   };
-  EXPECT_FALSE(refused([](fl_state_t& s) { s.phase = FL_PHASE_TRIAL; }));
-  EXPECT_TRUE(refused([](fl_state_t& s) { s.phase = 5; }));
-  EXPECT_TRUE(refused([](fl_state_t& s) { s.active[FL_KIND_MODEL].slot = 2; }));
-  EXPECT_TRUE(refused([](fl_state_t& s) { s.target.named = 9; }));
-  EXPECT_TRUE(refused([](fl_state_t& s) { s.target.install = 2; }));
-  EXPECT_TRUE(refused([](fl_state_t& s) { s.target.done = 2; }));
-  EXPECT_TRUE(refused([](fl_state_t& s) {
-    s.phase = FL_PHASE_DOWNLOADED;
-    s.target.install = 0;
+  EXPECT_FALSE(refused([](fl_agent_t& s) { s.state.phase = FL_PHASE_TRIAL; }));
+  EXPECT_TRUE(refused([](fl_agent_t& s) { s.state.phase = 5; }));
+  EXPECT_TRUE(refused([](fl_agent_t& s) { s.kept.active[FL_KIND_MODEL].slot = 2; }));
+  EXPECT_TRUE(refused([](fl_agent_t& s) { s.state.target.named = 9; }));
+  EXPECT_TRUE(refused([](fl_agent_t& s) { s.state.target.install = 2; }));
+  EXPECT_TRUE(refused([](fl_agent_t& s) { s.state.target.done = 2; }));
+  EXPECT_TRUE(refused([](fl_agent_t& s) {
+    s.state.phase = FL_PHASE_DOWNLOADED;
+    s.state.target.install = 0;
   }));
 }
 
 TEST_F(StateRecordTest, TheOldestRefusedSetGivesWay) {
-  fl_state_t state = {};
+  fl_agent_t agent = {};
   uint8_t name[FL_REFUSED_BYTES] = {0};
   for (uint8_t i = 0; i <= FIELDLOOP_AGENT_REFUSED_MAX; ++i) {
     name[0] = i;
-    fl_state_refuse(&state, name);
-    fl_state_refuse(&state, name);
+    fl_state_refuse(&agent, name);
+    fl_state_refuse(&agent, name);
   }
-  EXPECT_EQ(state.refused_count, FIELDLOOP_AGENT_REFUSED_MAX);
-  EXPECT_TRUE(fl_state_is_refused(&state, name));
+  EXPECT_EQ(agent.state.refused_count, FIELDLOOP_AGENT_REFUSED_MAX);
+  EXPECT_TRUE(fl_state_is_refused(&agent, name));
   name[0] = 1;
-  EXPECT_TRUE(fl_state_is_refused(&state, name));
+  EXPECT_TRUE(fl_state_is_refused(&agent, name));
   name[0] = 0;
-  EXPECT_FALSE(fl_state_is_refused(&state, name));
+  EXPECT_FALSE(fl_state_is_refused(&agent, name));
 }
 
 }  // namespace

@@ -607,7 +607,7 @@ TEST_F(SessionTest, TheTimeFloorIsKeptInFlashThoughTheConnectionLasts) {
   EXPECT_EQ(server_.connections, 1);
   server_.reachable = false;
   ASSERT_EQ(device_.Boot(), FL_OK);
-  EXPECT_GE(device_.agent->state.time_floor_ms, kNowMs + 28ull * 86'400'000);
+  EXPECT_GE(device_.agent->kept.time_floor_ms, kNowMs + 28ull * 86'400'000);
 }
 
 }  // namespace

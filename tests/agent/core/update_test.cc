@@ -108,9 +108,9 @@ TEST_F(UpdateTest, AnOfferIsDownloadedTriedAndConfirmed) {
 
 TEST_F(UpdateTest, TheNextModelGoesToTheOtherSlot) {
   InstallModel(ModelBytes("one"), 3);
-  const uint8_t slot = device_.agent->running.model.slot;
+  const uint8_t slot = device_.agent->model.slot;
   InstallModel(ModelBytes("two"), 4);
-  EXPECT_NE(device_.agent->running.model.slot, slot);
+  EXPECT_NE(device_.agent->model.slot, slot);
   ASSERT_EQ(device_.Boot(), FL_OK);
   EXPECT_EQ(device_.RunningDigest(), Sha256(ModelBytes("two")));
 }
@@ -441,7 +441,7 @@ TEST_F(UpdateTest, AModelThatRestartsTheDeviceIsRevertedAfterThreeStarts) {
 
 TEST_F(UpdateTest, ABitFlippedInTheConfirmedModelIsNoticedAtTheNextStartAndMended) {
   InstallModel(ModelBytes("one"), 3);
-  device_.slot_flash[device_.agent->running.model.slot].bytes()[700] ^= 4;
+  device_.slot_flash[device_.agent->model.slot].bytes()[700] ^= 4;
   server_.reports.clear();
   ASSERT_EQ(device_.Boot(), FL_OK);
   EXPECT_FALSE(device_.agent->running.on);
@@ -457,7 +457,7 @@ TEST_F(UpdateTest, AReleaseOfTheModelThatRunsIsConfirmedWithoutADownload) {
   server_.OfferModel(ModelBytes("one"), 8);
   ASSERT_TRUE(device_.Live([&] { return !server_.reports.empty(); }));
   EXPECT_EQ(server_.reports[0].phase(), v1::UPDATE_PHASE_CONFIRMED);
-  EXPECT_EQ(device_.agent->state.confirmed_sequence, 8u);
+  EXPECT_EQ(device_.agent->kept.confirmed_sequence, 8u);
   EXPECT_EQ(server_.Count([](const auto& m) { return m.has_artifact_request(); }), requests);
 }
 

@@ -84,7 +84,7 @@ TEST_F(OwnEngineTest, AModelThatTheEngineCallsUnfitIsReverted) {
   Run(120'000);
   EXPECT_EQ(server_.reports.back().phase(), v1::UPDATE_PHASE_REVERTED);
   EXPECT_EQ(server_.reports.back().cause(), v1::UPDATE_CAUSE_SELF_TEST);
-  EXPECT_EQ(std::string(reinterpret_cast<const char*>(agent_.running.model.digest), 32),
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(agent_.model.digest), 32),
             Sha256(Threshold(10)));
 }
 

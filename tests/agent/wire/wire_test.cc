@@ -253,7 +253,7 @@ TEST_F(WireTest, AnIdleCheckInIsAtMost40BytesOfApplicationData) {
 
   const Bytes before = Network();
   application_ = {};
-  now_ms_ = agent->session.next_check_in_ms;
+  now_ms_ = agent->due.next_check_in_ms;
   ASSERT_TRUE(settle());
   const Bytes after = Network();
   Print("idle check-in: application data", application_);

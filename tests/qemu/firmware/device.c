@@ -63,7 +63,7 @@ void device_announce(const fl_agent_t* agent, const char* firmware_version) {
   at = append_number(line, at, agent->state.boot_count);
   if (agent->running.on) {
     at = append(line, at, ": release ");
-    at = append_number(line, at, agent->running.model.release_sequence);
+    at = append_number(line, at, agent->model.release_sequence);
     at = append(line, at, agent->running.on_trial ? " on trial" : " confirmed");
   } else {
     at = append(line, at, ": no model");
@@ -155,8 +155,8 @@ void device_load_recording(void) {
 
 /* The agent learns the time of its servers; a board without a clock has no other. */
 static uint64_t unix_ms(const fl_agent_t* agent, uint64_t now_ms) {
-  if (agent->state.time_floor_ms != device.floor_ms) {
-    device.floor_ms = agent->state.time_floor_ms;
+  if (agent->kept.time_floor_ms != device.floor_ms) {
+    device.floor_ms = agent->kept.time_floor_ms;
     device.floor_at_ms = now_ms;
   }
   return device.floor_ms + (now_ms - device.floor_at_ms);
