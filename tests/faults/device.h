@@ -120,7 +120,7 @@ class Device {
   bool runs_confirmed_model() const { return agent_.running.on && !agent_.running.on_trial; }
   // According to the record that could be read.
   bool has_confirmed_model() const {
-    return agent_.state.active[FL_KIND_MODEL].slot != FL_SLOT_NONE;
+    return agent_.kept.active[FL_KIND_MODEL].slot != FL_SLOT_NONE;
   }
   // Whether another run had begun with what this one begins with.
   bool was_known() const { return was_known_; }
