@@ -114,7 +114,7 @@ class Device {
   // A server that knows the device answered since the start; was also told what runs.
   bool was_heard() const { return agent_.session.contacted; }
   bool told_what_runs() const {
-    return was_heard() && !agent_.session.state_needed && agent_.session.state_sequence == 0;
+    return was_heard() && !agent_.session.state_needed && agent_.sent.state_sequence == 0;
   }
   bool runs_model() const { return agent_.running.on; }
   bool runs_confirmed_model() const { return agent_.running.on && !agent_.running.on_trial; }
