@@ -283,6 +283,9 @@ class Pod:
                     (place / item["path"]).write_bytes(secret[item["key"]])
         environment = {"PATH": f"{self.manifest['metadata'].get('annotations', {}).get(PROGRAMS, '')}:/usr/bin:/bin"}
         for variable in container["env"]:
+            if "value" in variable:
+                environment[variable["name"]] = variable["value"]
+                continue
             reference = variable["valueFrom"]["secretKeyRef"]
             secret = self._secret(reference["name"])
             if secret:

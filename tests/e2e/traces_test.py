@@ -11,17 +11,23 @@ import os
 import pathlib
 import re
 import ssl
+import subprocess
 import sys
 import tempfile
 import threading
 import unittest
 import unittest.mock
 
+import trainers_test
 from ingestion_services import IngestionServices
 
 BINARIES = None
+EXAMPLES = trainers_test.ROOT / "docs/examples/trainers"
 WAIT_S = 60
-CLIENT, SERVER = 3, 2  # Span.SpanKind
+INTERNAL, SERVER, CLIENT, CONSUMER = 1, 2, 3, 5  # Span.SpanKind
+BUILD_SERVICE = "fieldloop.build.v1.BuildService"
+EVALUATION_SERVICE = "fieldloop.evaluation.v1.EvaluationService"
+EXPORT = "fieldloop.ingestion.v1.IngestionService/ExportDatasetVersion"
 CHECK_ACCESS = "fieldloop.provisioning.v1.ProvisioningService/CheckAccess"
 GET_SAMPLE = "fieldloop.ingestion.v1.IngestionService/GetSample"
 
@@ -63,21 +69,19 @@ class Collector:
             self._changed.notify_all()
 
     def wait(self, trace_id, **wanted):
-        """The span of a trace that has all the wanted members."""
+        """The span of a trace (None: of any) that has all the wanted members."""
+
+        def of_trace():
+            return (span for span in self._spans if trace_id in (None, span["traceId"]))
 
         def find():
             return next(
-                (
-                    span
-                    for span in self._spans
-                    if span["traceId"] == trace_id and all(span.get(k) == v for k, v in wanted.items())
-                ),
-                None,
+                (span for span in of_trace() if all(span.get(k) == v for k, v in wanted.items())), None
             )
 
         with self._changed:
             if not self._changed.wait_for(lambda: find() is not None, WAIT_S):
-                have = [(s["service"], s["name"], s["kind"]) for s in self._spans if s["traceId"] == trace_id]
+                have = [(s["service"], s["name"], s["kind"]) for s in of_trace()]
                 raise AssertionError(f"no span {wanted} in {trace_id}, only {have}")
             return find()
 
@@ -169,6 +173,96 @@ class TracesTest(unittest.TestCase):
                 self.assertRegex(line["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
                 self.assertEqual(line["service"], service)
                 self.assertIn("message", line)
+
+
+class QueuedWorkTest(unittest.TestCase):
+    """What a call puts into a queue goes on in the trace of the call."""
+
+    @classmethod
+    def setUpClass(cls):
+        trainers_test.BINARIES = BINARIES
+        cls.collector = Collector()
+        cls.addClassCleanup(cls.collector.close)
+        cls.enterClassContext(unittest.mock.patch.dict(os.environ, FIELDLOOP_TRACES=cls.collector.url))
+        folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="fieldloop-traces-")))
+        (folder / "traced.py").write_text(
+            "import os, runpy, sys\n"
+            "print('started in', os.environ['TRACEPARENT'], flush=True)\n"
+            f"sys.path.insert(0, {str(EXAMPLES)!r})\n"
+            f"runpy.run_path({str(EXAMPLES / 'centroids.py')!r}, run_name='__main__')\n",
+            encoding="utf-8",
+        )
+        trainer = {
+            "id": "traced",
+            "command": [sys.executable, "traced.py"],
+            "features": "standardised",
+            "environment": {"PYTHONDONTWRITEBYTECODE": "1"},
+        }
+        trainers = folder / "trainers.json"
+        trainers.write_text(json.dumps({"trainers": [trainer]}), encoding="utf-8")
+        cls.fresh = trainers_test.Fresh(folder, "--log-format", "json", trainers=trainers)
+        cls.addClassCleanup(cls.fresh.up.stop)
+        cls.build, cls.model = cls.fresh.build("--trainer", "traced")
+
+    def log(self, service):
+        text = (self.fresh.up.home / "logs" / f"{service}.log").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def called(self, command, method, service):
+        """The span of the call that a command makes, at the service that takes it."""
+        command = self.collector.wait(None, name=f"fieldloop {command}", kind=INTERNAL)
+        self.assertNotIn("parentSpanId", command)
+        called = self.collector.wait(command["traceId"], name=method, kind=CLIENT)
+        self.assertEqual(called["parentSpanId"], command["spanId"])
+        handled = self.collector.wait(command["traceId"], name=method, kind=SERVER)
+        self.assertEqual((handled["service"], handled["parentSpanId"]), (service, called["spanId"]))
+        return handled
+
+    def run_of(self, handled, name):
+        """The span of the work that the call put into a queue, once it is done."""
+        run = self.collector.wait(handled["traceId"], name=name, kind=CONSUMER)
+        self.assertEqual((run["service"], run["parentSpanId"]), (handled["service"], handled["spanId"]))
+        self.assertNotIn("status", run)
+        return run
+
+    def exported_for(self, run):
+        """Ingestion's span of the export that the run asked for."""
+        asked = self.collector.wait(run["traceId"], name=EXPORT, kind=CLIENT, service=run["service"])
+        self.assertEqual(asked["parentSpanId"], run["spanId"])
+        return self.collector.wait(
+            run["traceId"], name=EXPORT, kind=SERVER, service="ingestion", parentSpanId=asked["spanId"]
+        )
+
+    def test_a_command_is_one_trace_down_to_the_run_of_its_build_and_the_export_of_its_dataset(self):
+        handled = self.called("builds create", f"{BUILD_SERVICE}/CreateBuild", "build")
+        run = self.run_of(handled, "build")
+        self.exported_for(run)
+        # What the run says of itself is in the log under its ids.
+        (line,) = [
+            line for line in self.log("build") if line.get("build") == self.build["name"] and "span_id" in line
+        ]
+        self.assertIn("succeeded", line["message"])
+        ids = {"request_id": run["traceId"], "trace_id": run["traceId"], "span_id": run["spanId"]}
+        self.assertEqual({key: line[key] for key in ids}, ids)
+        # The trainer is told which trace it is in.
+        trainer = self.collector.wait(run["traceId"], name="trainer", kind=INTERNAL)
+        self.assertEqual(trainer["parentSpanId"], run["spanId"])
+        command = [f"{BINARIES}/fieldloop", "--home", self.fresh.up.home, "--project", trainers_test.PROJECT]
+        log = subprocess.run(
+            [*command, "builds", "log", self.build["name"].split("/")[-1]],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        self.assertIn(f"started in 00-{trainer['traceId']}-{trainer['spanId']}-01\n", log)
+
+    def test_an_evaluation_runs_in_the_trace_of_the_command_that_wanted_it(self):
+        self.fresh.up.run(
+            *("evaluations", "create", "--model", self.model["name"].split("/")[-1]),
+            *("--dataset", "all/versions/1", "--watch"),
+        )
+        handled = self.called("evaluations create", f"{EVALUATION_SERVICE}/CreateEvaluation", "evaluation")
+        self.exported_for(self.run_of(handled, "evaluation"))
 
 
 if __name__ == "__main__":

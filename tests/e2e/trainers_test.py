@@ -49,10 +49,10 @@ def write_recording(path, label, seed):
 class Fresh:
     """An installation of its own with the same recordings as every other."""
 
-    def __init__(self, work):
+    def __init__(self, work, *flags, trainers=ROOT / "docs/examples/trainers/trainers.json"):
         self.work = pathlib.Path(work)
         self.up = Installation(BINARIES, self.work / "home", PROJECT)
-        self.up.start("--trainers", ROOT / "docs/examples/trainers/trainers.json")
+        self.up.start("--trainers", trainers, *flags)
         run = self.up.run
         run("projects", "create", PROJECT)
         for i in range(6):

@@ -79,6 +79,7 @@ struct Build {
   std::string parent_digest;
   std::string trainer_id;
   std::string request_id;
+  std::string traceparent;  // Of the call that queued it; empty: none is known.
 
   BuildState state = BuildState::kQueued;
   double progress = 0;

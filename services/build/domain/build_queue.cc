@@ -15,6 +15,7 @@
 #include "services/build/domain/recipe.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
+#include "services/common/trace/span.h"
 
 namespace fieldloop::build {
 namespace {
@@ -83,6 +84,7 @@ absl::StatusOr<Build> BuildQueue::Create(absl::string_view parent, const BuildRe
   build.impulse_digest = impulse.digest;
   build.seed = request.seed == 0 ? 1 : request.seed;
   build.request_id = std::string(request_id);
+  build.traceparent = CurrentTraceparent();
   build.activity = "waits";
   build.create_time = parts_.clock.Now();
   FIELDLOOP_ASSIGN_OR_RETURN(Build stored, parts_.builds.Insert(build, max_queued_));

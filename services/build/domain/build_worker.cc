@@ -41,9 +41,12 @@ class Attempt final : public TrainerListener {
 
   // Runs all steps, and writes how it ended.
   absl::Status Run() {
-    const absl::Status status = RunSteps();
-    return status.ok() ? status : Settle(status);
+    outcome_ = RunSteps();
+    return outcome_.ok() ? outcome_ : Settle(outcome_);
   }
+
+  // What became of the steps.
+  const absl::Status& outcome() const { return outcome_; }
 
   void OnActivity(absl::string_view text) override { Report(build_.progress, text); }
 
@@ -107,9 +110,18 @@ class Attempt final : public TrainerListener {
                     .parent_file = ""};
     FIELDLOOP_RETURN_IF_ERROR(Prepare(*work, job));
     FIELDLOOP_RETURN_IF_ERROR(Enter(BuildState::kTraining, kPrepared, "trains"));
-    FIELDLOOP_ASSIGN_OR_RETURN(const TrainedModel trained,
-                               trainer->Train(job, running_.stop.get_token(), *this));
+    FIELDLOOP_ASSIGN_OR_RETURN(const TrainedModel trained, Train(*trainer, job));
     return Package(job, trained);
+  }
+
+  // The trainer gets the trace of this span.
+  absl::StatusOr<TrainedModel> Train(Trainer& trainer, const TrainingJob& job) {
+    WorkSpan work(
+        "trainer", SpanKind::kInternal, CurrentCall().trace,
+        {{"build", BuildName(build_.project, build_.number)}, {"trainer", build_.trainer_id}});
+    absl::StatusOr<TrainedModel> trained = trainer.Train(job, running_.stop.get_token(), *this);
+    work.span().Finish(trained.status());
+    return trained;
   }
 
   absl::Status FinishFromCache(const Model& model) {
@@ -378,6 +390,7 @@ class Attempt final : public TrainerListener {
   ModelInputs inputs_;
   std::unique_ptr<TrainingSetWriter> set_;
   std::optional<Build> last_;  // As stored last.
+  absl::Status outcome_;
   bool lost_ = false;
   absl::Time reported_ = absl::InfinitePast();
 };
@@ -400,12 +413,13 @@ absl::StatusOr<bool> BuildWorker::RunOne() {
     parts_.observer.OnBuildDone(*build, absl::ZeroDuration());
     return true;
   }
-  WorkSpan work("build", SpanKind::kInternal, {},
+  WorkSpan work("build", SpanKind::kConsumer, TraceOf(build->traceparent),
                 {{"build", BuildName(build->project, build->number)}});
+  work.span().Set("fieldloop.attempt", std::int64_t{build->attempt});
   const std::shared_ptr<RunningBuild> running = parts_.running.Add(*build);
   Attempt attempt(parts_, *build, *running);
   const absl::Status status = attempt.Run();
-  work.span().Finish(status);
+  work.span().Finish(attempt.outcome());
   FIELDLOOP_RETURN_IF_ERROR(status);
   return true;
 }

@@ -17,6 +17,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <sys/prctl.h>
@@ -27,6 +28,7 @@
 #include "services/common/clock/clock.h"
 #include "services/common/grpc/client_call.h"
 #include "services/common/status/status_macros.h"
+#include "services/common/trace/span.h"
 
 namespace {
 
@@ -102,6 +104,13 @@ int main(int argc, char** argv) try {
     sigwait(&signals, &number);
     stop.request_stop();
   }).detach();
+  // What it asks of the service, and the program that it runs, are in the trace of the build.
+  fieldloop::CallContext call;
+  if (const char* const trace = std::getenv(fieldloop::kTraceparentVariable); trace != nullptr) {
+    call.trace = fieldloop::TraceOf(trace);
+    call.request_id = call.trace.trace_id;
+  }
+  const fieldloop::CallScope scope(std::move(call));
   const absl::Status status = Run(options, token, stop.get_token());
   if (status.ok()) {
     return EXIT_SUCCESS;

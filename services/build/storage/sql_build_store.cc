@@ -25,13 +25,14 @@ constexpr char kColumns[] =
     "parent_model, parent_digest, request_id, state, progress, activity, epoch, epochs, metrics, "
     "error, model, trainer, trainer_digest, log_digest, create_micros, start_micros, end_micros, "
     "owner, attempt, interruptions, waits, lease_micros, not_before_micros, trainer_id, history, "
-    "candidates";
+    "candidates, traceparent";
 // The same with nothing of what grows with the training.
 constexpr char kListColumns[] =
     "project, number, dataset_version, dataset_digest, impulse, impulse_digest, seed, "
     "parent_model, parent_digest, request_id, state, progress, activity, epoch, epochs, metrics, "
     "error, model, trainer, trainer_digest, log_digest, create_micros, start_micros, end_micros, "
-    "owner, attempt, interruptions, waits, lease_micros, not_before_micros, trainer_id, '', ''";
+    "owner, attempt, interruptions, waits, lease_micros, not_before_micros, trainer_id, '', '', "
+    "traceparent";
 
 constexpr int kQueuedState = static_cast<int>(BuildState::kQueued);
 constexpr int kFirstRunningState = static_cast<int>(BuildState::kPreparing);
@@ -72,6 +73,7 @@ struct Row {
   std::string trainer_id;
   std::string history;
   std::string candidates;
+  std::string traceparent;
 
   static Row From(const Build& build) {
     return {.project = build.project,
@@ -106,7 +108,8 @@ struct Row {
             .not_before_micros = absl::ToUnixMicros(build.not_before),
             .trainer_id = build.trainer_id,
             .history = TextOfHistory(build.history),
-            .candidates = TextOfCandidates(build.candidates)};
+            .candidates = TextOfCandidates(build.candidates),
+            .traceparent = build.traceparent};
   }
 
   template <typename Prepared>
@@ -120,7 +123,7 @@ struct Row {
         soci::into(create_micros), soci::into(start_micros), soci::into(end_micros),
         soci::into(owner), soci::into(attempt), soci::into(interruptions), soci::into(waits),
         soci::into(lease_micros), soci::into(not_before_micros), soci::into(trainer_id),
-        soci::into(history), soci::into(candidates);
+        soci::into(history), soci::into(candidates), soci::into(traceparent);
   }
 
   absl::StatusOr<Build> ToBuild() const {
@@ -135,6 +138,7 @@ struct Row {
     build.parent_model = parent_model;
     build.parent_digest = parent_digest;
     build.request_id = request_id;
+    build.traceparent = traceparent;
     build.state = static_cast<BuildState>(state);
     build.progress = progress;
     build.activity = activity;
@@ -313,7 +317,7 @@ absl::StatusOr<Build> SqlBuildStore::Insert(const Build& build, std::int64_t max
         ":seed, :parent, :parent_digest, :request, :state, :progress, :activity, :epoch, "
         ":epochs, :metrics, :error, :model, :trainer, :trainer_digest, :log, :created, :started, "
         ":ended, :owner, :attempt, :interruptions, :waits, :lease, :not_before, :trainer_id, "
-        ":history, :candidates)"),
+        ":history, :candidates, :traceparent)"),
         soci::use(row.project), soci::use(row.number), soci::use(row.dataset_version),
         soci::use(row.dataset_digest), soci::use(row.impulse), soci::use(row.impulse_digest),
         soci::use(row.seed), soci::use(row.parent_model), soci::use(row.parent_digest),
@@ -324,7 +328,7 @@ absl::StatusOr<Build> SqlBuildStore::Insert(const Build& build, std::int64_t max
         soci::use(row.start_micros), soci::use(row.end_micros), soci::use(row.owner),
         soci::use(row.attempt), soci::use(row.interruptions), soci::use(row.waits),
         soci::use(row.lease_micros), soci::use(row.not_before_micros), soci::use(row.trainer_id),
-        soci::use(row.history), soci::use(row.candidates);
+        soci::use(row.history), soci::use(row.candidates), soci::use(row.traceparent);
     stored = build;
     stored.number = row.number;
     return absl::OkStatus();

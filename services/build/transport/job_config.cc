@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "services/common/crypto/digest.h"
 #include "services/common/status/status_macros.h"
+#include "services/common/trace/span.h"
 
 namespace fieldloop::build {
 namespace {
@@ -205,6 +206,12 @@ Json JobManifest(const JobConfig& config, const TrainerTask& task, const Trainer
   const Json annotations = {{kRunAnnotation, run.id}};
   const std::string secret = SecretName(name, run);
 
+  Json environment =
+      Json::array({{{"name", "FIELDLOOP_RUN_TOKEN"},
+                    {"valueFrom", {{"secretKeyRef", {{"name", secret}, {"key", kToken}}}}}}});
+  if (const std::string trace = CurrentTraceparent(); !trace.empty()) {
+    environment.push_back({{"name", kTraceparentVariable}, {"value", trace}});
+  }
   Json container = {
       {"name", kContainer},
       {"image", task.program.image.empty() ? config.image : task.program.image},
@@ -212,9 +219,7 @@ Json JobManifest(const JobConfig& config, const TrainerTask& task, const Trainer
       {"args",
        {absl::StrCat("--service=", config.service), absl::StrCat("--ca=", kAccessFolder, "/", kCa),
         absl::StrCat("--work=", kWorkFolder)}},
-      {"env",
-       {{{"name", "FIELDLOOP_RUN_TOKEN"},
-         {"valueFrom", {{"secretKeyRef", {{"name", secret}, {"key", kToken}}}}}}}},
+      {"env", environment},
       {"resources", ResourcesOf(pod, task.program.limits)},
       {"terminationMessagePolicy", "FallbackToLogsOnError"},
       {"securityContext",

@@ -27,6 +27,7 @@
 #include "services/build/transport/trainer_events.h"
 #include "services/common/crypto/digest.h"
 #include "services/common/status/status_macros.h"
+#include "services/common/trace/span.h"
 
 namespace fieldloop::build {
 namespace {
@@ -103,6 +104,10 @@ std::vector<std::string> EnvironmentOf(const TrainerProgram& program, const std:
     if (!is_set(name)) {
       environment.push_back(absl::StrCat(name, "=", home));
     }
+  }
+  if (const std::string trace = CurrentTraceparent();
+      !trace.empty() && !is_set(kTraceparentVariable)) {
+    environment.push_back(absl::StrCat(kTraceparentVariable, "=", trace));
   }
   for (const auto& [name, value] : program.environment) {
     environment.push_back(absl::StrCat(name, "=", value));

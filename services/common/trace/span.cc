@@ -3,8 +3,10 @@
 
 #include "services/common/trace/span.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <iterator>
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
@@ -50,6 +52,11 @@ bool IsSampled(const std::string& trace_id) {
   return static_cast<double>(last) < std::ldexp(ratio, kBits);
 }
 
+std::vector<TraceContext>::const_iterator FirstValid(const std::vector<TraceContext>& links) {
+  return std::find_if(links.begin(), links.end(),
+                      [](const TraceContext& link) { return link.valid(); });
+}
+
 CallContext Quiet(CallContext call) {
   // Without a trace each call would begin one of its own.
   if (!call.trace.valid()) {
@@ -63,7 +70,12 @@ CallContext Quiet(CallContext call) {
   return call;
 }
 
-CallContext ContextOf(const Span& span, std::vector<std::pair<std::string, std::string>> fields) {
+CallContext ContextOf(const Span& span, std::vector<std::pair<std::string, std::string>> fields,
+                      const TraceContext& parent, const std::vector<TraceContext>& links) {
+  const auto first = FirstValid(links);
+  if (!parent.valid() && first != links.end()) {
+    fields.emplace_back("linked_trace_id", first->trace_id);
+  }
   return {
       .request_id = span.context().trace_id, .trace = span.context(), .fields = std::move(fields)};
 }
@@ -86,7 +98,8 @@ void SetSpanSink(std::shared_ptr<SpanSink> sink, double sample_ratio) {
   destination.ratio = sample_ratio;
 }
 
-Span::Span(std::string name, SpanKind kind, const TraceContext& parent)
+Span::Span(std::string name, SpanKind kind, const TraceContext& parent,
+           const std::vector<TraceContext>& links)
     : start_(std::chrono::steady_clock::now()), open_(true) {
   data_.name = std::move(name);
   data_.kind = kind;
@@ -95,8 +108,11 @@ Span::Span(std::string name, SpanKind kind, const TraceContext& parent)
   data_.parent_span_id = parent.span_id;
   if (!parent.valid()) {
     data_.trace = {.trace_id = NewTraceId(), .span_id = "", .sampled = false, .state = ""};
-    data_.trace.sampled = IsSampled(data_.trace.trace_id);
+    const auto first = FirstValid(links);
+    data_.trace.sampled = first == links.end() ? IsSampled(data_.trace.trace_id) : first->sampled;
   }
+  std::copy_if(links.begin(), links.end(), std::back_inserter(data_.links),
+               [](const TraceContext& link) { return link.valid(); });
   data_.trace.span_id = NewSpanId();
 }
 
@@ -151,8 +167,9 @@ void Span::End() {
 }
 
 WorkSpan::WorkSpan(std::string name, SpanKind kind, const TraceContext& parent,
-                   std::vector<std::pair<std::string, std::string>> fields)
-    : span_(std::move(name), kind, parent), scope_(ContextOf(span_, fields)) {
+                   std::vector<std::pair<std::string, std::string>> fields,
+                   const std::vector<TraceContext>& links)
+    : span_(std::move(name), kind, parent, links), scope_(ContextOf(span_, fields, parent, links)) {
   for (auto& [key, value] : fields) {
     span_.Set(absl::StrCat("fieldloop.", key), std::move(value));
   }

@@ -64,7 +64,7 @@ class QuietScope {
 };
 
 // The numbers are those of OpenTelemetry's Span.SpanKind.
-enum class SpanKind : std::uint8_t { kInternal = 1, kServer = 2, kClient = 3 };
+enum class SpanKind : std::uint8_t { kInternal = 1, kServer = 2, kClient = 3, kConsumer = 5 };
 
 // A span that has ended.
 struct SpanData {
@@ -74,6 +74,7 @@ struct SpanData {
   SpanKind kind = SpanKind::kInternal;
   TraceContext trace;          // span_id is its own.
   std::string parent_span_id;  // "": the root of its trace.
+  std::vector<TraceContext> links;
   absl::Time start;
   absl::Time end;
   std::vector<std::pair<std::string, Value>> attributes;  // Names of OpenTelemetry's conventions.
@@ -99,8 +100,11 @@ class Span {
   // No work: without effect.
   Span() = default;
   // Begins now: a child of `parent` in its trace, sampled when that is; without a valid parent the
-  // root of a new trace.
-  Span(std::string name, SpanKind kind, const TraceContext& parent);
+  // root of a new trace, sampled when the first of `links` is, or without links by the ratio.
+  // `links` are spans of other traces that caused it; those that are not valid are left out.
+  // https://opentelemetry.io/docs/specs/otel/overview/#links-between-spans
+  Span(std::string name, SpanKind kind, const TraceContext& parent,
+       const std::vector<TraceContext>& links = {});
   // Ends now, unless it has ended.
   ~Span();
   Span(Span&& other) noexcept;
@@ -125,11 +129,13 @@ class Span {
 
 // A span around work of this thread that begins without a gRPC call, with itself as the thread's
 // context: a child of `parent`, or the root of a new trace. The request id is the trace id. The
-// fields are attributes too, named "fieldloop.<field>".
+// fields are attributes too, named "fieldloop.<field>". The lines of the log of a root that has
+// links say the first one's trace, as field "linked_trace_id".
 class WorkSpan {
  public:
   WorkSpan(std::string name, SpanKind kind, const TraceContext& parent,
-           std::vector<std::pair<std::string, std::string>> fields);
+           std::vector<std::pair<std::string, std::string>> fields,
+           const std::vector<TraceContext>& links = {});
 
   Span& span() { return span_; }
 

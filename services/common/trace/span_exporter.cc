@@ -31,6 +31,7 @@ constexpr long kConnectTimeoutMs = 2000;
 constexpr std::size_t kMaxAnswerBytes = 64 << 10;
 constexpr absl::Duration kFirstWait = absl::Milliseconds(200);
 constexpr int kErrorCode = 2;  // Status.STATUS_CODE_ERROR
+constexpr int kSampledFlag = 1;
 
 // https://github.com/open-telemetry/opentelemetry-proto/blob/v1.3.2/docs/specification.md#json-protobuf-encoding
 // Ids are in hex, 64 bit integers are strings, enumerations are numbers.
@@ -53,6 +54,16 @@ json SpanOf(const SpanData& span) {
                {"startTimeUnixNano", absl::StrCat(absl::ToUnixNanos(span.start))},
                {"endTimeUnixNano", absl::StrCat(absl::ToUnixNanos(span.end))},
                {"attributes", std::move(attributes)}};
+  for (const TraceContext& link : span.links) {
+    // The lowest byte of a link's flags are those of W3C's context.
+    json one = {{"traceId", link.trace_id},
+                {"spanId", link.span_id},
+                {"flags", link.sampled ? kSampledFlag : 0}};
+    if (!link.state.empty()) {
+      one["traceState"] = link.state;
+    }
+    made["links"].push_back(std::move(one));
+  }
   if (!span.parent_span_id.empty()) {
     made["parentSpanId"] = span.parent_span_id;
   }

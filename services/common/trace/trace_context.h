@@ -25,6 +25,9 @@ struct TraceContext {
 // Names of the headers, of HTTP and of gRPC's metadata.
 inline constexpr char kTraceparent[] = "traceparent";
 inline constexpr char kTracestate[] = "tracestate";
+// The environment variable that carries a traceparent to a program.
+// https://opentelemetry.io/docs/specs/otel/context/env-carriers/
+inline constexpr char kTraceparentVariable[] = "TRACEPARENT";
 
 // Reads a traceparent, "00-<trace id>-<span id>-<flags>"; of later versions what 00 has. Nothing if
 // it breaks the rules: the trace then begins anew.

@@ -59,6 +59,7 @@ struct Rollout {
   std::string project;      // "projects/{p}".
   std::int64_t number = 0;  // Counts up in the project from 1.
   std::string request_id;
+  std::string traceparent;  // Of the call that started it; empty: none is known.
   std::string release;
   DeviceSelector target;
   RolloutPlan plan;

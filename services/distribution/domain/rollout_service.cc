@@ -67,6 +67,7 @@ Page<Row> MakePage(std::vector<Row> rows, int size, Key key) {
 
 RolloutOffer OfferOf(const Rollout& rollout) {
   return {.number = rollout.number,
+          .traceparent = rollout.traceparent,
           .manifest = rollout.manifest,
           .artifact_digests = rollout.artifact_digests};
 }
@@ -141,6 +142,7 @@ absl::StatusOr<Rollout> RolloutService::Create(const std::string& project, Rollo
 
   wanted.project = project;
   wanted.request_id = request_id;
+  wanted.traceparent = CurrentTraceparent();
   wanted.target_count = static_cast<int>(targets.size());
   wanted.model = release.model;
   wanted.components = release.components;
@@ -349,7 +351,8 @@ absl::Status RolloutService::Tick() {
   absl::Status result;
   for (const Rollout& rollout : active) {
     WorkSpan work("rollout", SpanKind::kInternal, {},
-                  {{"rollout", absl::StrCat(rollout.project, "/rollouts/", rollout.number)}});
+                  {{"rollout", absl::StrCat(rollout.project, "/rollouts/", rollout.number)}},
+                  {TraceOf(rollout.traceparent)});
     bool moved = false;
     // One rollout that cannot be worked on must not keep the others waiting.
     const absl::Status status =

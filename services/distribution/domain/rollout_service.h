@@ -30,6 +30,7 @@ namespace fieldloop::distribution {
 // What a device may install now.
 struct RolloutOffer {
   std::int64_t number = 0;  // Of the rollout.
+  std::string traceparent;  // Of the call that started it; may be empty.
   std::string manifest;     // Serialised SignedDocument.
   std::vector<std::string> artifact_digests;
 };

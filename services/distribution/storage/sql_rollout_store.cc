@@ -62,6 +62,7 @@ struct RolloutRow {
   long long create_micros = 0;
   long long end_micros = 0;
   long long event_count = 0;
+  std::string traceparent;
 
   static RolloutRow From(const Rollout& rollout) {
     RolloutRow row;
@@ -99,6 +100,7 @@ struct RolloutRow {
     row.pause_micros = Micros(rollout.pause_time);
     row.create_micros = absl::ToUnixMicros(rollout.create_time);
     row.end_micros = Micros(rollout.end_time);
+    row.traceparent = rollout.traceparent;
     return row;
   }
 
@@ -136,6 +138,7 @@ struct RolloutRow {
     rollout.pause_time = OptionalTime(pause_micros);
     rollout.create_time = absl::FromUnixMicros(create_micros);
     rollout.end_time = OptionalTime(end_micros);
+    rollout.traceparent = traceparent;
     return rollout;
   }
 };
@@ -176,7 +179,7 @@ constexpr char kRolloutColumns[] =
     "offered, confirmed, failed, missed, model, model_digest, components, release_sequence, "
     "release_expire_micros, artifact_digests, manifest, turn_timeout_seconds, "
     "stage_open_micros, stage_confirm_micros, pause_micros, create_micros, end_micros, "
-    "event_count";
+    "event_count, traceparent";
 constexpr int kFirstDone = static_cast<int>(RolloutDeviceState::kConfirmed);
 constexpr int kFirstOffered = static_cast<int>(RolloutDeviceState::kOffered);
 
@@ -196,7 +199,8 @@ soci::details::prepare_temp_type SelectRollouts(soci::session& session, const st
           soci::into(row.artifact_digests), soci::into(row.manifest),
           soci::into(row.turn_timeout_seconds), soci::into(row.stage_open_micros),
           soci::into(row.stage_confirm_micros), soci::into(row.pause_micros),
-          soci::into(row.create_micros), soci::into(row.end_micros), soci::into(row.event_count));
+          soci::into(row.create_micros), soci::into(row.end_micros), soci::into(row.event_count),
+          soci::into(row.traceparent));
 }
 
 soci::details::prepare_temp_type SelectDevices(soci::session& session, const std::string& where,
@@ -541,7 +545,7 @@ class SqlRolloutStore final : public RolloutStore {
                ":release_expire_micros, "
                ":artifact_digests, :manifest, :turn_timeout_seconds, :stage_open_micros, "
                ":stage_confirm_micros, :pause_micros, :create_micros, :end_micros, "
-               ":event_count"
+               ":event_count, :traceparent"
                ")",
         soci::use(row.project), soci::use(row.number), soci::use(row.request_id),
         soci::use(row.release_name), soci::use(row.target), soci::use(row.stages),
@@ -555,7 +559,7 @@ class SqlRolloutStore final : public RolloutStore {
         soci::use(row.manifest), soci::use(row.turn_timeout_seconds),
         soci::use(row.stage_open_micros), soci::use(row.stage_confirm_micros),
         soci::use(row.pause_micros), soci::use(row.create_micros), soci::use(row.end_micros),
-        soci::use(row.event_count);
+        soci::use(row.event_count), soci::use(row.traceparent);
     DeviceRow device;
     soci::statement insert =
         (session.prepare << "INSERT INTO rollout_devices (project, number, device, position, state,"

@@ -392,6 +392,10 @@ absl::Status DeviceConversation::AddOffer(DeviceAnswer& answer) {
   if (!offer.has_value()) {
     return absl::OkStatus();
   }
+  // The session has a trace of its own, for as long as the device stays.
+  Span span("rollout offer", SpanKind::kInternal, CurrentCall().trace,
+            {TraceOf(offer->traceparent)});
+  span.Set("fieldloop.rollout", absl::StrCat(project_, "/rollouts/", offer->number));
   FIELDLOOP_ASSIGN_OR_RETURN(agent::v1::UpdateOffer signed_offer,
                              services_.signer.Sign(*offer, common_name_, hello_->nonce()));
   AddNewerRoots(answer);  // The root that names the keys of this offer may be newer than the Hello.

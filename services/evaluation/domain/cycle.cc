@@ -610,9 +610,7 @@ void Move(Cycle& cycle, CycleState to, absl::string_view author, absl::string_vi
           std::map<std::string, std::string> evidence, absl::Time now) {
   const CycleState from = cycle.state;
   evidence["cycle"] = cycle.name();
-  // All that the cycle does from here on is in the trace of what triggered it.
-  if (const std::string trace = CurrentTraceparent();
-      to == CycleState::kTriggered && !trace.empty()) {
+  if (const std::string trace = CurrentTraceparent(); !trace.empty()) {
     evidence[kTraceparent] = trace;
   }
   cycle.transitions.push_back({.from = from,

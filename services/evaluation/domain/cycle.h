@@ -154,7 +154,7 @@ bool IsTransient(const absl::Status& status);
 absl::Time StateTime(const Cycle& cycle);
 
 // Moves to `to` with a transition; a final state gets its end and, where something still runs
-// elsewhere, clean_up.
+// elsewhere, clean_up. The traceparent of this thread's work is in the evidence, under that name.
 void Move(Cycle& cycle, CycleState to, absl::string_view author, absl::string_view reason,
           std::map<std::string, std::string> evidence, absl::Time now);
 

@@ -86,15 +86,18 @@ bool IsQuestion(Action action) {
          action == Action::kFollowRollbackRelease || action == Action::kFollowRollbackRollout;
 }
 
-// The trace of what triggered the cycle; none before.
-TraceContext TraceOf(const Cycle& cycle) {
-  for (const Transition& transition : cycle.transitions) {
+// Where what triggered the cycle was, and what brought it into its state; none before.
+std::vector<TraceContext> LinksOf(const Cycle& cycle) {
+  std::vector<TraceContext> links;
+  for (std::size_t i = 0; i < cycle.transitions.size(); ++i) {
+    const Transition& transition = cycle.transitions[i];
     const auto kept = transition.evidence.find(kTraceparent);
-    if (transition.to == CycleState::kTriggered && kept != transition.evidence.end()) {
-      return ::fieldloop::TraceOf(kept->second);
+    const bool tells = transition.to == CycleState::kTriggered || i + 1 == cycle.transitions.size();
+    if (tells && kept != transition.evidence.end()) {
+      links.push_back(TraceOf(kept->second));
     }
   }
-  return {};
+  return links;
 }
 
 absl::Duration PollOf(CycleState state) {
@@ -288,8 +291,8 @@ Facts CycleDriver::Do(Action action, const Cycle& cycle, const Policy& policy) {
 absl::StatusOr<CycleDriver::Progress> CycleDriver::Advance(const std::string& project,
                                                            std::int64_t number) {
   FIELDLOOP_ASSIGN_OR_RETURN(const Cycle before, cycles_.Get(project, number));
-  WorkSpan work(absl::StrCat("cycle ", CycleStateName(before.state)), SpanKind::kInternal,
-                TraceOf(before), {{"cycle", before.name()}});
+  WorkSpan work(absl::StrCat("cycle ", CycleStateName(before.state)), SpanKind::kInternal, {},
+                {{"cycle", before.name()}}, LinksOf(before));
   Cycle after = before;
   FIELDLOOP_ASSIGN_OR_RETURN(const Policy policy, PolicyOf(after));
   const Action action = NextAction(after, policy);
@@ -305,7 +308,7 @@ absl::StatusOr<CycleDriver::Progress> CycleDriver::Advance(const std::string& pr
   Progress progress{.changed = false, .status = facts.status};
   work.span().Finish(facts.status);
   if (!facts.name.empty()) {
-    work.span().Set("fieldloop.made", facts.name);  // A build has a trace of its own.
+    work.span().Set("fieldloop.made", facts.name);
   }
   if (after == before) {
     if (facts.status.ok()) {

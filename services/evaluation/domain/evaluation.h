@@ -69,6 +69,8 @@ struct Evaluation {
   std::vector<SliceResult> slices;
   absl::Time create_time;
   absl::Time end_time;  // Epoch while it is not done.
+  // Of the call that queued it; empty: none is known. Not shown to clients.
+  std::string traceparent;
 
   std::string name() const;
   bool done() const {

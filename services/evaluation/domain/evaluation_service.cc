@@ -73,6 +73,7 @@ absl::StatusOr<Evaluation> EvaluationService::Create(const Evaluation& evaluatio
   fresh.state = EvaluationState::kQueued;
   fresh.create_time = clock_.Now();
   fresh.end_time = absl::UnixEpoch();
+  fresh.traceparent = CurrentTraceparent();
   FIELDLOOP_ASSIGN_OR_RETURN(Evaluation stored, store_.Insert(fresh, request_id));
   changed_.Notify();
   return stored;
@@ -103,7 +104,8 @@ absl::StatusOr<bool> EvaluationWorker::RunOne() {
     return false;
   }
   Evaluation evaluation = *std::move(next);
-  WorkSpan work("evaluation", SpanKind::kInternal, {}, {{"evaluation", evaluation.name()}});
+  WorkSpan work("evaluation", SpanKind::kConsumer, TraceOf(evaluation.traceparent),
+                {{"evaluation", evaluation.name()}});
   const absl::Time started = clock_.Now();
   evaluation.state = EvaluationState::kRunning;
   evaluation.progress = 0;

@@ -26,6 +26,7 @@ struct Row {
   std::string slices;
   long long create_micros = 0;
   long long end_micros = 0;
+  std::string traceparent;
 };
 
 absl::StatusOr<Evaluation> FromRow(const Row& row) {
@@ -40,6 +41,7 @@ absl::StatusOr<Evaluation> FromRow(const Row& row) {
   evaluation.error = row.error;
   evaluation.create_time = FromMicros(row.create_micros);
   evaluation.end_time = FromMicros(row.end_micros);
+  evaluation.traceparent = row.traceparent;
   FIELDLOOP_RETURN_IF_ERROR(DecodeTexts(row.slice_keys, evaluation.slice_keys));
   FIELDLOOP_RETURN_IF_ERROR(DecodeSlices(row.slices, evaluation.slices));
   return evaluation;
@@ -47,7 +49,7 @@ absl::StatusOr<Evaluation> FromRow(const Row& row) {
 
 constexpr char kColumns[] =
     "project, number, model, dataset_version, baseline_model, slice_keys, state, progress, error, "
-    "slices, create_micros, end_micros";
+    "slices, create_micros, end_micros, traceparent";
 
 absl::StatusOr<Evaluation> Select(soci::session& session, const std::string& project,
                                   long long number) {
@@ -58,7 +60,7 @@ absl::StatusOr<Evaluation> Select(soci::session& session, const std::string& pro
       soci::into(row.number), soci::into(row.model), soci::into(row.dataset_version),
       soci::into(row.baseline_model), soci::into(row.slice_keys), soci::into(row.state),
       soci::into(row.progress), soci::into(row.error), soci::into(row.slices),
-      soci::into(row.create_micros), soci::into(row.end_micros);
+      soci::into(row.create_micros), soci::into(row.end_micros), soci::into(row.traceparent);
   if (!session.got_data()) {
     return absl::NotFoundError(absl::StrCat(project, "/evaluations/", number, " is not there"));
   }
@@ -92,14 +94,14 @@ absl::StatusOr<Evaluation> SqlEvaluationStore::Insert(const Evaluation& evaluati
     const long long create_micros = ToMicros(evaluation.create_time);
     session << "INSERT INTO evaluations (project, number, request_id, model, dataset_version, "
                "baseline_model, slice_keys, state, progress, error, slices, create_micros, "
-               "end_micros) VALUES (:project, :number, :request, :model, :dataset, :baseline, "
-               ":keys, :state, 0, :error, :slices, :created, 0)",
+               "end_micros, traceparent) VALUES (:project, :number, :request, :model, :dataset, "
+               ":baseline, :keys, :state, 0, :error, :slices, :created, 0, :traceparent)",
         soci::use(evaluation.project, "project"), soci::use(number, "number"),
         soci::use(request_id, "request"), soci::use(evaluation.model, "model"),
         soci::use(evaluation.dataset_version, "dataset"),
         soci::use(evaluation.baseline_model, "baseline"), soci::use(slice_keys, "keys"),
         soci::use(state, "state"), soci::use(none, "error"), soci::use(none, "slices"),
-        soci::use(create_micros, "created");
+        soci::use(create_micros, "created"), soci::use(evaluation.traceparent, "traceparent");
     if (!request_id.empty()) {
       session << "INSERT INTO request_ids (kind, project, request_id, number) VALUES "
                  "('evaluation', :project, :id, :number)",
@@ -131,14 +133,15 @@ absl::StatusOr<Page<Evaluation>> SqlEvaluationStore::List(const std::string& pro
     const long long limit = static_cast<long long>(page_size) + 1;
     soci::statement statement =
         (session.prepare << "SELECT project, number, model, dataset_version, baseline_model, "
-                            "slice_keys, state, progress, error, create_micros, end_micros FROM "
-                            "evaluations WHERE project = :project AND number < :below ORDER BY "
-                            "number DESC LIMIT :limit",
+                            "slice_keys, state, progress, error, create_micros, end_micros, "
+                            "traceparent FROM evaluations WHERE project = :project AND number < "
+                            ":below ORDER BY number DESC LIMIT :limit",
          soci::use(project, "project"), soci::use(below, "below"), soci::use(limit, "limit"),
          soci::into(row.project), soci::into(row.number), soci::into(row.model),
          soci::into(row.dataset_version), soci::into(row.baseline_model),
          soci::into(row.slice_keys), soci::into(row.state), soci::into(row.progress),
-         soci::into(row.error), soci::into(row.create_micros), soci::into(row.end_micros));
+         soci::into(row.error), soci::into(row.create_micros), soci::into(row.end_micros),
+         soci::into(row.traceparent));
     statement.execute();
     page = {};
     while (statement.fetch()) {

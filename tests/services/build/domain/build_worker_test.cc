@@ -6,12 +6,14 @@
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <ostream>
 #include <stop_token>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -23,8 +25,10 @@
 #include "services/build/storage/folder_work_area.h"
 #include "services/common/blob/blob_store.h"
 #include "services/common/status/error_reason.h"
+#include "services/common/trace/span.h"
 #include "tests/services/build/support/fakes.h"
 #include "tests/services/build/support/test_database.h"
+#include "tests/services/common/trace/span_collector.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
 
@@ -32,9 +36,12 @@ namespace fieldloop::build {
 namespace {
 
 using ::fieldloop::testing::IsOk;
+using ::fieldloop::testing::SpanCollector;
 using ::fieldloop::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Pair;
+using ::testing::SizeIs;
 
 constexpr std::int64_t kMaxQueued = 5;
 constexpr char kImpulse[] = "projects/motor/impulses/gait";
@@ -154,6 +161,70 @@ TEST_F(BuildWorkerTest, ABuildBecomesAModelWithItsLineage) {
   EXPECT_THAT(observer_.done, ElementsAre(BuildState::kSucceeded));
   EXPECT_THAT(*queue_.Log("projects/motor/builds/1"), HasSubstr("trained\n"));
   EXPECT_FALSE(*worker_.RunOne());
+}
+
+TEST_F(BuildWorkerTest, ARunGoesOnInTheTraceOfTheCallThatQueuedTheBuild) {
+  const SpanCollector spans;
+  TraceContext call;
+  {
+    const WorkSpan work("CreateBuild", SpanKind::kServer, {}, {});
+    call = CurrentCall().trace;
+    Create();
+  }
+  std::string of_samples;
+  datasets_.before_sample = [&] { of_samples = CurrentTraceparent(); };
+  std::string of_trainer;
+  trainer_.body = [&](const TrainingJob&, std::stop_token, TrainerListener&) {
+    of_trainer = CurrentTraceparent();
+    EXPECT_THAT(CurrentCall().fields, ElementsAre(Pair("build", "projects/motor/builds/1"),
+                                                  Pair("trainer", kBuiltInTrainer)));
+    return absl::AbortedError("no");
+  };
+  RunOne();
+  const SpanData run = spans.Get("build", SpanKind::kConsumer);
+  EXPECT_EQ(run.trace.trace_id, call.trace_id);
+  EXPECT_EQ(run.parent_span_id, call.span_id);
+  EXPECT_TRUE(run.failed);
+  EXPECT_EQ(of_samples, FormatTraceparent(run.trace));
+  const SpanData trainer = spans.Get("trainer", SpanKind::kInternal);
+  EXPECT_EQ(trainer.parent_span_id, run.trace.span_id);
+  EXPECT_EQ(of_trainer, FormatTraceparent(trainer.trace));
+  EXPECT_TRUE(trainer.failed);
+}
+
+TEST_F(BuildWorkerTest, EachAttemptIsASpanOfTheSameTrace) {
+  const SpanCollector spans;
+  const auto run_twice = [this] {
+    RunOne();
+    clock_.Advance(absl::Hours(1));
+    RunOne();
+  };
+  Create();  // Outside of a trace.
+  datasets_.failure = absl::UnavailableError("away");
+  run_twice();
+  ASSERT_THAT(queue_.Cancel("projects/motor/builds/1"), IsOk());
+  datasets_.failure = absl::OkStatus();
+  {
+    const WorkSpan work("CreateBuild", SpanKind::kServer, {}, {});
+    Create();
+  }
+  datasets_.failure = absl::UnavailableError("away");
+  run_twice();
+  std::map<std::string, std::vector<SpanData>> runs;
+  for (const SpanData& span : spans.All()) {
+    if (span.name == "build") {
+      runs[std::get<std::string>(span.attributes[0].second)].push_back(span);
+    }
+  }
+  const std::vector<SpanData>& unknown = runs["projects/motor/builds/1"];
+  ASSERT_THAT(unknown, SizeIs(2));
+  EXPECT_EQ(unknown[0].parent_span_id, "");
+  EXPECT_NE(unknown[0].trace.trace_id, unknown[1].trace.trace_id);
+  const std::vector<SpanData>& known = runs["projects/motor/builds/2"];
+  ASSERT_THAT(known, SizeIs(2));
+  EXPECT_EQ(known[0].trace.trace_id, known[1].trace.trace_id);
+  EXPECT_EQ(known[0].parent_span_id, known[1].parent_span_id);
+  EXPECT_EQ(std::get<std::int64_t>(known[1].attributes[1].second), 2);
 }
 
 TEST_F(BuildWorkerTest, AModelCarriesTheFiguresThatTheServiceItselfFound) {

@@ -43,6 +43,7 @@ class BuildStoreContract : public ::testing::TestWithParam<StoreUnderTest> {
     build.parent_digest = "cc";
     build.trainer_id = "my-trainer";
     build.request_id = request_id;
+    build.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     build.create_time = absl::FromUnixSeconds(second);
     return build;
   }
@@ -117,6 +118,8 @@ TEST_P(BuildStoreContract, EveryFieldComesBack) {
   ASSERT_THAT(changed, ::fieldloop::testing::IsOk());
   EXPECT_EQ(changed->seed, 4'000'000'000U);
   EXPECT_EQ(changed->create_time, At(1));
+  EXPECT_EQ(changed->traceparent, Made(1).traceparent);
+  EXPECT_EQ(store_.List("motor", kAll, 1)->front().traceparent, Made(1).traceparent);
   EXPECT_EQ(*store_.Get("motor", 1), *changed);
 }
 

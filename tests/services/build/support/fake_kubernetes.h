@@ -447,9 +447,15 @@ class FakeKubernetes {
             {{"=/work", "=" + root + "/work"}, {"=/access", "=" + root + "/access"}}));
       }
     }
-    const std::vector<std::string> environment = {"PATH=" + programs_ + ":/usr/bin:/bin",
-                                                  "FIELDLOOP_RUN_TOKEN=" + datum("token"),
-                                                  "HOME=/nowhere"};
+    std::vector<std::string> environment = {"PATH=" + programs_ + ":/usr/bin:/bin",
+                                            "FIELDLOOP_RUN_TOKEN=" + datum("token"),
+                                            "HOME=/nowhere"};
+    for (const Json& variable : container["env"]) {
+      if (variable.contains("value")) {
+        environment.push_back(absl::StrCat(variable["name"].get<std::string>(), "=",
+                                           variable["value"].get<std::string>()));
+      }
+    }
     pod.process = Start(words, environment, pod.log);
     pod.object["status"] = {{"phase", "Running"},
                             {"containerStatuses", {{{"state", {{"running", Json::object()}}}}}}};

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
+#include "services/common/trace/span.h"
 #include "tests/support/status_matchers.h"
 
 namespace fieldloop::build {
@@ -101,6 +102,15 @@ TEST(JobManifest, APodIsRestrictedAndHasNoTokenOfKubernetes) {
   EXPECT_EQ(container["env"][0]["valueFrom"]["secretKeyRef"]["name"],
             "fieldloop-motor-7-0123456789abcdef");
   EXPECT_EQ(job.dump().find("flr_secret"), std::string::npos);
+}
+
+TEST(JobManifest, APodIsToldTheTraceThatItIsStartedIn) {
+  const Json quiet = JobManifest(Config(), SomeTask(), SomeRun());
+  EXPECT_EQ(quiet["spec"]["template"]["spec"]["containers"][0]["env"].size(), 1U);
+  const WorkSpan work("trainer", SpanKind::kInternal, {}, {});
+  const Json job = JobManifest(Config(), SomeTask(), SomeRun());
+  EXPECT_EQ(job["spec"]["template"]["spec"]["containers"][0]["env"][1],
+            Json({{"name", "TRACEPARENT"}, {"value", CurrentTraceparent()}}));
 }
 
 TEST(JobManifest, ItsLimitsAreThoseOfTheTrainer) {

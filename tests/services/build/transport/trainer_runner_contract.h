@@ -29,6 +29,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/build/domain/trainer_runner.h"
 #include "services/build/transport/trainer_program.h"
+#include "services/common/trace/span.h"
 #include "tests/services/build/support/recording_listener.h"
 #include "tests/services/common/temporary_folder.h"
 #include "tests/support/status_matchers.h"
@@ -123,6 +124,21 @@ class TrainerRunnerContract : public ::testing::TestWithParam<RunnerUnderTest> {
   int tasks_ = 0;
   std::string last_out_;
 };
+
+TEST_P(TrainerRunnerContract, TheProgramIsToldTheTraceThatItIsStartedIn) {
+  const WorkSpan work("trainer", SpanKind::kInternal, {}, {});
+  ASSERT_THAT(Run("printf %s \"$TRACEPARENT\" > \"$6/model.tflite\"\n"),
+              ::fieldloop::testing::IsOk());
+  EXPECT_EQ(Content(last_out_ + "/model.tflite"), CurrentTraceparent());
+}
+
+TEST_P(TrainerRunnerContract, AVariableOfTheTrainersOwnStandsAboveTheTrace) {
+  const WorkSpan work("trainer", SpanKind::kInternal, {}, {});
+  TrainerTask task = Task("printf %s \"$TRACEPARENT\" > \"$6/model.tflite\"\n");
+  task.program.environment = {{"TRACEPARENT", "its own"}};
+  ASSERT_THAT(runner_->Run(task, stop_.get_token(), listener_), ::fieldloop::testing::IsOk());
+  EXPECT_EQ(Content(last_out_ + "/model.tflite"), "its own");
+}
 
 TEST_P(TrainerRunnerContract, OutputsComeBackByteForByteAndEventsAreHeard) {
   ASSERT_THAT(

@@ -160,6 +160,29 @@ TEST(SpanExporterTest, ARequestIsWhatTheProtocolWants) {
   EXPECT_EQ(counts[SpanFate::kExported], 1U);
 }
 
+TEST(SpanExporterTest, LinksNameTheSpansThatTheyLeadTo) {
+  Collector collector;
+  Counts counts;
+  {
+    const auto exporter = SpanExporter::Start(Options(collector.url()), counts.Counter());
+    ASSERT_THAT(exporter, ::fieldloop::testing::IsOk());
+    SpanData span = SpanOf("rollout");
+    span.links = {span.trace, span.trace};
+    span.links[1].sampled = false;
+    span.links[1].state = "";
+    (*exporter)->Add(span);
+  }
+  const json body = json::parse(collector.Wait(1)[0].body);
+  EXPECT_EQ(body["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["links"],
+            json::array({{{"traceId", "4bf92f3577b34da6a3ce929d0e0e4736"},
+                          {"spanId", "00f067aa0ba902b7"},
+                          {"flags", 1},
+                          {"traceState", "congo=1"}},
+                         {{"traceId", "4bf92f3577b34da6a3ce929d0e0e4736"},
+                          {"spanId", "00f067aa0ba902b7"},
+                          {"flags", 0}}}));
+}
+
 TEST(SpanExporterTest, APathOfTheUrlIsKept) {
   Collector collector;
   Counts counts;

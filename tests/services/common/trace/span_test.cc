@@ -16,7 +16,9 @@ namespace fieldloop {
 namespace {
 
 using ::fieldloop::testing::SpanCollector;
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 using ::testing::SizeIs;
 
 TraceContext Parent() {
@@ -112,6 +114,42 @@ TEST(WorkSpanTest, ItIsTheContextOfItsThreadAndMayBeTakenUpLater) {
   EXPECT_EQ(all[1].trace.trace_id, all[0].trace.trace_id);
   EXPECT_EQ(all[1].parent_span_id, all[0].trace.span_id);
   EXPECT_EQ(all[0].attributes[0].first, "fieldloop.cycle");
+}
+
+TEST(SpanTest, ARootWithLinksIsATraceOfItsOwnSampledAsTheFirstOfThem) {
+  const SpanCollector spans(0);
+  TraceContext other = Parent();
+  other.span_id = NewSpanId();
+  other.sampled = false;
+  { const Span step("step", SpanKind::kInternal, {}, {TraceContext(), Parent(), other}); }
+  { const Span unsampled("step", SpanKind::kInternal, {}, {other, Parent()}); }
+  { const Span unlinked("step", SpanKind::kInternal, {}, {TraceContext()}); }
+  const std::vector<SpanData> all = spans.All();
+  ASSERT_THAT(all, SizeIs(1));
+  EXPECT_NE(all[0].trace.trace_id, Parent().trace_id);
+  EXPECT_EQ(all[0].parent_span_id, "");
+  EXPECT_THAT(all[0].links, ElementsAre(Parent(), other));
+}
+
+TEST(SpanTest, AChildWithLinksIsSampledAsItsParent) {
+  const SpanCollector spans;
+  TraceContext unsampled = Parent();
+  unsampled.sampled = false;
+  { const Span quiet("offer", SpanKind::kInternal, unsampled, {Parent()}); }
+  { const Span loud("offer", SpanKind::kInternal, Parent(), {unsampled}); }
+  EXPECT_THAT(spans.All(), SizeIs(1));
+}
+
+TEST(WorkSpanTest, LinesOfTheLogOfALinkedRootNameTheTraceThatItIsLinkedTo) {
+  const SpanCollector spans;
+  {
+    const WorkSpan root("step", SpanKind::kInternal, {}, {{"cycle", "c"}}, {Parent()});
+    EXPECT_THAT(CurrentCall().fields,
+                ElementsAre(Pair("cycle", "c"), Pair("linked_trace_id", Parent().trace_id)));
+    const WorkSpan child("offer", SpanKind::kInternal, CurrentCall().trace, {}, {Parent()});
+    EXPECT_THAT(CurrentCall().fields, IsEmpty());
+  }
+  EXPECT_THAT(spans.All()[1].attributes, SizeIs(1));  // It is a link already.
 }
 
 TEST(QuietScopeTest, CallsStayInTheTraceWithoutBeingSampled) {

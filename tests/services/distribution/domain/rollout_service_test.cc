@@ -10,6 +10,8 @@
 #include <gtest/gtest.h>
 
 #include "services/common/status/error_reason.h"
+#include "services/common/trace/span.h"
+#include "tests/services/common/trace/span_collector.h"
 #include "tests/services/distribution/support/fake_backends.h"
 #include "tests/support/status_matchers.h"
 
@@ -191,6 +193,27 @@ TEST_F(RolloutServiceTest, TickTimesOutSilentDevicesAndFailsTheRollout) {
   EXPECT_EQ(after.failed, 3);
   EXPECT_EQ(after.state, RolloutState::kFailed);
   EXPECT_EQ(CheckInAll(3), 0);
+}
+
+TEST_F(RolloutServiceTest, AStepIsATraceLinkedToTheCallThatStartedTheRollout) {
+  const ::fieldloop::testing::SpanCollector spans;
+  all_.AddDevices(3);
+  TraceContext call;
+  {
+    const WorkSpan work("CreateRollout", SpanKind::kServer, {}, {});
+    call = CurrentCall().trace;
+    ASSERT_THAT(Create(all_.Wanted({100})), IsOk());
+  }
+  const auto offer = all_.rollouts.CheckIn(DeviceName(0), {}, 0);
+  EXPECT_EQ((*offer)->traceparent, FormatTraceparent(call));
+  ASSERT_THAT(all_.rollouts.Tick(), IsOk());
+  EXPECT_EQ(spans.All().size(), 1U);  // A step that changes nothing is none.
+  all_.clock.Advance(absl::Seconds(3600));
+  ASSERT_THAT(all_.rollouts.Tick(), IsOk());
+  const SpanData step = spans.Get("rollout", SpanKind::kInternal);
+  EXPECT_NE(step.trace.trace_id, call.trace_id);
+  EXPECT_EQ(step.parent_span_id, "");
+  EXPECT_THAT(step.links, ::testing::ElementsAre(call));
 }
 
 TEST_F(RolloutServiceTest, EventsArePagedOldestFirst) {

@@ -38,6 +38,7 @@ class RolloutStoreContract : public ::testing::TestWithParam<RolloutStoreUnderTe
     rollout.project = kOwner;
     rollout.number = number;
     rollout.request_id = request_id;
+    rollout.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     rollout.release = "projects/motor/releases/3";
     rollout.target = {.attributes = {{"site", "hall 1\n\"x\" \xC3\xA4"}},
                       .hardware_ids = {"posix x86", "m4"}};

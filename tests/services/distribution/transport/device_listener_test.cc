@@ -8,6 +8,8 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <string>
+#include <variant>
 
 #include <asio/buffer.hpp>
 #include <asio/connect.hpp>
@@ -341,6 +343,25 @@ TEST_F(DeviceListenerTest, ASessionIsATraceWhoseIdIsToldToADeviceThatAsks) {
   EXPECT_EQ(check_in.parent_span_id, session.trace.span_id);
   // Hello, the check-in that brought settings, the session; the idle check-in is none.
   EXPECT_EQ(spans.All().size(), 3U);
+}
+
+TEST_F(DeviceListenerTest, TheSendingOfAnOfferIsLinkedToTheCallThatStartedTheRollout) {
+  const ::fieldloop::testing::SpanCollector spans;
+  TraceContext call;
+  {
+    const WorkSpan work("CreateRollout", SpanKind::kServer, {}, {});
+    call = CurrentCall().trace;
+    ASSERT_TRUE(all_.rollouts.Create(kProject, all_.Wanted({100}), "", "me").ok());
+  }
+  const auto device = Connect(0);
+  device->CheckIn(1);
+  ASSERT_TRUE(device->Receive()->has_update_offer());
+  const SpanData offer = spans.Get("rollout offer", SpanKind::kInternal);
+  EXPECT_THAT(offer.links, ::testing::ElementsAre(call));
+  const SpanData check_in = spans.Get("device check_in", SpanKind::kServer);
+  EXPECT_EQ(offer.parent_span_id, check_in.trace.span_id);
+  EXPECT_EQ(offer.attributes[0].first, "fieldloop.rollout");
+  EXPECT_EQ(std::get<std::string>(offer.attributes[0].second), "projects/motor/rollouts/1");
 }
 
 TEST_F(DeviceListenerTest, ADeviceThatDoesNotAskIsSentNoTraceId) {

@@ -3,9 +3,11 @@
 
 #include "services/evaluation/domain/cycle_driver.h"
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -201,7 +203,7 @@ TEST_F(CycleDriverTest, AWholeTurnEndsWithTheCandidateAsChampion) {
   EXPECT_GT(cycle.end_time, cycle.create_time);
 }
 
-TEST_F(CycleDriverTest, AllStepsAreInTheTraceOfTheCallThatTriggeredTheCycle) {
+TEST_F(CycleDriverTest, EachStepIsATraceLinkedToTheTriggerAndToTheStepBefore) {
   const SpanCollector spans;
   TraceContext call;
   std::int64_t number = 0;
@@ -211,16 +213,44 @@ TEST_F(CycleDriverTest, AllStepsAreInTheTraceOfTheCallThatTriggeredTheCycle) {
     number = Start().number;
   }
   Restart();
-  ASSERT_EQ(Drive(number).state, CycleState::kCompleted);
-  int steps = 0;
+  const Cycle cycle = Drive(number);
+  ASSERT_EQ(cycle.state, CycleState::kCompleted);
+  // The evidence says in which trace each transition was made.
+  std::vector<TraceContext> moves;
+  for (const Transition& transition : cycle.transitions) {
+    moves.push_back(TraceOf(transition.evidence.at("traceparent")));
+  }
+  EXPECT_EQ(moves[0], call);
+  std::set<std::string> traces;
   for (const SpanData& span : spans.All()) {
     if (span.name.rfind("cycle ", 0) == 0) {
-      EXPECT_EQ(span.trace.trace_id, call.trace_id) << span.name;
-      EXPECT_EQ(span.parent_span_id, call.span_id) << span.name;
-      ++steps;
+      EXPECT_EQ(span.parent_span_id, "") << span.name;
+      EXPECT_TRUE(traces.insert(span.trace.trace_id).second) << span.name;
+      ASSERT_FALSE(span.links.empty()) << span.name;
+      EXPECT_EQ(span.links[0], call) << span.name;
+      EXPECT_EQ(span.links.size(), span.name == "cycle TRIGGERED" ? 1U : 2U) << span.name;
+      if (span.links.size() > 1) {
+        EXPECT_THAT(moves, ::testing::Contains(span.links[1])) << span.name;
+        EXPECT_NE(span.links[1].trace_id, span.trace.trace_id) << span.name;
+      }
     }
   }
-  EXPECT_GE(steps, 6);
+  EXPECT_GE(traces.size(), 6U);
+}
+
+TEST_F(CycleDriverTest, AnEvaluationRunsInTheTraceOfTheStepThatQueuedIt) {
+  const SpanCollector spans;
+  const Cycle cycle = Drive(Start().number);
+  ASSERT_EQ(cycle.state, CycleState::kCompleted);
+  const SpanData run = spans.Get("evaluation", SpanKind::kConsumer);
+  const std::vector<SpanData> all = spans.All();
+  const auto step = std::find_if(all.begin(), all.end(), [&](const SpanData& span) {
+    return span.trace.span_id == run.parent_span_id;
+  });
+  ASSERT_NE(step, all.end());
+  EXPECT_EQ(step->name, "cycle EVALUATING");
+  EXPECT_EQ(step->trace.trace_id, run.trace.trace_id);
+  EXPECT_FALSE(run.failed);
 }
 
 TEST_F(CycleDriverTest, AStepThatOnlyWaitsIsNoSpan) {

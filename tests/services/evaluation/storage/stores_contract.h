@@ -115,7 +115,9 @@ TEST_P(StoresContract, ARepeatedRequestReturnsTheFirstEvaluation) {
 }
 
 TEST_P(StoresContract, AnEvaluationKeepsItsResults) {
-  Evaluation evaluation = *stores_->evaluations().Insert(NewEvaluation("projects/x", 1), "");
+  Evaluation wanted = NewEvaluation("projects/x", 1);
+  wanted.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  Evaluation evaluation = *stores_->evaluations().Insert(wanted, "");
   SliceResult slice;
   slice.slice = "source=device";
   slice.windows = 7;
@@ -139,6 +141,9 @@ TEST_P(StoresContract, AnEvaluationKeepsItsResults) {
   const Evaluation got = *stores_->evaluations().Get("projects/x", 1);
   EXPECT_EQ(got.state, EvaluationState::kSucceeded);
   EXPECT_EQ(got.end_time, At(9));
+  EXPECT_EQ(got.traceparent, wanted.traceparent);
+  EXPECT_EQ(stores_->evaluations().List("projects/x", 1, "")->rows[0].traceparent,
+            wanted.traceparent);
   ASSERT_EQ(got.slices.size(), 1U);
   EXPECT_EQ(got.slices[0].mcnemar_mid_p, 1.0 / 3);
   EXPECT_EQ(got.slices[0].confusion[0].label, "A \"quoted\" label");

@@ -1,0 +1,4 @@
+-- Copyright the Fieldloop authors.
+-- SPDX-License-Identifier: Apache-2.0
+-- Of the call that queued the evaluation, as W3C's trace context writes it; empty: none is known.
+ALTER TABLE evaluations ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';
