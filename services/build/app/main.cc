@@ -311,6 +311,7 @@ absl::Status Run(const Options& options) {
   TrainerRunHandler run_handler(runs);
   server.Register(handler);
   server.Register(run_handler);
+  server.Audit(*database, *access, clock);
   FIELDLOOP_RETURN_IF_ERROR(pool.Start(options.workers));
   server.ReadyWhen([&database] { return database->Check(); });
   return server.Run({}, [&pool] { pool.Stop(); });

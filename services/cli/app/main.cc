@@ -154,6 +154,7 @@ int main(int argc, char** argv) try {
   fieldloop::cli::AddUp(program);
   fieldloop::cli::AddBackup(program);
   fieldloop::cli::AddHealth(program);
+  fieldloop::cli::AddAudit(program);
   fieldloop::cli::AddProjects(program);
   fieldloop::cli::AddTokens(program);
   fieldloop::cli::AddDevices(program);

@@ -30,6 +30,7 @@ struct Program {
 void AddUp(Program& program);
 void AddBackup(Program& program);  // And restore.
 void AddHealth(Program& program);
+void AddAudit(Program& program);
 void AddTrust(Program& program);
 void AddProjects(Program& program);
 void AddTokens(Program& program);

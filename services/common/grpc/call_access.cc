@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/strip.h"
+#include "services/common/grpc/call_audit.h"
 
 namespace fieldloop {
 
@@ -31,7 +32,10 @@ Caller CallerOf(const grpc::ServerContext& context) {
 
 absl::StatusOr<Grant> CheckCall(Access& access, const grpc::ServerContext& context,
                                 absl::string_view resource, Role role) {
-  return access.Check(CallerOf(context), resource, role);
+  const Caller caller = CallerOf(context);
+  absl::StatusOr<Grant> grant = access.Check(caller, resource, role);
+  NoteAccess(caller, resource, role, grant.status(), grant.ok() ? grant->principal : "");
+  return grant;
 }
 
 }  // namespace fieldloop

@@ -26,8 +26,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "services/common/audit/audit_log.h"
 #include "services/common/grpc/health.h"
 #include "services/common/log/log.h"
+#include "services/common/server/audit_handler.h"
+#include "services/common/server/audit_interceptor.h"
 #include "services/common/server/call_interceptor.h"
 #include "services/common/server/pool_metrics.h"
 #include "services/common/server/process_metrics.h"
@@ -164,6 +167,9 @@ struct ServiceServer::State {
   std::shared_ptr<ProcessMetrics> process_metrics = std::make_shared<ProcessMetrics>();
   std::shared_ptr<PoolMetrics> pool_metrics = std::make_shared<PoolMetrics>();
   std::vector<grpc::Service*> services;
+  const Clock* clock = nullptr;  // Of the audit log.
+  std::unique_ptr<AuditLog> audit_log;
+  std::unique_ptr<AuditHandler> audit_handler;
   std::unique_ptr<prometheus::Exposer> exposer;
   std::unique_ptr<grpc::Server> server;
   std::string address;
@@ -185,6 +191,12 @@ void ServiceServer::ReadyWhen(std::function<absl::Status()> check) {
   state_->ready_when = std::move(check);
 }
 void ServiceServer::Register(grpc::Service& service) { state_->services.push_back(&service); }
+void ServiceServer::Audit(Database& database, Access& access, const Clock& clock) {
+  state_->clock = &clock;
+  state_->audit_log = std::make_unique<AuditLog>(database);
+  state_->audit_handler = std::make_unique<AuditHandler>(*state_->audit_log, access);
+  Register(*state_->audit_handler);
+}
 std::string ServiceServer::address() const { return state_->address; }
 bool ServiceServer::stopping() const { return state_->stopping; }
 
@@ -226,6 +238,9 @@ absl::Status ServiceServer::Start() {
     builder.RegisterService(service);
   }
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  if (state_->audit_log != nullptr) {
+    interceptors.push_back(MakeAuditInterceptorFactory(*state_->audit_log, *state_->clock));
+  }
   interceptors.push_back(MakeCallInterceptorFactory(*state_->registry));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   state_->server = builder.BuildAndStart();

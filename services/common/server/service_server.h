@@ -18,6 +18,10 @@
 
 namespace fieldloop {
 
+class Access;
+class Clock;
+class Database;
+
 // The gRPC server of a service: TLS, health, reflection, RED metrics for each method, request ids,
 // traces, access log, graceful stop.
 //
@@ -42,6 +46,10 @@ class ServiceServer {
 
   // `service` must outlive the server. INVALID_ARGUMENT is returned by Start if a TLS file is bad.
   void Register(grpc::Service& service);
+
+  // Keeps an audit log in `database` from Start on, and serves it: see audit_interceptor.h. All
+  // must outlive the server.
+  void Audit(Database& database, Access& access, const Clock& clock);
 
   // Listens, and sends spans to options.traces from now on. UNAVAILABLE naming the address if it is
   // taken; INVALID_ARGUMENT if options.traces is no address of a collector.

@@ -135,6 +135,7 @@ absl::Status Run(const Options& options) {
   DistributionHandler handler(*access, rollouts, fleet, devices,
                               [&server] { return server.stopping(); });
   server.Register(handler);
+  server.Audit(*database, *access, clock);
 
   FIELDLOOP_ASSIGN_OR_RETURN(std::unique_ptr<DeviceListener> listener,
                              DeviceListener::Start(options.devices, {.devices = devices,

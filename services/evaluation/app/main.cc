@@ -150,6 +150,7 @@ absl::Status Run(const Options& options) {
       });
 
   server.Register(handler);
+  server.Audit(*database, *access, clock);
   FIELDLOOP_RETURN_IF_ERROR(server.Start());
   drive.Start();
   look.Start();

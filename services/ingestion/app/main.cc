@@ -117,6 +117,7 @@ absl::Status Run(const Options& options) {
   ingestion::RetentionService retention(retention_store, settings_store, *blobs, clock);
   ingestion::IngestionHandler handler(*access, samples, datasets, settings, labelling, retention);
   server.Register(handler);
+  server.Audit(*database, *access, clock);
   FIELDLOOP_RETURN_IF_ERROR(server.Start());
 
   FIELDLOOP_ASSIGN_OR_RETURN(

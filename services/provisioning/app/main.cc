@@ -113,6 +113,7 @@ absl::Status Run(Options options) {
                                .clock = clock});
   const InventoryPoller poller(store, metrics, clock);
   server.Register(handler);
+  server.Audit(*database, access, clock);
   server.ReadyWhen([&database] { return database->Check(); });
   return server.Run({}, [&changes] { changes.Stop(); });
 }
