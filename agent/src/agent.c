@@ -21,6 +21,7 @@ enum {
     UNSAVED_RETRY_MS = 1000,         /* The same while the record cannot be saved. */
     SAVE_RETRY_MS = 3600 * 1000,     /* Until the record is saved again after that failed. */
     ROOT_SAVES_FAILED_MAX = 8,       /* Since the start: then no other root document is taken. */
+    TOKEN_MAX = 63,
     STATE_SECTORS = 4,
     STATE_SECTOR_MIN = 1280,
 };
@@ -55,7 +56,7 @@ uint64_t fl_agent_unix_ms(const fl_agent_t *agent) {
 }
 
 /* Never back: whoever sets the clock back wants an expired document to count. */
-static void advance_time(fl_agent_t *agent, uint64_t unix_ms) {
+FL_APART static void advance_time(fl_agent_t *agent, uint64_t unix_ms) {
     const uint64_t known_ms = fl_agent_unix_ms(agent);
     agent->kept.time_floor_ms = unix_ms > known_ms ? unix_ms : known_ms;
     agent->time_base_ms = fl_agent_now(agent);
@@ -197,12 +198,13 @@ fl_status_t fl_agent_enqueue_frame(fl_agent_t *agent, fl_entry_kind_t kind, uint
     return fl_agent_enqueue(agent, kind, sequence, &part, 1);
 }
 
+/* Whether a text has between 1 and max bytes. */
 static bool is_text(const char *text, size_t max) {
-    return text != NULL && text[0] != '\0' && strlen(text) <= max;
+    return text != NULL && strlen(text) - 1u < max;
 }
 
 /* Whether a slot is one that the agent can use, or is not there and need not be. */
-static bool is_slot(const fl_flash_t *flash, bool wanted) {
+FL_APART static bool is_slot(const fl_flash_t *flash, bool wanted) {
     return wanted ? fl_flash_is_usable(flash, 1, FL_PROGRAM_SIZE_MAX) : flash->size == 0;
 }
 
@@ -223,7 +225,8 @@ fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app
     agent->app = app;
     agent->config = config;
     if (!is_text(config->project, sizeof limits->project - 1u) ||
-        !is_text(config->hardware_id, sizeof limits->hardware_id - 1u) || !has_usable_flash(port)) {
+        !is_text(config->hardware_id, sizeof limits->hardware_id - 1u) ||
+        (config->token != NULL && strlen(config->token) > TOKEN_MAX) || !has_usable_flash(port)) {
         return FL_ERR_ARG;
     }
     FL_RETURN_IF_ERROR(
@@ -252,7 +255,7 @@ fl_status_t fl_agent_init(fl_agent_t *agent, const fl_port_t *port, const fl_app
     return FL_OK;
 }
 
-static void sync_outbox(fl_agent_t *agent) {
+FL_APART static void sync_outbox(fl_agent_t *agent) {
     agent->unsynced_since_ms = 0;
     if (fl_outbox_sync(&agent->outbox) != FL_OK) {
         fl_agent_log(agent, FL_LOG_WARNING, "the outbox could not be made durable");

@@ -69,7 +69,8 @@ fl_status_t fl_agent_enqueue_frame(fl_agent_t *agent, fl_entry_kind_t kind, uint
 /* Counts a start on trial, saves the record, and starts the set that is due; or restarts the
  * device, which then is halted, for the bootloader to bring the firmware that is due. */
 void fl_update_boot(fl_agent_t *agent);
-void fl_update_offer(fl_agent_t *agent, const fl_slice_t *message);
+/* Takes the fields of an UpdateOffer. */
+void fl_update_offer(fl_agent_t *agent, const fl_field_t *message);
 /* Takes the fields of an ArtifactChunk. FL_ERR_CORRUPT when it breaks the protocol. */
 fl_status_t fl_update_chunk(fl_agent_t *agent, const fl_field_t *chunk);
 /* Puts the next part to ask for in an ArtifactRequest. Returns where the part ends in the artifact;

@@ -28,7 +28,6 @@ enum {
     SAMPLE_CHUNK_MAX = 1024,
     SAMPLE_CHUNK_OVERHEAD = FL_PB(SampleChunk_size) - SAMPLE_CHUNK_MAX + 8,
     CSR_MAX = 512,
-    TOKEN_MAX = 63,
     PEER_FRAME_MIN = 640, /* The largest frame that cannot be made smaller fits. */
     BACKOFF_MIN_MS = 100,
     RENEW_RETRY_MS = 3600 * 1000,
@@ -75,7 +74,6 @@ static void close_session(fl_agent_t *agent, uint32_t retry_ms) {
         agent->port->close(agent->port->context);
     }
     session->state = CLOSED;
-    session->reconnect = false;
     agent->due.next_attempt_ms = fl_agent_in(agent, retry_ms);
     agent->transfer.rx_size = 0;
     agent->transfer.tx_end = 0;
@@ -105,6 +103,12 @@ static uint32_t retry_delay(fl_agent_t *agent, uint32_t retry_after_ms) {
 
 bool fl_session_awaits_chunks(const fl_agent_t *agent) {
     return agent->transfer.requested_end > agent->fetch.received;
+}
+
+/* The same, and none is coming: a part that is on its way, however slowly, is not asked for again.
+ */
+static bool misses_chunks(const fl_agent_t *agent) {
+    return fl_session_awaits_chunks(agent) && agent->transfer.rx_size == 0;
 }
 
 /* Whether the other side has to act: to answer, to take what is sent, or to end its frame. */
@@ -276,6 +280,10 @@ static bool send_uplink(fl_agent_t *agent, fl_entry_kind_t least) {
     return false;
 }
 
+static void put_off_renewal(fl_agent_t *agent) {
+    agent->due.renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
+}
+
 static bool send_certificate_request(fl_agent_t *agent) {
     fl_session_t *session = &agent->session;
     const fl_port_t *port = agent->port;
@@ -284,8 +292,7 @@ static bool send_certificate_request(fl_agent_t *agent) {
     uint8_t *csr = agent->frame + sizeof agent->frame - CSR_MAX;
     fl_writer_t writer;
     size_t size = 0;
-    bool queued = (renews || strlen(agent->config->token) <= TOKEN_MAX) &&
-                  port->identity_request(port->context, csr, CSR_MAX, &size) == FL_OK;
+    bool queued = port->identity_request(port->context, csr, CSR_MAX, &size) == FL_OK;
     if (queued) {
         fl_writer_t *to = begin_frame(agent, &writer);
         if (!renews) {
@@ -301,7 +308,7 @@ static bool send_certificate_request(fl_agent_t *agent) {
     session->enroll_waiting = queued;
     if (!queued && renews) {
         fl_agent_log(agent, FL_LOG_WARNING, "a certificate request could not be made");
-        agent->due.renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
+        put_off_renewal(agent);
     } else if (!queued) {
         fail_session(agent, "a certificate request could not be made");
     }
@@ -372,7 +379,9 @@ static fl_status_t on_hello_reply(fl_agent_t *agent, const fl_field_t *reply) {
     agent->due.next_check_in_ms = fl_agent_now(agent);
     agent->due.paused_until_ms = 0;
     fl_agent_learn_time(agent, reply[FL_PB(HelloReply_now_ms_tag) - 1].value);
-    session->contacted = session->contacted || agent->enrolled;
+    if (agent->enrolled) {
+        session->contacted = true;
+    }
     return FL_OK;
 }
 
@@ -420,23 +429,22 @@ static void on_done(fl_agent_t *agent, uint64_t sequence) {
     }
 }
 
-static fl_status_t on_certificate(fl_agent_t *agent, const fl_slice_t *message) {
+static fl_status_t on_certificate(fl_agent_t *agent, const fl_field_t *reply) {
     fl_session_t *session = &agent->session;
-    fl_slice_t certificate;
-    fl_slice_t issuer;
+    const fl_slice_t *certificate = &reply[FL_PB(CertificateReply_certificate_tag) - 1].bytes;
+    const fl_slice_t *issuer = &reply[FL_PB(CertificateReply_issuer_tag) - 1].bytes;
     if (!session->enroll_waiting) {
         return FL_OK;
     }
-    if (fl_wire_pair(message, &certificate, &issuer) != FL_OK ||
-        agent->port->identity_store(agent->port->context, certificate.data, certificate.size,
-                                    issuer.data, issuer.size) != FL_OK) {
+    if (agent->port->identity_store(agent->port->context, certificate->data, certificate->size,
+                                    issuer->data, issuer->size) != FL_OK) {
         fl_agent_log(agent, FL_LOG_INFO, "the certificate could not be used");
-        agent->due.renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
+        put_off_renewal(agent);
         return FL_ERR_CORRUPT;
     }
     fl_agent_log(agent, FL_LOG_INFO, agent->enrolled ? "the certificate was renewed" : "enrolled");
     session->attempts = 0;
-    session->reconnect = true;
+    close_session(agent, 0); /* To present it. */
     return FL_OK;
 }
 
@@ -469,7 +477,7 @@ static void on_error(fl_agent_t *agent, const fl_field_t *error) {
     const uint32_t delay =
         retry_delay(agent, fl_wire_number(&error[FL_PB(Error_retry_after_ms_tag) - 1]));
     if (session->enroll_waiting && agent->enrolled) {
-        agent->due.renew_after_ms = fl_agent_in(agent, RENEW_RETRY_MS);
+        put_off_renewal(agent);
     }
     if (code == FL_PB(ErrorCode_ERROR_CODE_UNAVAILABLE) && session->state == READY &&
         agent->enrolled) {
@@ -481,21 +489,18 @@ static void on_error(fl_agent_t *agent, const fl_field_t *error) {
     close_session(agent, delay);
 }
 
-FL_APART static fl_status_t dispatch(fl_agent_t *agent, const fl_field_t *message) {
+/* Whether the server may send a message of this number now. */
+FL_APART static bool is_due(const fl_session_t *session, uint32_t number) {
+    const uint8_t state = number == FL_PB(ServerMessage_hello_reply_tag) ? HELLO : READY;
+    return session->state == state || number == FL_PB(ServerMessage_error_tag);
+}
+
+static fl_status_t dispatch(fl_agent_t *agent, uint32_t number, const fl_slice_t *body) {
     fl_session_t *session = &agent->session;
-    const uint32_t number = message->number;
-    const fl_slice_t *body = &message->bytes;
-    /* Enough for every message that is read this way, whose fields are all numbered up to 5. */
+    /* Enough for every message, whose fields are all numbered up to 5. */
     fl_field_t fields[FL_PB(Settings_trial_timeout_ms_tag)];
-    if (number != FL_PB(ServerMessage_error_tag) &&
-        (session->state == HELLO) != (number == FL_PB(ServerMessage_hello_reply_tag))) {
+    if (!is_due(session, number)) {
         return FL_ERR_CORRUPT;
-    }
-    switch (number) {
-        case FL_PB(ServerMessage_update_offer_tag): fl_update_offer(agent, body); return FL_OK;
-        case FL_PB(ServerMessage_root_tag): fl_agent_rotate_root(agent, body); return FL_OK;
-        case FL_PB(ServerMessage_certificate_reply_tag): return on_certificate(agent, body);
-        default: break;
     }
     if (number > FL_PB(ServerMessage_error_tag)) {
         return FL_OK; /* Of a later version of the protocol. */
@@ -510,20 +515,24 @@ FL_APART static fl_status_t dispatch(fl_agent_t *agent, const fl_field_t *messag
             agent->due.next_check_in_ms = fl_agent_in(
                 agent, fl_wire_number(&fields[FL_PB(CheckInReply_next_check_in_ms_tag) - 1]));
             return FL_OK;
+        case FL_PB(ServerMessage_update_offer_tag): fl_update_offer(agent, fields); return FL_OK;
         case FL_PB(ServerMessage_artifact_chunk_tag):
             agent->due.chunk_deadline_ms = fl_agent_in(agent, FIELDLOOP_AGENT_CHUNK_TIMEOUT_MS);
             return fl_update_chunk(agent, fields);
         case FL_PB(ServerMessage_ack_tag):
             on_done(agent, fields[FL_PB(Ack_sequence_tag) - 1].value);
             return FL_OK;
+        case FL_PB(ServerMessage_certificate_reply_tag): return on_certificate(agent, fields);
         case FL_PB(ServerMessage_settings_tag): return on_settings(agent, fields);
+        case FL_PB(ServerMessage_root_tag): fl_agent_rotate_root(agent, body); return FL_OK;
         default: on_error(agent, fields); return FL_OK;
     }
 }
 
 static fl_status_t handle_frame(fl_agent_t *agent, fl_slice_t frame) {
     fl_field_t field;
-    fl_field_t last = {0};
+    fl_slice_t body = {0};
+    uint32_t number = 0;
     /* The last member of a oneof counts. */
     for (;;) {
         const fl_status_t status = fl_wire_next(&frame, &field);
@@ -532,10 +541,11 @@ static fl_status_t handle_frame(fl_agent_t *agent, fl_slice_t frame) {
         }
         FL_RETURN_IF_ERROR(status);
         if (field.wire_type == 2) {
-            last = field;
+            number = field.number;
+            body = field.bytes;
         }
     }
-    return last.number == 0 ? FL_OK : dispatch(agent, &last);
+    return number == 0 ? FL_OK : dispatch(agent, number, &body);
 }
 
 /* Takes what has arrived, up to a frame. FL_OK when one was handled, FL_ERR_AGAIN when there is
@@ -631,10 +641,6 @@ FL_APART static fl_status_t exchange(fl_agent_t *agent) {
     for (unsigned i = 0; i < FRAMES_PER_POLL; i++) {
         FL_RETURN_IF_ERROR(flush_frame(agent));
         const fl_status_t received = receive_frame(agent);
-        if (session->reconnect) {
-            close_session(agent, 0);
-            return FL_OK;
-        }
         if (session->state == CLOSED) {
             return FL_ERR_AGAIN;
         }
@@ -673,9 +679,7 @@ bool fl_session_poll(fl_agent_t *agent) {
                                     : "the server sent a frame that breaks the protocol");
         }
     }
-    /* A part that is on its way, however slowly, is not asked for again. */
-    if (session->state == READY && fl_session_awaits_chunks(agent) &&
-        agent->transfer.rx_size == 0 && now >= agent->due.chunk_deadline_ms) {
+    if (misses_chunks(agent) && now >= agent->due.chunk_deadline_ms) {
         if (session->chunk_retries >= CHUNK_RETRIES) {
             fail_session(agent, "the server did not answer");
             return false;
@@ -696,21 +700,13 @@ uint64_t fl_session_deadline(const fl_agent_t *agent) {
     if (session->state == CLOSED) {
         return wanted_at(agent);
     }
-    uint64_t next =
-        awaits_answer(agent) ? agent->due.activity_ms + FIELDLOOP_AGENT_REPLY_TIMEOUT_MS : NEVER;
-    if (session->state != READY) {
-        return next;
+    /* While an answer is awaited, its arrival or its time-out comes before all else. */
+    if (awaits_answer(agent)) {
+        const uint64_t timeout_ms = agent->due.activity_ms + FIELDLOOP_AGENT_REPLY_TIMEOUT_MS;
+        return misses_chunks(agent) && agent->due.chunk_deadline_ms < timeout_ms
+                   ? agent->due.chunk_deadline_ms
+                   : timeout_ms;
     }
-    if (fl_session_awaits_chunks(agent) && agent->transfer.rx_size == 0 &&
-        agent->due.chunk_deadline_ms < next) {
-        next = agent->due.chunk_deadline_ms;
-    }
-    if (fl_agent_now(agent) < agent->due.paused_until_ms) {
-        return agent->due.paused_until_ms < next ? agent->due.paused_until_ms : next;
-    }
-    /* While an answer is awaited, its arrival or its time-out comes before the check-in. */
-    if (!awaits_answer(agent) && agent->due.next_check_in_ms < next) {
-        next = agent->due.next_check_in_ms;
-    }
-    return next;
+    return fl_agent_now(agent) < agent->due.paused_until_ms ? agent->due.paused_until_ms
+                                                            : agent->due.next_check_in_ms;
 }

@@ -32,11 +32,12 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a port to big endian 
                 offsetof(fl_agent_t, first),                               \
     }
 #define FIELD(member) RANGE(member, member)
-#define COMPONENT(kind)                                                                     \
-    FIELD(kept.active[kind].slot), RANGE(kept.active[kind].digest, kept.active[kind].size), \
-        FIELD(kept.active[kind].release_sequence)
+#define COMPONENT(kind)                                      \
+    RANGE(kept.active[kind].slot, kept.active[kind].digest), \
+        RANGE(kept.active[kind].size, kept.active[kind].release_sequence)
 _Static_assert(sizeof(fl_rollout_t) == 48 && sizeof(fl_artifact_t) == 36 &&
-                   sizeof(fl_settings_t) == 32 && sizeof(fl_target_t) == 8,
+                   sizeof(fl_settings_t) == 32 && sizeof(fl_target_t) == 8 &&
+                   offsetof(fl_component_t, digest) == 1,
                "there is padding in the record");
 
 static const field_t FIELDS[] = {
@@ -59,26 +60,27 @@ static const field_t FIELDS[] = {
     FIELD(state.settings),
     RANGE(state.plan_id, state.plan_used),
     FIELD(state.refused_count),
+    FIELD(kept.refused), /* As many as there are. */
 };
 
+enum { FIELD_COUNT = sizeof FIELDS / sizeof FIELDS[0] };
+
 /* Copies the record to or from a buffer: one walk serves both directions, so that they cannot
- * disagree. Returns the bytes that it takes; 0 if the buffer is too small. */
+ * disagree. Returns the bytes that it takes; 0 if the buffer is too small, or a number of refused
+ * sets too large. */
 static size_t walk(fl_agent_t *agent, uint8_t *buffer, size_t capacity, bool reading) {
-    uint8_t *base = (uint8_t *)agent;
     size_t at = 0;
-    for (size_t i = 0; i <= sizeof FIELDS / sizeof FIELDS[0]; i++) {
-        field_t field = {offsetof(fl_agent_t, kept.refused), 0};
-        if (i < sizeof FIELDS / sizeof FIELDS[0]) {
-            field = FIELDS[i];
-        } else if (agent->state.refused_count <= FIELDLOOP_AGENT_REFUSED_MAX) {
-            field.size = (uint16_t)(FL_REFUSED_BYTES * agent->state.refused_count);
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        uint8_t *field = (uint8_t *)agent + FIELDS[i].offset;
+        size_t size = FIELDS[i].size;
+        if (i == FIELD_COUNT - 1u) {
+            size = (size_t)FL_REFUSED_BYTES * agent->state.refused_count;
         }
-        if (capacity - at < field.size) {
+        if (size > FIELDS[i].size || size > capacity - at) {
             return 0;
         }
-        memcpy(reading ? base + field.offset : buffer + at,
-               reading ? buffer + at : base + field.offset, field.size);
-        at += field.size;
+        memcpy(reading ? field : buffer + at, reading ? buffer + at : field, size);
+        at += size;
     }
     return at;
 }
@@ -96,15 +98,12 @@ static bool is_sound(const fl_agent_t *agent) {
     return state->phase <= FL_PHASE_REVERTING && (state->target.named & ~all) == 0 &&
            (state->target.install & ~state->target.named) == 0 &&
            (state->target.done & ~state->target.install) == 0 &&
-           (state->phase == FL_PHASE_IDLE || state->target.install != 0) &&
-           state->refused_count <= FIELDLOOP_AGENT_REFUSED_MAX;
+           (state->phase == FL_PHASE_IDLE || state->target.install != 0);
 }
 
 fl_status_t fl_state_load(const fl_flash_t *flash, fl_agent_t *agent) {
     uint8_t buffer[STATE_BYTES];
     size_t size = 0;
-    memset(&agent->state, 0, sizeof agent->state);
-    memset(&agent->kept, 0, sizeof agent->kept);
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
         agent->kept.active[kind].slot = FL_SLOT_NONE;
     }

@@ -15,9 +15,9 @@ extern "C" {
 
 enum { FL_STATE_SECTOR = 0 };
 
-/* Loads the record into agent->state and agent->kept. FL_OK, also for a device that has none yet;
- * FL_ERR_CORRUPT for a record of another format; FL_ERR_IO, and the record of a device that has
- * none, if it cannot be read. */
+/* Loads the record into the state and the kept of an agent that is all zeros. FL_OK, also for a
+ * device that has none yet; FL_ERR_CORRUPT for a record of another format; FL_ERR_IO, and the
+ * record of a device that has none, if it cannot be read. */
 fl_status_t fl_state_load(const fl_flash_t *flash, fl_agent_t *agent);
 
 /* Saves the record. After an error the one before stands. */

@@ -21,20 +21,15 @@ void fl_hash(const fl_port_t *port, const fl_part_t *parts, size_t count, uint8_
 
 /* --- Roots --- */
 
-/* Indices come packed or one by one. */
-static fl_status_t read_indices(fl_field_t *field, fl_role_t *role) {
-    uint64_t index = field->value;
-    while (field->wire_type == 0 || field->bytes.size > 0) {
-        if (field->wire_type != 0) {
-            FL_RETURN_IF_ERROR(fl_wire_varint(&field->bytes, &index));
-        }
+/* Indices come packed or one by one: one varint behind the other. */
+static fl_status_t read_indices(fl_slice_t *indices, fl_role_t *role) {
+    while (indices->size > 0) {
+        uint64_t index;
+        FL_RETURN_IF_ERROR(fl_wire_varint(indices, &index));
         if (role->key_count == sizeof role->keys || index >= FL_ROOT_KEYS) {
             return FL_ERR_CORRUPT;
         }
         role->keys[role->key_count++] = (uint8_t)index;
-        if (field->wire_type == 0) {
-            break;
-        }
     }
     return FL_OK;
 }
@@ -47,7 +42,7 @@ static fl_status_t read_role(fl_slice_t *message, fl_role_t *role) {
         if (field.number == FL_PB(TrustedRole_threshold_tag)) {
             role->threshold = field.value > UINT8_MAX ? 0 : (uint8_t)field.value;
         } else if (field.number == FL_PB(TrustedRole_key_indices_tag)) {
-            FL_RETURN_IF_ERROR(read_indices(&field, role));
+            FL_RETURN_IF_ERROR(read_indices(&field.bytes, role));
         }
     }
     return status == FL_ERR_NOT_FOUND ? FL_OK : status;
@@ -129,6 +124,21 @@ static bool named_before(const fl_root_t *root, const fl_role_t *role, unsigned 
     return false;
 }
 
+/* Whether one of the document's signatures is the key's. */
+static bool has_signed(const fl_port_t *port, const uint8_t *key, const fl_document_t *document,
+                       const uint8_t digest[32]) {
+    uint8_t key_id[32];
+    const fl_part_t part = {.data = key, .size = FL_KEY_BYTES};
+    fl_hash(port, &part, 1, key_id);
+    for (uint32_t i = 0; i < document->signature_count; i++) {
+        if (memcmp(document->signatures[i].key_id, key_id, 8) == 0 &&
+            port->verify(port->context, key, digest, document->signatures[i].value) == FL_OK) {
+            return true;
+        }
+    }
+    return false;
+}
+
 fl_status_t fl_trust_verify(const fl_port_t *port, const fl_root_t *root, const fl_role_t *role,
                             const char *context, const fl_document_t *document) {
     uint8_t digest[32];
@@ -136,32 +146,20 @@ fl_status_t fl_trust_verify(const fl_port_t *port, const fl_root_t *root, const 
                                {.data = document->payload.data, .size = document->payload.size}};
     fl_hash(port, parts, sizeof parts / sizeof parts[0], digest);
 
-    if (role->threshold == 0) {
-        return FL_ERR_TRUST;
-    }
     for (unsigned k = 0; k < role->key_count; k++) {
         if (role->keys[k] >= root->key_count) {
             return FL_ERR_TRUST;
         }
     }
-    uint32_t signers = 0;
-    for (unsigned k = 0; k < role->key_count && signers < role->threshold; k++) {
-        if (named_before(root, role, k)) {
-            continue;
-        }
-        const uint8_t *key = root->keys[role->keys[k]];
-        uint8_t key_id[32];
-        const fl_part_t key_part = {.data = key, .size = FL_KEY_BYTES};
-        fl_hash(port, &key_part, 1, key_id);
-        for (uint32_t i = 0; i < document->signature_count; i++) {
-            if (memcmp(document->signatures[i].key_id, key_id, 8) == 0 &&
-                port->verify(port->context, key, digest, document->signatures[i].value) == FL_OK) {
-                signers++;
-                break;
-            }
+    /* A threshold of 0 is never reached. */
+    uint32_t missing = role->threshold;
+    for (unsigned k = 0; k < role->key_count; k++) {
+        if (!named_before(root, role, k) &&
+            has_signed(port, root->keys[role->keys[k]], document, digest) && --missing == 0) {
+            return FL_OK;
         }
     }
-    return signers >= role->threshold ? FL_OK : FL_ERR_TRUST;
+    return FL_ERR_TRUST;
 }
 
 /* --- Offers --- */
@@ -265,18 +263,16 @@ static FL_PB(UpdateCause) check_manifest(const manifest_t *manifest,
 }
 
 FL_PB(UpdateCause)
-fl_trust_offer(const fl_slice_t *message, const fl_port_t *port, const fl_root_t *root,
+fl_trust_offer(const fl_field_t *message, const fl_port_t *port, const fl_root_t *root,
                const fl_offer_context_t *context, fl_offer_t *offer) {
-    fl_slice_t signed_manifest;
-    fl_slice_t signed_directive;
     fl_document_t document;
     fl_field_t directive[FL_PB(Directive_forced_tag)];
     manifest_t manifest;
     uint8_t manifest_digest[32];
     *offer = (fl_offer_t){0};
 
-    if (fl_wire_pair(message, &signed_manifest, &signed_directive) != FL_OK ||
-        fl_wire_document(&signed_directive, &document) != FL_OK ||
+    if (fl_wire_document(&message[FL_PB(UpdateOffer_directive_tag) - 1].bytes, &document) !=
+            FL_OK ||
         fl_wire_read(&document.payload, directive, FL_PB(Directive_forced_tag)) != FL_OK ||
         !fl_wire_copy_text(&directive[FL_PB(Directive_rollout_id_tag) - 1].bytes,
                            offer->release.rollout.id, sizeof offer->release.rollout.id - 1u)) {
@@ -289,7 +285,7 @@ fl_trust_offer(const fl_slice_t *message, const fl_port_t *port, const fl_root_t
                         &document) != FL_OK) {
         return CAUSE(BAD_SIGNATURE);
     }
-    if (fl_wire_document(&signed_manifest, &document) != FL_OK ||
+    if (fl_wire_document(&message[FL_PB(UpdateOffer_manifest_tag) - 1].bytes, &document) != FL_OK ||
         read_manifest(document.payload, context->hardware_id, &manifest, offer) != FL_OK) {
         return CAUSE(MALFORMED);
     }

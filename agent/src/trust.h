@@ -33,11 +33,11 @@ enum { FL_ROLE_ROOT = 0, FL_ROLE_RELEASE, FL_ROLE_DIRECTIVE, FL_ROLE_COUNT };
 
 /* A RootDocument, whose keys lie in the document that it was read from. */
 typedef struct fl_root {
-    uint64_t expires_s;
+    fl_role_t roles[FL_ROLE_COUNT];
     uint32_t version;
     uint32_t key_count;
     const uint8_t *keys[FL_ROOT_KEYS];
-    fl_role_t roles[FL_ROLE_COUNT];
+    uint64_t expires_s;
 } fl_root_t;
 
 /* SHA-256 of the parts, one behind the other. */
@@ -74,11 +74,11 @@ typedef struct fl_offer {
     bool forced;
 } fl_offer_t;
 
-/* Checks an UpdateOffer. Returns UPDATE_CAUSE_UNSPECIFIED when it may be installed, otherwise the
- * cause. offer->release.rollout is set as far as it could be read, for the
- * report; the rest only when it may be installed. */
+/* Checks the fields of an UpdateOffer. Returns UPDATE_CAUSE_UNSPECIFIED when it may be installed,
+ * otherwise the cause. offer->release.rollout is set as far as it could be read, for the report;
+ * the rest only when it may be installed. */
 FL_PB(UpdateCause)
-fl_trust_offer(const fl_slice_t *message, const fl_port_t *port, const fl_root_t *root,
+fl_trust_offer(const fl_field_t *message, const fl_port_t *port, const fl_root_t *root,
                const fl_offer_context_t *context, fl_offer_t *offer);
 
 #ifdef __cplusplus

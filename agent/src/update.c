@@ -83,13 +83,11 @@ static void get_component(const fl_agent_t *agent, unsigned kind, bool of_target
  * is what is refused after a failed trial, and not each of its digests. */
 static void name_set(const fl_agent_t *agent, uint8_t named, const fl_release_t *release,
                      uint8_t name[FL_REFUSED_BYTES]) {
-    static const uint8_t NOTHING[32] = {0};
     fl_part_t parts[FL_KIND_COUNT];
     uint8_t digest[32];
     for (unsigned kind = 0; kind < FL_KIND_COUNT; kind++) {
-        const fl_component_t *active = &agent->kept.active[kind];
-        const uint8_t *own = active->slot == FL_SLOT_NONE ? NOTHING : active->digest;
-        parts[kind].data = (named & fl_kind_bit(kind)) != 0 ? release->artifact[kind].digest : own;
+        parts[kind].data = (named & fl_kind_bit(kind)) != 0 ? release->artifact[kind].digest
+                                                            : agent->kept.active[kind].digest;
         parts[kind].size = sizeof digest;
     }
     fl_hash(agent->port, parts, FL_KIND_COUNT, digest);
@@ -100,8 +98,8 @@ static void name_set(const fl_agent_t *agent, uint8_t named, const fl_release_t 
 
 /* Decides a report. It is saved with the record that the caller saves next, and put in the outbox
  * by publish_report(); a reset in between is made good by fl_update_boot(). */
-static void decide_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB(UpdateCause) cause,
-                          const fl_rollout_t *rollout) {
+FL_APART static void decide_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase,
+                                   FL_PB(UpdateCause) cause, const fl_rollout_t *rollout) {
     fl_pending_report_t *report = &agent->kept.report;
     report->sequence = agent->next_sequence++; /* Reserved by the save that follows. */
     report->rollout = *rollout;
@@ -109,7 +107,7 @@ static void decide_report(fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB(Upd
     report->cause = (uint8_t)cause;
 }
 
-static void publish_report(fl_agent_t *agent) {
+FL_APART static void publish_report(fl_agent_t *agent) {
     const fl_pending_report_t *report = &agent->kept.report;
     uint8_t buffer[FL_MESSAGE_HEAD + FL_PB(UpdateReport_size)];
     fl_writer_t writer;
@@ -169,6 +167,16 @@ FL_APART static fl_status_t report_target(fl_agent_t *agent, FL_PB(UpdatePhase) 
     return save_and_report(agent, phase, cause, &agent->kept.release.rollout);
 }
 
+/* Reports it unless the last report said just this. */
+static bool report_once(fl_agent_t *agent, FL_PB(UpdatePhase) phase, FL_PB(UpdateCause) cause,
+                        const fl_rollout_t *rollout) {
+    if (is_reported(agent, phase, cause, rollout)) {
+        return false;
+    }
+    (void)save_and_report(agent, phase, cause, rollout);
+    return true;
+}
+
 /* --- Start --- */
 
 /* A hash that is computed over flash. */
@@ -197,7 +205,8 @@ static bool hash_ends_as(const fl_agent_t *agent, fl_sha256_t *hash, const uint8
 }
 
 /* Whether a component is there and its bytes are whole. */
-static bool is_whole(const fl_agent_t *agent, unsigned kind, const fl_component_t *component) {
+FL_APART static bool is_whole(const fl_agent_t *agent, unsigned kind,
+                              const fl_component_t *component) {
     fl_sha256_t hash;
     fl_status_t status = FL_ERR_NOT_FOUND;
     if (component->slot != FL_SLOT_NONE) {
@@ -221,40 +230,39 @@ static bool is_whole(const fl_agent_t *agent, unsigned kind, const fl_component_
  * blame. */
 static FL_PB(UpdateCause) start_component(fl_agent_t *agent, unsigned kind, bool of_target) {
     const fl_app_t *app = agent->app;
-    fl_running_t *running = &agent->running;
-    fl_component_t component;
+    const bool is_model = kind == FL_KIND_MODEL;
+    fl_component_t configuration;
+    fl_component_t *component = &configuration;
     fl_status_t status = FL_OK;
-    get_component(agent, kind, of_target, &component);
-    const bool whole = is_whole(agent, kind, &component);
-    if (kind == FL_KIND_MODEL) {
-        if (whole) {
-            status = app->model_start(app->context, component.slot, component.size,
-                                      component.digest, &agent->info);
-        }
-        running->on = whole && status == FL_OK;
-        agent->model = component;
+    if (is_model) {
+        component = &agent->model;
+    }
+    get_component(agent, kind, of_target, component);
+    const bool whole = is_whole(agent, kind, component);
+    if (is_model && whole) {
+        status = app->model_start(app->context, component->slot, component->size, component->digest,
+                                  &agent->info);
+    } else if (!is_model && app->configuration_start != NULL) {
+        status =
+            app->configuration_start(app->context, whole ? component->slot : FL_SLOT_NONE,
+                                     whole ? component->size : 0, whole ? component->digest : NULL);
+    }
+    const bool started = whole && status == FL_OK;
+    if (is_model) {
+        agent->running.on = started;
     } else {
-        if (app->configuration_start != NULL) {
-            status = whole ? app->configuration_start(app->context, component.slot, component.size,
-                                                      component.digest)
-                           : app->configuration_start(app->context, FL_SLOT_NONE, 0, NULL);
-        }
-        running->configuration = whole && status == FL_OK;
+        agent->running.configuration = started;
     }
-    if (!whole) {
-        return of_target && installs(&agent->state, kind) ? FL_CAUSE(STORAGE)
-                                                          : FL_CAUSE(UNSPECIFIED);
-    }
-    if (status == FL_OK) {
+    if (whole ? started : !of_target || !installs(&agent->state, kind)) {
         return FL_CAUSE(UNSPECIFIED);
     }
-    fl_agent_log(agent, FL_LOG_WARNING,
-                 kind == FL_KIND_MODEL ? "the model did not start or failed its self-test"
-                                       : "the application refused its configuration");
-    if (status == FL_ERR_IO) {
+    if (!whole || status == FL_ERR_IO) {
         return FL_CAUSE(STORAGE);
     }
-    return kind == FL_KIND_MODEL ? FL_CAUSE(SELF_TEST) : FL_CAUSE(DECLINED);
+    fl_agent_log(agent, FL_LOG_WARNING,
+                 is_model ? "the model did not start or failed its self-test"
+                          : "the application refused its configuration");
+    return is_model ? FL_CAUSE(SELF_TEST) : FL_CAUSE(DECLINED);
 }
 
 /* Starts what the set consists of, the configuration first. A target is given up at once when part
@@ -380,10 +388,8 @@ void fl_update_boot(fl_agent_t *agent) {
         if (cause == FL_CAUSE(UNSPECIFIED)) {
             agent->running.on_trial = true;
             agent->trial.since_ms = fl_agent_now(agent);
-            if (!is_reported(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED),
-                             &agent->kept.release.rollout)) {
-                (void)report_target(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED));
-            }
+            (void)report_once(agent, FL_PHASE(TRIAL), FL_CAUSE(UNSPECIFIED),
+                              &agent->kept.release.rollout);
             return;
         }
         decide_revert(agent, cause, runs_firmware);
@@ -419,9 +425,8 @@ static uint32_t ask(fl_agent_t *agent, fl_step_t step, bool forced, const fl_rol
     }
     agent->kept.ask_again_ms = declined ? UINT64_MAX : now_ms + answer;
     const FL_PB(UpdateCause) cause = declined ? FL_CAUSE(DECLINED) : FL_CAUSE(UNSPECIFIED);
-    if (!is_reported(agent, FL_PHASE(DEFERRED), cause, rollout)) {
+    if (report_once(agent, FL_PHASE(DEFERRED), cause, rollout)) {
         fl_agent_log(agent, FL_LOG_INFO, "the application asked to wait");
-        (void)save_and_report(agent, FL_PHASE(DEFERRED), cause, rollout);
     } else if (answer >= DEFERRAL_SAVE_MS) {
         (void)fl_agent_save(agent);
     }
@@ -435,9 +440,8 @@ static uint32_t ask_about_target(fl_agent_t *agent, fl_step_t step) {
 /* --- Offer --- */
 
 static void refuse_offer(fl_agent_t *agent, const fl_offer_t *offer, FL_PB(UpdateCause) cause) {
-    if (!is_reported(agent, FL_PHASE(FAILED), cause, &offer->release.rollout)) {
+    if (report_once(agent, FL_PHASE(FAILED), cause, &offer->release.rollout)) {
         fl_agent_log(agent, FL_LOG_WARNING, "an offer was refused");
-        (void)save_and_report(agent, FL_PHASE(FAILED), cause, &offer->release.rollout);
     }
 }
 
@@ -500,8 +504,13 @@ static bool is_target(const fl_agent_t *agent, const fl_offer_t *offer) {
            memcmp(release->artifact, offer->release.artifact, sizeof release->artifact) == 0;
 }
 
+/* The component at hand. */
+FL_APART static const fl_artifact_t *wanted(const fl_agent_t *agent) {
+    return &agent->kept.release.artifact[agent->update.kind];
+}
+
 static uint32_t target_size(const fl_agent_t *agent) {
-    return agent->kept.release.artifact[agent->update.kind].size;
+    return wanted(agent)->size;
 }
 
 /* Bytes of the component at hand that are in its slot for certain. */
@@ -509,6 +518,11 @@ static uint32_t written(const fl_agent_t *agent) {
     const fl_target_t *target = &agent->state.target;
     return (target->done & fl_kind_bit(agent->update.kind)) != 0 ? target_size(agent)
                                                                  : target->written;
+}
+
+/* Ends the hash of the component. Whether its bytes are those that the release names. */
+static bool has_wanted_digest(fl_agent_t *agent) {
+    return hash_ends_as(agent, &agent->fetch.hash, wanted(agent)->digest);
 }
 
 static void begin_hash(fl_agent_t *agent) {
@@ -577,7 +591,7 @@ static FL_PB(UpdateCause) check_set(const fl_agent_t *agent, const fl_offer_t *o
     return fl_state_is_refused(agent, name) ? FL_CAUSE(REFUSED_BEFORE) : FL_CAUSE(UNSPECIFIED);
 }
 
-void fl_update_offer(fl_agent_t *agent, const fl_slice_t *message) {
+void fl_update_offer(fl_agent_t *agent, const fl_field_t *message) {
     fl_state_t *state = &agent->state;
     uint8_t buffer[FL_ROOT_BYTES];
     fl_root_t root;
@@ -644,8 +658,7 @@ uint32_t fl_update_request(const fl_agent_t *agent, fl_writer_t *writer) {
     const uint32_t left = target_size(agent) - received;
     const uint32_t size =
         left < FIELDLOOP_AGENT_DOWNLOAD_WINDOW ? left : FIELDLOOP_AGENT_DOWNLOAD_WINDOW;
-    writer = fl_put_bytes(writer, FL_PB(ArtifactRequest_digest_tag),
-                          agent->kept.release.artifact[update->kind].digest, 32);
+    writer = fl_put_bytes(writer, FL_PB(ArtifactRequest_digest_tag), wanted(agent)->digest, 32);
     writer = fl_put_number(writer, FL_PB(ArtifactRequest_offset_tag), received);
     (void)fl_put_number(writer, FL_PB(ArtifactRequest_length_tag), size);
     return received + size;
@@ -688,8 +701,7 @@ static fl_status_t store(fl_agent_t *agent, const uint8_t *data, uint32_t size) 
 
 /* All bytes came: they must be the right ones before anything else is asked of flash. */
 static void end_fetch(fl_agent_t *agent) {
-    const uint8_t kind = agent->update.kind;
-    if (!hash_ends_as(agent, &agent->fetch.hash, agent->kept.release.artifact[kind].digest)) {
+    if (!has_wanted_digest(agent)) {
         fail(agent, FL_CAUSE(DIGEST_MISMATCH));
     } else if (fl_flash_sync(agent->fetch.writer.flash) != FL_OK) {
         fail(agent, FL_CAUSE(STORAGE));
@@ -707,7 +719,7 @@ fl_status_t fl_update_chunk(fl_agent_t *agent, const fl_field_t *chunk) {
         return FL_ERR_CORRUPT;
     }
     if (!update->allowed || update->step != STEP_FETCH || offset != agent->fetch.received ||
-        artifact != fl_get_u32(agent->kept.release.artifact[update->kind].digest)) {
+        artifact != fl_get_u32(wanted(agent)->digest)) {
         return FL_OK; /* A late answer to a request that was repeated, or is no longer of use. */
     }
     if (data.size > target_size(agent) - agent->fetch.received) {
@@ -741,8 +753,7 @@ static void end_component(fl_agent_t *agent) {
     fl_target_t *target = &agent->state.target;
     const uint8_t bit = fl_kind_bit(update->kind);
     const bool news = (target->done & bit) == 0;
-    if (!hash_ends_as(agent, &agent->fetch.hash,
-                      agent->kept.release.artifact[update->kind].digest)) {
+    if (!has_wanted_digest(agent)) {
         fail(agent, FL_CAUSE(STORAGE));
         return;
     }

@@ -30,35 +30,34 @@ fl_status_t fl_wire_varint(fl_slice_t *message, uint64_t *value) {
 }
 
 fl_status_t fl_wire_next(fl_slice_t *message, fl_field_t *field) {
-    uint64_t key;
-    uint64_t size = 0;
     if (message->size == 0) {
         return FL_ERR_NOT_FOUND;
     }
-    FL_RETURN_IF_ERROR(fl_wire_varint(message, &key));
-    if (key > UINT32_MAX || key >> 3 == 0) {
+    FL_RETURN_IF_ERROR(fl_wire_varint(message, &field->value));
+    field->number = (uint32_t)field->value >> 3;
+    field->wire_type = (uint32_t)field->value & 7u;
+    field->bytes = *message;
+    if (field->value >> 32 != 0 || field->number == 0) {
         return FL_ERR_CORRUPT;
     }
-    field->number = (uint32_t)(key >> 3);
-    field->wire_type = (uint32_t)(key & 7u);
-    field->value = 0;
-    field->bytes = (fl_slice_t){0};
     switch (field->wire_type) {
-        case VARINT: return fl_wire_varint(message, &field->value);
-        case FIXED64: size = 8; break;
-        case DELIMITED: FL_RETURN_IF_ERROR(fl_wire_varint(message, &size)); break;
-        case FIXED32: size = 4; break;
+        case VARINT:
+        case DELIMITED: FL_RETURN_IF_ERROR(fl_wire_varint(message, &field->value)); break;
+        case FIXED64: field->value = 8; break;
+        case FIXED32: field->value = 4; break;
         default: return FL_ERR_CORRUPT;
     }
-    if (size > message->size) {
+    if (field->wire_type == VARINT) {
+        field->bytes.size -= message->size;
+        return FL_OK;
+    }
+    if (field->value > message->size) {
         return FL_ERR_CORRUPT;
     }
-    field->bytes = (fl_slice_t){.data = message->data, .size = (size_t)size};
-    if (field->wire_type == FIXED32) {
-        field->value = fl_get_u32(message->data);
-    }
-    message->data += size;
-    message->size -= (size_t)size;
+    field->bytes = (fl_slice_t){.data = message->data, .size = (size_t)field->value};
+    message->data += field->bytes.size;
+    message->size -= field->bytes.size;
+    field->value = field->wire_type == FIXED32 ? fl_get_u32(field->bytes.data) : 0;
     return FL_OK;
 }
 
@@ -107,33 +106,26 @@ fl_status_t fl_wire_document(const fl_slice_t *message, fl_document_t *document)
     fl_status_t status;
     *document = (fl_document_t){0};
     while ((status = fl_wire_next(&rest, &field)) == FL_OK) {
-        fl_slice_t key_id;
-        fl_slice_t value;
+        fl_field_t signature[FL_PB(Signature_value_tag)];
         if (field.number == FL_PB(SignedDocument_payload_tag)) {
             document->payload = field.bytes;
         } else if (field.number == FL_PB(SignedDocument_signatures_tag)) {
             const uint32_t i = document->signature_count++;
-            FL_RETURN_IF_ERROR(fl_wire_pair(&field.bytes, &key_id, &value));
-            if (key_id.size != 8 || value.size != 64 ||
+            FL_RETURN_IF_ERROR(fl_wire_read(&field.bytes, signature, FL_PB(Signature_value_tag)));
+            const fl_slice_t *key_id = &signature[FL_PB(Signature_key_id_tag) - 1].bytes;
+            const fl_slice_t *value = &signature[FL_PB(Signature_value_tag) - 1].bytes;
+            if (key_id->size != 8 || value->size != 64 ||
                 i == sizeof document->signatures / sizeof document->signatures[0]) {
                 return FL_ERR_CORRUPT;
             }
-            document->signatures[i].key_id = key_id.data;
-            document->signatures[i].value = value.data;
+            document->signatures[i].key_id = key_id->data;
+            document->signatures[i].value = value->data;
         }
     }
     return status == FL_ERR_NOT_FOUND && document->payload.size > 0 &&
                    document->payload.size <= sizeof limits->payload.bytes
                ? FL_OK
                : FL_ERR_CORRUPT;
-}
-
-fl_status_t fl_wire_pair(const fl_slice_t *message, fl_slice_t *first, fl_slice_t *second) {
-    fl_field_t fields[2];
-    FL_RETURN_IF_ERROR(fl_wire_read(message, fields, 2));
-    *first = fields[0].bytes;
-    *second = fields[1].bytes;
-    return FL_OK;
 }
 
 /* --- Writing --- */

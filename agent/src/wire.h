@@ -32,7 +32,7 @@ typedef struct fl_field {
     uint32_t number;    /* 0 if the message has no such field. */
     uint32_t wire_type; /* 0 varint, 1 fixed64, 2 length delimited, 5 fixed32 */
     uint64_t value;     /* Of a varint or a fixed32. */
-    fl_slice_t bytes;   /* Of any but a varint. */
+    fl_slice_t bytes;   /* Of a varint, those that it is encoded in. */
 } fl_field_t;
 
 /* --- Reading --- */
@@ -71,10 +71,6 @@ typedef struct fl_document {
 
 /* FL_OK; FL_ERR_CORRUPT if it does not parse or is over its limits. */
 fl_status_t fl_wire_document(const fl_slice_t *message, fl_document_t *document);
-
-/* Two length-delimited fields, numbers 1 and 2, such as those of UpdateOffer and CertificateReply.
- */
-fl_status_t fl_wire_pair(const fl_slice_t *message, fl_slice_t *first, fl_slice_t *second);
 
 /* --- Writing --- */
 

@@ -75,7 +75,9 @@ class Documents {
         kNowMs,    1};
     fl_offer_t offer;
     const fl_slice_t message = Slice(bytes);
-    const auto cause = fl_trust_offer(&message, &port_, &root_, &context, &offer);
+    fl_field_t fields[FL_PB(UpdateOffer_directive_tag)];
+    if (fl_wire_read(&message, fields, FL_PB(UpdateOffer_directive_tag)) != FL_OK) return;
+    const auto cause = fl_trust_offer(fields, &port_, &root_, &context, &offer);
     Require(std::memchr(offer.release.rollout.id, '\0', sizeof offer.release.rollout.id) !=
             nullptr);
     if (cause != FL_PB(UpdateCause_UPDATE_CAUSE_UNSPECIFIED)) return;
@@ -100,14 +102,11 @@ class Documents {
   // What is found lies in the message.
   static void TryWire(const std::string& bytes) {
     fl_document_t document;
-    fl_slice_t first;
-    fl_slice_t second;
     const fl_slice_t all = Slice(bytes);
     if (fl_wire_document(&all, &document) == FL_OK) {
       Require(document.payload.data >= all.data &&
               document.payload.data + document.payload.size <= all.data + all.size);
     }
-    static_cast<void>(fl_wire_pair(&all, &first, &second));
   }
 
   fl_port_t port_ = {};

@@ -23,7 +23,7 @@ using Area = Flash<4, 1280>;
 
 // What loads is saved and loads again as it was.
 void TryState(const fl_flash_t& flash) {
-  fl_agent_t agent;
+  fl_agent_t agent = {};
   if (fl_state_load(&flash, &agent) != FL_OK) return;
   const fl_state_t& state = agent.state;
   const fl_kept_t& kept = agent.kept;
@@ -33,7 +33,7 @@ void TryState(const fl_flash_t& flash) {
   Require(state.phase <= FL_PHASE_REVERTING && state.refused_count <= FIELDLOOP_AGENT_REFUSED_MAX);
   Require(std::memchr(kept.release.rollout.id, '\0', sizeof kept.release.rollout.id) != nullptr);
   Require(std::memchr(kept.report.rollout.id, '\0', sizeof kept.report.rollout.id) != nullptr);
-  fl_agent_t again;
+  fl_agent_t again = {};
   Require(fl_state_save(&flash, &agent) == FL_OK && fl_state_load(&flash, &again) == FL_OK);
   Require(again.state.boot_count == state.boot_count && again.state.plan_used == state.plan_used &&
           again.kept.confirmed_sequence == kept.confirmed_sequence);

@@ -33,7 +33,8 @@ extern "C" {
 typedef struct fl_agent_config {
     const char *project;     /**< Without a prefix, at most 39 bytes. */
     const char *hardware_id; /**< At most 31 bytes. */
-    const char *token;       /**< Enrolment token, used while not enrolled; NULL for none. */
+    const char *token;       /**< Enrolment token, used while not enrolled, at most 63 bytes; NULL
+                                for none. */
     const uint8_t *root;     /**< SignedDocument of a RootDocument, from manufacture. */
     size_t root_size;
     uint32_t first_contact_ms; /**< The first connection comes at a random time up to this. */
@@ -135,7 +136,6 @@ typedef struct fl_session {
     uint8_t state;
     uint8_t attempts; /* Failures in a row. */
     bool contacted;   /* A server that knows the device answered since the start. */
-    bool reconnect;   /* Close, and open again at once. */
     bool state_needed;
     bool check_in_waiting;
     bool enroll_waiting; /* For a certificate, be it the first or a newer one. */

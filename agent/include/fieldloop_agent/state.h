@@ -55,10 +55,10 @@ typedef struct fl_artifact {
 
 /** A component that is in place. */
 typedef struct fl_component {
-    uint64_t release_sequence; /**< Of the release that it came from; 0 for none. */
-    uint8_t digest[32];
+    uint8_t slot;       /**< 0, 1 or FL_SLOT_NONE. Firmware: 0, its place is the bootloader's. */
+    uint8_t digest[32]; /**< Zeros without a slot. */
     uint32_t size;
-    uint8_t slot; /**< 0, 1 or FL_SLOT_NONE. Firmware: 0, its place is the bootloader's. */
+    uint64_t release_sequence; /**< Of the release that it came from; 0 for none. */
 } fl_component_t;
 
 /** What a release consists of. */

@@ -210,14 +210,14 @@ class StateRecordTest : public ::testing::Test {
   }
   fl_status_t LoadBody(const std::vector<uint8_t>& body) {
     EXPECT_EQ(fl_record_save(&area_, 0, body.data(), body.size()), FL_OK);
-    fl_agent_t agent;
+    fl_agent_t agent = {};
     return fl_state_load(&area_, &agent);
   }
 
   Power power_;
   SimFlash flash_{power_, Geometry{"State", 4 * 1280, 1280, 8, 0xff}};
   fl_flash_t area_ = flash_.Area();
-  fl_agent_t agent_;
+  fl_agent_t agent_ = {};
 };
 
 TEST_F(StateRecordTest, WhatIsSavedIsLoaded) {
@@ -233,7 +233,7 @@ TEST_F(StateRecordTest, WhatIsSavedIsLoaded) {
   agent_.state.settings.random_share = 0.75F;
   std::memcpy(agent_.kept.release.rollout.id, "rollout", 8);
   ASSERT_EQ(fl_state_save(&area_, &agent_), FL_OK);
-  fl_agent_t loaded;
+  fl_agent_t loaded = {};
   ASSERT_EQ(fl_state_load(&area_, &loaded), FL_OK);
   EXPECT_EQ(loaded.state.target.install, 5);
   EXPECT_EQ(loaded.state.target.boots, 2);
@@ -264,7 +264,7 @@ TEST_F(StateRecordTest, ARecordThatContradictsItselfIsRefused) {
     agent.state.target.named = agent.state.target.install = 1;
     change(agent);
     EXPECT_EQ(fl_state_save(&area_, &agent), FL_OK);
-    fl_agent_t loaded;
+    fl_agent_t loaded = {};
     return fl_state_load(&area_, &loaded) == FL_ERR_CORRUPT;
   };
   EXPECT_FALSE(refused([](fl_agent_t& s) { s.state.phase = FL_PHASE_TRIAL; }));

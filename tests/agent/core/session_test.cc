@@ -570,11 +570,15 @@ TEST_F(SessionTest, ADeviceThatCannotMakeItsFirstRequestTriesAgainWithBackoff) {
   ASSERT_EQ(device_.Boot(), FL_OK);
   device_.Run(600'000);
   EXPECT_THAT(device_.attempts.size(), ::testing::AllOf(Gt(4u), Le(60u)));
-  const std::string token(64, 't');  // One byte too many.
-  device_.config().token = token.c_str();
-  device_.request_status = FL_OK;
-  device_.Run(600'000);
-  EXPECT_EQ(server_.Count([](const auto& m) { return m.has_enroll_request(); }), 0);
+}
+
+TEST_F(SessionTest, ATokenThatIsTooLongIsRefusedAtTheStart) {
+  const std::string longest(63, 't');
+  const std::string longer(64, 't');
+  device_.config().token = longer.c_str();
+  EXPECT_EQ(device_.Boot(), FL_ERR_ARG);
+  device_.config().token = longest.c_str();
+  EXPECT_EQ(device_.Boot(), FL_OK);
 }
 
 TEST_F(SessionTest, ARenewalThatTheServerRefusesIsNotRepeatedAtOnce) {
