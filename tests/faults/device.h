@@ -80,9 +80,8 @@ struct Tolerance {
   bool lost_uplinks = false;  // Flash that does not write, or changes, loses what it holds.
   bool no_model = false;      // Until the server has given it anew.
   bool repeated_phases = false;
-  bool failed_start = false;  // fl_agent_init() may fail, and is repeated.
-  bool older_state = false;   // The newest record was lost: the one before it counts.
-  bool own_end = false;       // The goal need not be reached; if it is not, the run takes an hour.
+  bool older_state = false;  // The newest record was lost: the one before it counts.
+  bool own_end = false;      // The goal need not be reached; if it is not, the run takes an hour.
 };
 
 // Where a run notes the states that it went through, if it reaches its goal, and ends early when it

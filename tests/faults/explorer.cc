@@ -15,10 +15,7 @@ constexpr int kDepthOfSecond = 2;
 constexpr size_t kFindingsKept = 5;
 
 // What flash that does not do its duty may cost: never the model, the trust or the convergence.
-constexpr Tolerance kFlashIgnores = {
-    .lost_uplinks = true, .repeated_phases = true, .failed_start = true};
-constexpr Tolerance kReadsFail = {
-    .lost_uplinks = true, .no_model = true, .repeated_phases = true, .failed_start = true};
+constexpr Tolerance kFlashIgnores = {.lost_uplinks = true, .repeated_phases = true};
 constexpr Tolerance kBitsFlip = {
     .lost_uplinks = true, .no_model = true, .repeated_phases = true, .older_state = true};
 
@@ -190,8 +187,7 @@ void Explorer::FailedReads(const World& start, uint64_t reads) {
     World world = start;
     world.flash.FailRead(number);
     ++counts_.failed_reads;
-    const std::string wrong =
-        Device(world, scenario_, plan_.mutation).Run(kReadsFail, operations_allowed_);
+    const std::string wrong = Device(world, scenario_, plan_.mutation).Run({}, operations_allowed_);
     if (!wrong.empty()) Found("read " + std::to_string(number) + " failed", wrong);
   }
 }
@@ -312,7 +308,6 @@ std::string Explorer::Replay(const std::vector<CutPoint>& cuts, const OneFault& 
   if (fault.dead_area < kAreas) return RunWithDeadSector(*world, fault);
   Tolerance tolerance;
   if (fault.ignored != 0) tolerance = kFlashIgnores;
-  if (fault.failed_read != 0) tolerance = kReadsFail;
   for (size_t i = 0; i <= cuts.size(); ++i) {
     Replayer replayer(*world, scenario_, i < cuts.size() ? std::optional(cuts[i]) : std::nullopt);
     world->flash.Observe(&replayer);

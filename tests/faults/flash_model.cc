@@ -188,7 +188,10 @@ fl_status_t FlashModel::Read(uint32_t area, uint32_t offset, void* dst, size_t s
            "is read beyond the end");
     return FL_ERR_IO;
   }
-  if (fail_read_in_ != 0 && --fail_read_in_ == 0) return FL_ERR_IO;
+  if (fails_again_ || (fail_read_in_ != 0 && --fail_read_in_ == 0)) {
+    fails_again_ = !fails_again_;
+    return FL_ERR_IO;
+  }
   while (size > 0) {
     const uint32_t index = offset / geometry_.sector;
     const uint32_t start = offset % geometry_.sector;

@@ -91,7 +91,7 @@ class FlashModel {
   void Observe(FlashObserver* observer) { observer_.at = observer; }
   // Of this many programs and erases from now, the last one does nothing and says it did. 0: none.
   void IgnoreOperation(uint64_t number) { ignore_in_ = number; }
-  // Of this many reads from now, the last one fails. 0: none.
+  // Of this many reads from now, the last one fails, and so does the one behind it. 0: none.
   void FailRead(uint64_t number) { fail_read_in_ = number; }
   // From so many operations from now on this sector cannot be read; or be written, too.
   void KillSector(uint32_t area, uint32_t sector, uint64_t operations, bool writes_too) {
@@ -222,6 +222,7 @@ class FlashModel {
   uint64_t erases_ = 0;
   uint64_t ignore_in_ = 0;
   uint64_t fail_read_in_ = 0;
+  bool fails_again_ = false;
   bool ignored_ = false;
   uint32_t dead_area_ = kAreas;  // kAreas: none.
   uint32_t dead_sector_ = 0;
