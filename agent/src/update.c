@@ -399,6 +399,9 @@ void fl_update_boot(fl_agent_t *agent) {
             return;
         }
     }
+    if (state->phase == FL_PHASE_REVERTING) {
+        return; /* It was not saved. The confirmed set does not fit the firmware that is here. */
+    }
     (void)start_set(agent, false);
     if (agent->kept.active[FL_KIND_MODEL].slot != FL_SLOT_NONE && !agent->running.on) {
         fl_agent_log(agent, FL_LOG_WARNING, "no fit model: waiting for an update");

@@ -310,7 +310,7 @@ void Device::Note() {
 
 // A model never runs with the configuration or the firmware of another set.
 void Device::CheckSet(const std::string& model) {
-  if (world_.flash.SizeOf(kConfiguration0) == 0) return;
+  if (world_.flash.SizeOf(kConfiguration0) == 0 || tolerance_.mixed_sets) return;
   const auto matches = [](const std::string& runs, const std::string& bytes) {
     return runs.empty() || bytes.empty() || runs == bytes;
   };
@@ -374,7 +374,9 @@ std::string Device::Missing() const {
       return "another set runs";
     }
   }
-  if (goal.release != 0 && server.Ended(goal.release) != goal.ended && !tolerance_.lost_uplinks) {
+  // Without an end of its own a run takes the hour when the report was lost.
+  const bool may_not_be_told = tolerance_.lost_uplinks && !tolerance_.own_end;
+  if (goal.release != 0 && server.Ended(goal.release) != goal.ended && !may_not_be_told) {
     return "the server does not know how the update ended";
   }
   if (agent_.state.settings.version < goal.settings_version) return "the settings are old";

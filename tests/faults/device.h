@@ -81,6 +81,7 @@ struct Tolerance {
   bool no_model = false;      // Until the server has given it anew.
   bool repeated_phases = false;
   bool older_state = false;  // The newest record was lost: the one before it counts.
+  bool mixed_sets = false;   // The bootloader cannot read the firmware to go back to.
   bool own_end = false;      // The goal need not be reached; if it is not, the run takes an hour.
 };
 
@@ -110,6 +111,7 @@ class Device {
   fl_port_t& port() { return port_; }
   int restarts() const { return restarts_; }
   int connections() const { return connections_; }
+  uint32_t dropped() const { return agent_.outbox.dropped; }
   // A server that knows the device answered since the start; was also told what runs.
   bool was_heard() const { return agent_.session.contacted; }
   bool told_what_runs() const {

@@ -222,15 +222,23 @@ std::string Explorer::RunWithDeadSector(World& world, const OneFault& fault) {
   world.flash.KillSector(fault.dead_area, fault.dead_sector, fault.dead_after,
                          fault.dead_for_writes);
   const bool record = fault.dead_area == kState && fault.dead_sector < 2;
+  Tolerance tolerance = kSectorIsDead;
+  tolerance.mixed_sets = fault.dead_area == kFirmware;
+  uint32_t dropped = 0;
   for (const bool restarted : {false, true}) {
     Device device(world, scenario, plan_.mutation);
     Replayer replayer(world, scenario, std::nullopt);
     if (Device::trace) world.flash.Observe(&replayer);
     // A model may be fetched again, and windows go on meanwhile.
-    std::string wrong = device.Run(kSectorIsDead, 2 * operations_allowed_);
+    std::string wrong = device.Run(tolerance, 2 * operations_allowed_);
     world.flash.Observe(nullptr);
     if (!wrong.empty()) return wrong;
     if (device.connections() > kConnectionsAllowed) return "connects too often";
+    if (restarted && fault.dead_area == kOutbox && !scenario.may_drop &&
+        device.dropped() > dropped) {
+      return "uplinks are dropped though other sectors have room";
+    }
+    dropped = device.dropped();
     if (!restarted) continue;
     // Not that the sector held the only copy of the identity, or of the record.
     if (!world.seen->enrolled) continue;
@@ -245,26 +253,37 @@ std::string Explorer::RunWithDeadSector(World& world, const OneFault& fault) {
   return "";
 }
 
+void Explorer::DeadSector(const World& start, OneFault fault) {
+  for (const bool for_writes : {false, true}) {
+    if (Enough()) return;
+    fault.dead_for_writes = for_writes;
+    World world = start;
+    ++counts_.dead_sectors;
+    const std::string wrong = RunWithDeadSector(world, fault);
+    if (wrong.empty()) continue;
+    Found("--dead " + std::to_string(fault.dead_area) + ":" + std::to_string(fault.dead_sector) +
+              ":" + std::to_string(fault.dead_after) + (for_writes ? ":w" : ""),
+          wrong);
+  }
+}
+
 // Each sector that cannot be read, or neither read nor written, from some moment on. Each start
 // comes to its end; the confirmed model runs, or is fetched again if the sector was part of it; and
 // the server hears of that, unless nothing can be remembered any more.
 void Explorer::DeadSectors(const World& start, uint64_t operations) {
-  for (uint64_t i = 0; i < 2 * plan_.dead_moments; ++i) {
+  for (uint64_t moment = 0; moment < plan_.dead_moments; ++moment) {
     OneFault fault;
-    fault.dead_after = operations * (i / 2) / std::max<uint64_t>(plan_.dead_moments - 1, 1);
-    fault.dead_for_writes = i % 2 != 0;
+    fault.dead_after = operations * moment / std::max<uint64_t>(plan_.dead_moments - 1, 1);
     for (fault.dead_area = 0; fault.dead_area < kAreas; ++fault.dead_area) {
       const uint32_t sectors = start.flash.SizeOf(fault.dead_area) / geometry_.sector;
-      for (fault.dead_sector = 0; fault.dead_sector < sectors && !Enough(); ++fault.dead_sector) {
-        World world = start;
-        ++counts_.dead_sectors;
-        const std::string wrong = RunWithDeadSector(world, fault);
-        if (wrong.empty()) continue;
-        Found("--dead " + std::to_string(fault.dead_area) + ":" +
-                  std::to_string(fault.dead_sector) + ":" + std::to_string(fault.dead_after) +
-                  (fault.dead_for_writes ? ":w" : ""),
-              wrong);
+      for (fault.dead_sector = 0; fault.dead_sector < sectors; ++fault.dead_sector) {
+        DeadSector(start, fault);
       }
+    }
+  }
+  for (uint64_t after = 1; plan_.record_dies_everywhere && after < operations; ++after) {
+    for (const uint32_t sector : {0u, 1u}) {
+      DeadSector(start, {.dead_area = kState, .dead_sector = sector, .dead_after = after});
     }
   }
 }

@@ -49,8 +49,9 @@ struct Plan {
   uint64_t read_stride = 1;
   uint64_t flip_stride = 1;
   // Moments of a scenario, in even distances, at which each sector dies; the first one is its
-  // start, the last one its end. 0: none.
+  // start, the last one its end. 0: none. Those of the record: at each operation, too.
   uint64_t dead_moments = 0;
+  bool record_dies_everywhere = false;
   Mutation mutation = Mutation::kNone;
   bool stop_at_first = false;  // Wrong thing found.
 };
@@ -77,6 +78,7 @@ class Explorer {
   void FailedReads(const World& start, uint64_t reads);
   void Flips(const World& end);
   void DeadSectors(const World& start, uint64_t operations);
+  void DeadSector(const World& start, OneFault fault);
   // Runs a world in which a sector dies, restarts it, and looks at what it has come to.
   std::string RunWithDeadSector(World& world, const OneFault& fault);
   bool Enough() const { return plan_.stop_at_first && counts_.wrong > 0; }
@@ -85,7 +87,7 @@ class Explorer {
   const Scenario& scenario_;
   const Geometry& geometry_;
   const Plan& plan_;
-  uint64_t operations_allowed_ = UINT64_MAX / 2;
+  uint64_t operations_allowed_ = UINT64_MAX / 4;
   Visited before_second_cut_;  // States in which the power is cut once more.
   Visited after_cuts_;
   Counts counts_;

@@ -93,12 +93,14 @@ Plan PlanOf(const Options& options, bool first) {
     plan.second_stride = 1;
     plan.read_stride = first ? 1 : 16;
     plan.flip_stride = first ? 1 : 64;
-    plan.dead_moments = first ? 33 : 9;
-  } else {
-    plan.second_stride = first ? 11 : 0;
-    plan.read_stride = 11;
-    plan.flip_stride = 53;
     plan.dead_moments = 9;
+    plan.record_dies_everywhere = true;
+  } else {
+    plan.second_stride = first ? 23 : 0;
+    plan.read_stride = 17;
+    plan.flip_stride = 97;
+    plan.dead_moments = 3;
+    plan.record_dies_everywhere = first;
   }
   return plan;
 }

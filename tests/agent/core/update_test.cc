@@ -663,6 +663,11 @@ TEST_F(UpdateTest, ADeviceWhoseRecordCannotBeSavedIsQuietAndLeavesItsFlashAlone)
   EXPECT_EQ(device_.state_flash.programmed_bytes() + device_.outbox_flash.programmed_bytes(),
             bytes);
   EXPECT_LE(polls, 24 * 3600 + 1000);
+  // Nor is it replaced when it can be read again.
+  device_.state_flash.KillRange(0, 0);
+  device_.Run(2 * 3'600'000);
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  EXPECT_EQ(device_.RunningDigest(), Sha256(ModelBytes("one")));
 }
 
 TEST_F(UpdateTest, SavesToASectorThatIsDeadAreTriedOnceAnHour) {
