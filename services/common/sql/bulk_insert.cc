@@ -3,8 +3,10 @@
 
 #include "services/common/sql/bulk_insert.h"
 
+#include <memory>
 #include <utility>
 
+#include <soci/postgresql/soci-postgresql.h>
 #include <soci/soci.h>
 
 #include "absl/strings/str_cat.h"
@@ -56,6 +58,9 @@ std::string ArrayOf(const std::vector<Value>& values) {
 
 // NOLINTEND(google-runtime-int)
 
+// As SOCI has it when the connection broke.
+constexpr char kNoState[] = "     ";
+
 }  // namespace
 
 BulkInsert::BulkInsert(std::string table) : table_(std::move(table)) {}
@@ -88,35 +93,56 @@ void BulkInsert::Run(soci::session& session) const {
   if (Rows() == 0) {
     return;
   }
-  const bool in_arrays = session.get_backend_name() == "postgresql";
+  if (session.get_backend_name() == "postgresql") {
+    RunOnPostgres(static_cast<soci::postgresql_session_backend&>(*session.get_backend()));
+    return;
+  }
   soci::statement insert(session);
   std::vector<std::string> names;
   std::vector<std::string> values;
-  std::vector<std::string> arrays;
-  arrays.reserve(columns_.size());  // They are bound: none may move.
   for (const NamedColumn& column : columns_) {
     names.push_back(column.name);
-    const std::string placeholder = absl::StrCat(":c", names.size());
+    values.push_back(absl::StrCat(":c", names.size()));
+    std::visit([&](const auto* of) { insert.exchange(soci::use(*of)); }, column.values);
+  }
+  insert.alloc();
+  insert.prepare(absl::StrCat("INSERT INTO ", table_, " (", absl::StrJoin(names, ", "),
+                              ") VALUES (", absl::StrJoin(values, ", "), ")"));
+  insert.define_and_bind();
+  insert.execute(true);
+}
+
+// By libpq itself: SOCI would prepare the statement, run it and drop it, a round trip each.
+void BulkInsert::RunOnPostgres(soci::postgresql_session_backend& postgres) const {
+  std::vector<std::string> names;
+  std::vector<std::string> values;
+  std::vector<std::string> arrays;
+  for (const NamedColumn& column : columns_) {
+    names.push_back(column.name);
     std::visit(
         [&](const auto* of) {
-          if (in_arrays) {
-            values.push_back(absl::StrCat("CAST(", placeholder, " AS ", TypeOf(*of), "[])"));
-            arrays.push_back(ArrayOf(*of));
-            insert.exchange(soci::use(arrays.back()));
-          } else {
-            values.push_back(placeholder);
-            insert.exchange(soci::use(*of));
-          }
+          values.push_back(absl::StrCat("CAST($", names.size(), " AS ", TypeOf(*of), "[])"));
+          arrays.push_back(ArrayOf(*of));
         },
         column.values);
   }
-  const std::string list = absl::StrJoin(values, ", ");
-  insert.alloc();
-  insert.prepare(absl::StrCat("INSERT INTO ", table_, " (", absl::StrJoin(names, ", "), ") ",
-                              in_arrays ? absl::StrCat("SELECT * FROM unnest(", list, ")")
-                                        : absl::StrCat("VALUES (", list, ")")));
-  insert.define_and_bind();
-  insert.execute(true);
+  std::vector<const char*> parameters;
+  parameters.reserve(arrays.size());
+  for (const std::string& array : arrays) {
+    parameters.push_back(array.c_str());
+  }
+  const std::string statement =
+      absl::StrCat("INSERT INTO ", table_, " (", absl::StrJoin(names, ", "),
+                   ") SELECT * FROM unnest(", absl::StrJoin(values, ", "), ")");
+  const std::unique_ptr<PGresult, decltype(&PQclear)> result(
+      PQexecParams(postgres.conn_, statement.c_str(), static_cast<int>(parameters.size()), nullptr,
+                   parameters.data(), nullptr, nullptr, /*resultFormat=*/0),
+      &PQclear);
+  if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
+    const char* state = PQresultErrorField(result.get(), PG_DIAG_SQLSTATE);
+    throw soci::postgresql_soci_error(PQerrorMessage(postgres.conn_),
+                                      state == nullptr ? kNoState : state);
+  }
 }
 
 }  // namespace fieldloop

@@ -11,6 +11,7 @@
 
 namespace soci {
 class session;
+struct postgresql_session_backend;
 }  // namespace soci
 
 namespace fieldloop {
@@ -42,6 +43,7 @@ class BulkInsert {
         values;
   };
   std::size_t Rows() const;
+  void RunOnPostgres(soci::postgresql_session_backend& postgres) const;
 
   const std::string table_;
   std::vector<NamedColumn> columns_;

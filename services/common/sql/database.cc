@@ -306,6 +306,15 @@ class Database::Pool {
     }
   }
 
+  // As far as is known here: SOCI would ask PostgreSQL, which is a round trip for each transaction.
+  bool IsOpen(soci::session& session) const {
+    if (sqlite_ || session.get_backend() == nullptr) {
+      return session.is_connected();
+    }
+    return PQstatus(static_cast<soci::postgresql_session_backend*>(session.get_backend())->conn_) ==
+           CONNECTION_OK;
+  }
+
   // One connection, given back at the end.
   class Lease {
    public:
@@ -464,7 +473,7 @@ absl::Status Database::Transact(const char* begin, int attempts,
 absl::Status Database::Begin(soci::session& session, const char* begin) {
   for (const bool again : {true, false}) {
     try {
-      if (!session.is_connected()) {
+      if (!pool_->IsOpen(session)) {
         pool_->Connect(session);
       }
       session << begin;

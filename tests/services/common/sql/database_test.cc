@@ -296,6 +296,25 @@ TEST_P(DatabaseTest, WritersOfTwoProcessesLoseNoUpdate) {
   EXPECT_EQ(Value(**database), kThreads * kEach);
 }
 
+TEST_P(DatabaseTest, ABulkInsertThatFailsBecomesAStatusAndRollsBack) {
+  const auto database = Open(kFirst);
+  ASSERT_THAT(database, IsOk());
+  const std::vector<std::string> names = {"b", "a"};  // The second is there already.
+  const std::vector<int> values = {1, 2};
+  EXPECT_THAT((*database)->Write([&](soci::session& session) {
+    BulkInsert("counters").Column("name", names).Column("value", values).Run(session);
+    return absl::OkStatus();
+  }),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+  int rows = 0;
+  EXPECT_THAT((*database)->Read([&](soci::session& session) {
+    session << "SELECT COUNT(*) FROM counters", soci::into(rows);
+    return absl::OkStatus();
+  }),
+              IsOk());
+  EXPECT_EQ(rows, 1);
+}
+
 TEST_P(DatabaseTest, ABulkInsertKeepsEveryValueOfEveryRow) {
   const std::vector<std::string> texts = {
       "", "NULL", "null", R"(a "quoted", {braced} \ thing)", "line\nbreak\ttab", "\xc3\xa4 '; --"};
