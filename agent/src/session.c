@@ -79,6 +79,9 @@ static void close_session(fl_agent_t *agent, uint32_t retry_ms) {
     agent->transfer.tx_end = 0;
     agent->transfer.tx_at = 0;
     agent->update.allowed = false;
+#if FIELDLOOP_AGENT_TRACE
+    memset(agent->trace_id, 0, sizeof agent->trace_id);
+#endif
     forget_requests(agent);
 }
 
@@ -157,6 +160,9 @@ static void send_hello(fl_agent_t *agent) {
     if (!agent->enrolled) {
         to = fl_put_text(to, FL_PB(Hello_project_tag), agent->config->project);
     }
+#if FIELDLOOP_AGENT_TRACE
+    to = fl_put_number(to, FL_PB(Hello_want_trace_id_tag), 1);
+#endif
     session->peer_max_frame = FIELDLOOP_AGENT_RX_BYTES;
     (void)queue_frame(agent, to, FL_PB(DeviceMessage_hello_tag));
     session->state = HELLO;
@@ -379,6 +385,12 @@ static fl_status_t on_hello_reply(fl_agent_t *agent, const fl_field_t *reply) {
     agent->due.next_check_in_ms = fl_agent_now(agent);
     agent->due.paused_until_ms = 0;
     fl_agent_learn_time(agent, reply[FL_PB(HelloReply_now_ms_tag) - 1].value);
+#if FIELDLOOP_AGENT_TRACE
+    const fl_slice_t *trace_id = &reply[FL_PB(HelloReply_trace_id_tag) - 1].bytes;
+    if (trace_id->size == sizeof agent->trace_id) { /* A server may know of none. */
+        memcpy(agent->trace_id, trace_id->data, sizeof agent->trace_id);
+    }
+#endif
     if (agent->enrolled) {
         session->contacted = true;
     }

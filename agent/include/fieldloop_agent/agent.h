@@ -173,8 +173,8 @@ typedef struct fl_due {
     uint64_t chunk_deadline_ms;
 } fl_due_t;
 
-/** An agent. Treat the members as private, except running, model, state and kept, which may be
- * read. */
+/** An agent. Treat the members as private, except running, model, state, kept and trace_id, which
+ * may be read. */
 typedef struct fl_agent {
     /* What is used most comes first: Thumb has instructions of two bytes for bytes up to 31 and for
      * words up to 124 behind where a pointer points. */
@@ -203,8 +203,11 @@ typedef struct fl_agent {
     uint64_t time_saved_ms;     /* time_floor_ms as saved last. */
     uint64_t unsynced_since_ms; /* 0 when the outbox is synced. */
     uint64_t save_after_ms;     /* Time before which the record is not saved again. */
-    fl_component_t model;       /**< The one that runs, if running.on. */
-    fl_model_info_t info;       /* Of it. */
+#if FIELDLOOP_AGENT_TRACE
+    uint8_t trace_id[16]; /**< As the servers' logs call the session; zeros while there is none. */
+#endif
+    fl_component_t model; /**< The one that runs, if running.on. */
+    fl_model_info_t info; /* Of it. */
     fl_outbox_t outbox;
     fl_monitor_t monitor;
     uint8_t frame[FIELDLOOP_AGENT_RX_BYTES + 2]; /* See fl_transfer_t.rx_size. */

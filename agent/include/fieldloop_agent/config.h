@@ -27,6 +27,12 @@
 #define FIELDLOOP_AGENT_LOG_TEXT 1
 #endif
 
+/** 1 asks the server for the trace id of each session, which fl_agent_t.trace_id then holds for the
+ * application's log; 16 bytes of RAM. */
+#ifndef FIELDLOOP_AGENT_TRACE
+#define FIELDLOOP_AGENT_TRACE 0
+#endif
+
 /** Version that Hello reports; at most 15 bytes. */
 #ifndef FIELDLOOP_AGENT_VERSION
 #define FIELDLOOP_AGENT_VERSION "0.1.0"

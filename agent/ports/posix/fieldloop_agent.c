@@ -26,22 +26,6 @@ static void on_signal(int number) {
     stop_requested = 1;
 }
 
-static void write_log(void *context, fl_log_level_t level, const char *text) {
-    static const char *const NAMES[] = {"debug", "info", "warning"};
-    const fl_options_t *options = context;
-    if (level == FL_LOG_DEBUG && !options->verbose) {
-        return;
-    }
-    if (options->log_json) {
-        (void)fprintf(stderr, "{\"time_ms\":%llu,\"level\":\"%s\",\"message\":",
-                      (unsigned long long)fl_posix_wall_ms(), NAMES[level]);
-        fl_json_string(stderr, text);
-        (void)fputs("}\n", stderr);
-    } else {
-        (void)fprintf(stderr, "%s: %s\n", NAMES[level], text);
-    }
-}
-
 typedef struct program {
     fl_options_t options;
     fl_posix_config_t posix_config;
@@ -57,6 +41,40 @@ typedef struct program {
     size_t control_size;
     char control[CONTROL_LINE_BYTES];
 } program_t;
+
+/* The id under which the servers' logs have the session, if there is one. */
+static void write_trace_id(const program_t *program, const char *before, const char *after) {
+    static const uint8_t NONE[16] = {0};
+    const uint8_t *id = program->agent.trace_id;
+    if (memcmp(id, NONE, sizeof NONE) == 0) {
+        return;
+    }
+    (void)fputs(before, stderr);
+    for (size_t i = 0; i < sizeof NONE; i++) {
+        (void)fprintf(stderr, "%02x", id[i]);
+    }
+    (void)fputs(after, stderr);
+}
+
+static void write_log(void *context, fl_log_level_t level, const char *text) {
+    static const char *const NAMES[] = {"debug", "info", "warning"};
+    const program_t *program = context;
+    const fl_options_t *options = &program->options;
+    if (level == FL_LOG_DEBUG && !options->verbose) {
+        return;
+    }
+    if (options->log_json) {
+        (void)fprintf(stderr, "{\"time_ms\":%llu,\"level\":\"%s\",\"message\":",
+                      (unsigned long long)fl_posix_wall_ms(), NAMES[level]);
+        fl_json_string(stderr, text);
+        write_trace_id(program, ",\"trace_id\":\"", "\"");
+        (void)fputs("}\n", stderr);
+    } else {
+        (void)fprintf(stderr, "%s: %s", NAMES[level], text);
+        write_trace_id(program, " trace_id=", "");
+        (void)fputs("\n", stderr);
+    }
+}
 
 /* --- Standard input --- */
 
@@ -79,7 +97,7 @@ static void control_line(program_t *program, char *line) {
     if (strcmp(verb, "replay") == 0 && count > 0) {
         fl_device_set_replay(&program->device, paths, count);
     } else {
-        write_log(&program->options, FL_LOG_WARNING,
+        write_log(program, FL_LOG_WARNING,
                   "--control: got another line than 'replay PATH...' or 'quit'");
     }
 }
@@ -153,7 +171,7 @@ static bool read_input(program_t *program, const char *flag, const char *path, u
     }
     char text[512];
     (void)snprintf(text, sizeof text, "%s: got '%s', want a file that can be read", flag, path);
-    write_log(&program->options, FL_LOG_WARNING, text);
+    write_log(program, FL_LOG_WARNING, text);
     return false;
 }
 
@@ -172,7 +190,7 @@ static bool read_token(program_t *program) {
     token[strcspn(token, "\r\n")] = '\0';
     program->agent_config.token = token;
     if (token[0] == '\0' || strlen(token) > 63) {
-        write_log(&program->options, FL_LOG_WARNING,
+        write_log(program, FL_LOG_WARNING,
                   "--token-file: got another first line than a token, want 1 to 63 bytes");
         return false;
     }
@@ -196,10 +214,10 @@ static bool open_program(program_t *program) {
                                                 .authorities_pem = program->ca,
                                                 .authorities_size = ca_size,
                                                 .log = write_log,
-                                                .log_context = &program->options};
+                                                .log_context = program};
     if (fl_posix_open(&program->posix, &program->posix_config) != FL_OK) {
         (void)snprintf(text, sizeof text, "--state %s: %s", options->state, program->posix.failure);
-        write_log(&program->options, FL_LOG_WARNING, text);
+        write_log(program, FL_LOG_WARNING, text);
         return false;
     }
     program->agent_config = (fl_agent_config_t){.project = options->project,
@@ -218,7 +236,7 @@ static bool open_program(program_t *program) {
                        "the agent does not start: %s (--root %s must be a signed root document, "
                        "--state %s must be of this agent)",
                        fl_status_text(status), options->root, options->state);
-        write_log(&program->options, FL_LOG_WARNING, text);
+        write_log(program, FL_LOG_WARNING, text);
         return false;
     }
     return true;

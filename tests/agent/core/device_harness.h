@@ -56,6 +56,7 @@ class ScriptedServer {
   uint32_t chunk_bytes = 1024;
   uint32_t max_frame_bytes = 4096;
   uint64_t now_ms = kNowMs;
+  std::string trace_id;  // Of each session, for a device that asks.
   bool acks = true;
   bool reachable = true;
   // Connection ends after this many frames from the device.
@@ -212,6 +213,9 @@ class ScriptedServer {
         answer.mutable_hello_reply()->set_protocol(1);
         answer.mutable_hello_reply()->set_max_frame_bytes(max_frame_bytes);
         answer.mutable_hello_reply()->set_now_ms(now_ms);
+        if (message.hello().want_trace_id()) {
+          answer.mutable_hello_reply()->set_trace_id(trace_id);
+        }
         Send(answer);
         return;
       }
@@ -488,9 +492,8 @@ class Device {
   }
 
   std::string RunningDigest() const {
-    return agent->running.on
-               ? std::string(reinterpret_cast<const char*>(agent->model.digest), 32)
-               : "";
+    return agent->running.on ? std::string(reinterpret_cast<const char*>(agent->model.digest), 32)
+                             : "";
   }
 
   static constexpr uint32_t kReferenceId = 77;

@@ -115,6 +115,24 @@ TEST_F(SessionTest, EachSessionHasANonceOfItsOwn) {
   EXPECT_EQ(nonces.size(), 2u);
 }
 
+TEST_F(SessionTest, TheTraceIdIsAskedForAndKeptAsLongAsTheSessionLasts) {
+  const std::string trace_id = "0123456789abcdef";
+  const std::string none(16, '\0');
+  const auto kept = [&] {
+    return std::string(device_.agent->trace_id, device_.agent->trace_id + 16);
+  };
+  for (const std::string& told : {trace_id.substr(1), std::string(), trace_id}) {
+    server_.trace_id = told;
+    ASSERT_EQ(device_.Boot(), FL_OK);
+    server_.received.clear();
+    ASSERT_TRUE(device_.RunUntil([&] { return server_.received.size() >= 2; }));
+    EXPECT_EQ(kept(), told == trace_id ? trace_id : none);
+    server_.Disconnect();
+    device_.Run(10);
+    EXPECT_EQ(kept(), none);
+  }
+}
+
 TEST_F(SessionTest, SettingsArePersistentAndKeptInTheirLimits) {
   v1::Settings settings = *server_.settings;
   settings.set_version(9);

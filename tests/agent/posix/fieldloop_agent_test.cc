@@ -382,12 +382,15 @@ class FieldloopAgentTest : public ::testing::Test {
 TEST_F(FieldloopAgentTest, EnrolsInstallsAModelRestartsIntoItAndReports) {
   const std::string model = Model("run");
   scripted_.OfferModel(model, 3);
+  scripted_.trace_id = "0123456789abcdef";
   Start();
   const pid_t process = process_;
   ASSERT_TRUE(WaitUntil([&] { return Confirmed(model); })) << directory_.Read("log");
   ASSERT_TRUE(WaitUntil([&] {
     return scripted_.sketches.size() >= 4 && scripted_.sample_headers.size() >= 4;
   })) << directory_.Read("log");
+  EXPECT_THAT(directory_.Read("log"),
+              HasSubstr("an offer was accepted trace_id=30313233343536373839616263646566\n"));
   EXPECT_EQ(kill(process, SIGTERM), 0);
   EXPECT_EQ(Wait(), 0);
 
