@@ -247,7 +247,7 @@ static bool chosen_at_random(fl_agent_t *agent, fl_period_t *period) {
 
 /* Puts a recording in the outbox. False if it cannot be sent. */
 FL_APART static bool enqueue_sample(fl_agent_t *agent, const fl_period_t *period,
-                           const fl_observation_t *observation, fl_reason_t reason) {
+                                    const fl_observation_t *observation, fl_reason_t reason) {
     const bool is_random = reason == FL_REASON_RANDOM;
     const bool is_int16 = observation->values_int16 != NULL;
     const void *payload = is_int16 ? (const void *)observation->values_int16 : observation->values;
