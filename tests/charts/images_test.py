@@ -68,18 +68,30 @@ def make_base():
     shutil.rmtree(folder)
 
 
-def build(target):
-    if OPTIONS.compile:
-        # What ccache has of the same sources is not compiled again.
-        cache = subprocess.run(["ccache", "--get-config", "cache_dir"], capture_output=True, text=True, check=True).stdout.strip()
-        os.makedirs(cache, exist_ok=True)
-        context = ["--volume", f"{cache}:/ccache"]
-    else:
-        context = ["--build-context", f"programs={OPTIONS.work / 'programs'}"]
+def bud(target, *more):
     buildah(
-        *("bud", "--isolation", "chroot", "--pull-never", "--layers", *context),
+        *("bud", "--isolation", "chroot", "--pull-never", "--layers", "--force-rm", *more),
         *("--ignorefile", ROOT / ".containerignore", "--target", target, "-t", f"fieldloop/{target}", "-f", ROOT / "Containerfile", ROOT),
     )
+
+
+def make_programs():
+    """Puts the programs where the images take them from."""
+    out = OPTIONS.work / "programs" / "out" / "bin"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    if not OPTIONS.compile:
+        for program in PROGRAMS:
+            subprocess.run(["install", "-s", OPTIONS.bin / program, out / program], check=True)
+        return
+    # What ccache has of the same sources is not compiled again.
+    cache = subprocess.run(["ccache", "--get-config", "cache_dir"], capture_output=True, text=True, check=True).stdout.strip()
+    os.makedirs(cache, exist_ok=True)
+    bud("programs", "--volume", f"{cache}:/ccache")
+    # Taken out once: each image that took them from there itself would copy the compiler and all that it needs.
+    container = buildah("from", "--pull-never", "fieldloop/programs").stdout.strip()
+    shutil.copytree(pathlib.Path(buildah("mount", container).stdout.strip()) / "out" / "bin", out, dirs_exist_ok=True)
+    buildah("rm", container)
 
 
 def add_sbom(target):
@@ -96,15 +108,11 @@ class ImagesTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         OPTIONS.work.mkdir(parents=True, exist_ok=True)
-        out = OPTIONS.work / "programs" / "out" / "bin"
-        out.mkdir(parents=True, exist_ok=True)
-        if not OPTIONS.compile:
-            for program in PROGRAMS:
-                subprocess.run(["install", "-s", OPTIONS.bin / program, out / program], check=True)
         make_base()
+        make_programs()
         cls.containers = {}
         for target in TARGETS:
-            build(target)
+            bud(target, "--build-context", f"programs={OPTIONS.work / 'programs'}")
             add_sbom(target)
             cls.containers[target] = buildah("from", "--pull-never", f"fieldloop/{target}").stdout.strip()
 
@@ -252,11 +260,11 @@ class ImagesTest(unittest.TestCase):
                     self.fail(f"{name} does not start:\n{(data.parent / f'{name}.log').read_text()}")
                 time.sleep(0.01)
             # What stands in a container is what is asked for its health in the chart.
-            code, text = self.command(
-                *(name, "fieldloop", "health", name, "--address", ports[name], "--ca", "/mnt/pki/services-ca.crt"),
-                data=data,
-            )
+            health = ("fieldloop", "health", name, "--address", ports[name], "--ca", "/mnt/pki/services-ca.crt")
+            code, text = self.command(name, *health, data=data)
             self.assertEqual((code, text.count("serving")), (0, 1), text)
+            while self.command(name, *health, "--ready", data=data)[0] != 0:
+                self.assertLess(time.monotonic(), deadline, f"{name} is not ready")
             status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
             self.assertIn(f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}\n", status)
             self.assertIn("CapEff:\t0000000000000000\n", status)
