@@ -86,7 +86,7 @@ class AuditInterceptor final : public grpc::experimental::Interceptor {
       // Methods for services alone check no role.
       const auto auth = info_.server_context()->auth_context();
       const bool is_known = auth != nullptr && auth->IsPeerAuthenticated() &&
-                            info_.server_context()->client_metadata().count("authorization") == 0;
+                            !info_.server_context()->client_metadata().contains("authorization");
       const auto names =
           is_known ? auth->FindPropertyValues("x509_common_name") : std::vector<grpc::string_ref>();
       if (names.empty()) {
