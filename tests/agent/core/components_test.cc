@@ -460,6 +460,24 @@ TEST_F(ComponentsTest, WithoutARecordThatCanBeSavedTheSetOfTheFirmwareThatRunsIs
   EXPECT_EQ(device_.boots, boots + 20);
 }
 
+TEST_F(ComponentsTest, ASetThatFailsWhileItsStartsCannotBeCountedGoesWithOneRestart) {
+  InstallSet(FullSet("one"), 3);
+  ComponentSet bad = FullSet("two");
+  bad[kModel] = "BAD" + ModelBytes("two");
+  device_.consent[FL_STEP_REBOOT] = FL_CONSENT_DECLINED;
+  Offer(bad, 4);
+  ASSERT_TRUE(device_.Live([&] { return device_.agent->state.phase == FL_PHASE_TRIAL; }));
+  device_.state_flash.IgnorePrograms(true);
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  EXPECT_EQ(device_.bootloader.running, Image("two"));
+  EXPECT_FALSE(device_.agent->running.on) << "neither the bad model nor a mixture";
+  ASSERT_TRUE(device_.rebooting);
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  EXPECT_FALSE(device_.rebooting);
+  EXPECT_EQ(device_.bootloader.running, Image("one"));
+  EXPECT_EQ(device_.RunningDigest(), Sha256(ModelBytes("one")));
+}
+
 TEST_F(ComponentsTest, FirmwareThatIsKeptRunsWithItsSetThoughTheRecordThatSaysSoCannotBeRead) {
   InstallSet(FullSet("one"), 3);
   Offer(FullSet("two"), 4);
