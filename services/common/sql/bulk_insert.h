@@ -37,9 +37,9 @@ class BulkInsert {
  private:
   struct NamedColumn {
     std::string name;
-    // NOLINTNEXTLINE(google-runtime-int)
     std::variant<const std::vector<std::string>*, const std::vector<int>*,
-                 const std::vector<long long>*, const std::vector<double>*>
+                 const std::vector<long long>*,  // NOLINT(google-runtime-int)
+                 const std::vector<double>*>
         values;
   };
   std::size_t Rows() const;
