@@ -34,7 +34,7 @@ struct DatabaseOptions {
   int pool_size = 4;
   // The schema of PostgreSQL that holds the tables, made if it is not there, so that services can
   // share a database. Empty: the default of the connection. SQLite has none.
-  std::string schema = "";
+  std::string schema = {};
   absl::Duration connection_wait = absl::Seconds(10);    // For one of the pool to become free.
   absl::Duration statement_timeout = absl::Seconds(30);  // PostgreSQL's.
   absl::Duration check_timeout = absl::Seconds(5);       // For the answer to Check().
