@@ -569,6 +569,9 @@ static void accept(fl_agent_t *agent, const fl_offer_t *offer) {
         agent->kept.release.rollout = offer->release.rollout;
         fl_agent_log(agent, FL_LOG_INFO, "an offer was accepted");
         update->allowed = report_target(agent, FL_PHASE(ACCEPTED), FL_CAUSE(UNSPECIFIED)) == FL_OK;
+        if (!update->allowed) {
+            state->phase = FL_PHASE_IDLE; /* It is accepted anew when that can be remembered. */
+        }
     }
     if (update->allowed && update->step == STEP_IDLE) {
         update->checked = 0;
@@ -600,9 +603,12 @@ void fl_update_offer(fl_agent_t *agent, const fl_field_t *message) {
     fl_root_t root;
     fl_offer_t offer;
     fl_identity_t identity;
-    if (state->phase >= FL_PHASE_TRIAL || fl_agent_root(agent, buffer, &root) != FL_OK ||
+    /* One trial at a time; the state report says that it is on. And nothing is begun that the
+     * record could not remember. */
+    if (state->phase >= FL_PHASE_TRIAL || !fl_agent_can_save(agent) ||
+        fl_agent_root(agent, buffer, &root) != FL_OK ||
         agent->port->identity(agent->port->context, &identity) != FL_OK) {
-        return; /* One trial at a time; the state report says that it is on. */
+        return;
     }
     const fl_offer_context_t context = {.project = agent->config->project,
                                         .hardware_id = agent->config->hardware_id,

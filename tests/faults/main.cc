@@ -78,6 +78,7 @@ bool ParseDead(const char* text, OneFault* fault) {
 std::vector<Geometry> Chosen(const Options& options) {
   const std::vector<Geometry> some = {{8, 2048, 0xff, false},
                                       {32, 4096, 0x00, false},
+                                      {8, 32768, 0xff, false},
                                       {1, 2048, 0xff, false},
                                       {16, 2048, 0xff, true}};
   std::vector<Geometry> chosen;

@@ -690,6 +690,31 @@ TEST_F(UpdateTest, SavesToASectorThatIsDeadAreTriedOnceAnHour) {
       [&] { return server_.Count([](const auto& m) { return m.has_check_in(); }) > 0; }, 3700));
 }
 
+TEST_F(UpdateTest, NothingIsDownloadedWhileTheRecordCannotBeSaved) {
+  InstallModel(ModelBytes("one"), 3);
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(10'000);
+  device_.state_flash.KillRange(0, 2 * 1280);
+  const std::string model = ModelBytes("new");
+  server_.artifacts[Sha256(model)] = model;
+  int offers = 0;
+  server_.offer = [&](const std::string& nonce) -> std::optional<v1::UpdateOffer> {
+    ++offers;
+    server_.now_ms += 60'000;  // A check-in a minute: the offer does not expire.
+    return server_.OfferOf(server_.Manifest(model, 5), nonce);
+  };
+  server_.received.clear();
+  device_.Run(3 * 3'600'000);
+  EXPECT_GT(offers, 3);
+  const auto requests = [&] {
+    return server_.Count([](const auto& m) { return m.has_artifact_request(); });
+  };
+  EXPECT_EQ(requests(), 0);
+  EXPECT_EQ(device_.RunningDigest(), Sha256(ModelBytes("one")));
+  device_.state_flash.KillRange(0, 0);
+  EXPECT_TRUE(device_.Live([&] { return requests() > 0; }, 3700));
+}
+
 TEST_F(UpdateTest, NoSequenceIsUsedTwiceThoughTheNewestCopyOfTheRecordWasLost) {
   InstallModel(ModelBytes("one"), 3);
   ASSERT_EQ(device_.Boot(), FL_OK);
