@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <exception>
 #include <thread>
@@ -209,8 +210,8 @@ absl::Status ApplyMigrations(soci::session& session, const std::vector<Migration
 void WaitForTurn(int attempt) {
   thread_local absl::BitGen random;
   const absl::Duration most = std::min(kLongestWait, kFirstWait * (1 << std::min(attempt, 16)));
-  std::this_thread::sleep_for(
-      std::chrono::microseconds(absl::Uniform<long>(random, 0, most / absl::Microseconds(1))));
+  std::this_thread::sleep_for(std::chrono::microseconds(
+      absl::Uniform<std::int64_t>(random, 0, most / absl::Microseconds(1))));
 }
 
 }  // namespace
