@@ -14,6 +14,21 @@ namespace fieldloop {
 // What a call needs, in the order of fieldloop.provisioning.v1.Role.
 enum class Role { kIngest = 1, kViewer = 2, kOperator = 3, kAdmin = 4 };
 
+// As people write it: "ingest".
+inline absl::string_view RoleName(Role role) {
+  switch (role) {
+    case Role::kIngest:
+      return "ingest";
+    case Role::kViewer:
+      return "viewer";
+    case Role::kOperator:
+      return "operator";
+    case Role::kAdmin:
+      return "admin";
+  }
+  return "unknown";
+}
+
 // Who makes a call.
 struct Caller {
   std::string token;    // Bearer token, or empty.

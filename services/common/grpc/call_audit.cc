@@ -17,20 +17,6 @@ constexpr char kApiTokens[] = "apiTokens/";
 
 thread_local CallAudit current;
 
-const char* NameOf(Role role) {
-  switch (role) {
-    case Role::kIngest:
-      return "ingest";
-    case Role::kViewer:
-      return "viewer";
-    case Role::kOperator:
-      return "operator";
-    case Role::kAdmin:
-      return "admin";
-  }
-  return "";
-}
-
 // "fla_ID_SECRET": the ID names the token.
 std::string PrincipalOf(const Caller& caller) {
   if (caller.token.empty()) {
@@ -53,7 +39,8 @@ void NoteAccess(const Caller& caller, absl::string_view resource, Role role,
   } else if (absl::IsPermissionDenied(checked) || absl::IsNotFound(checked)) {
     current.subject = PrincipalOf(caller);  // The token is good, or this would not be the answer.
   }
-  current.role = absl::StartsWith(current.subject, kServices) ? "service" : NameOf(role);
+  current.role =
+      std::string(absl::StartsWith(current.subject, kServices) ? "service" : RoleName(role));
   current.target = std::string(resource);
 }
 

@@ -30,18 +30,4 @@ bool RoleSuffices(Role has, Role needs) {
   return has != Role::kIngest && static_cast<int>(has) >= static_cast<int>(needs);
 }
 
-absl::string_view RoleName(Role role) {
-  switch (role) {
-    case Role::kIngest:
-      return "ingest";
-    case Role::kViewer:
-      return "viewer";
-    case Role::kOperator:
-      return "operator";
-    case Role::kAdmin:
-      return "admin";
-  }
-  return "unknown";
-}
-
 }  // namespace fieldloop::provisioning

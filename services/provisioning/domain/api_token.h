@@ -35,9 +35,6 @@ absl::Status ValidateNewApiToken(const ApiToken& token, absl::Time now);
 // nothing else.
 bool RoleSuffices(Role has, Role needs);
 
-// "ingest", "viewer", "operator" or "admin".
-absl::string_view RoleName(Role role);
-
 }  // namespace fieldloop::provisioning
 
 #endif  // FIELDLOOP_SERVICES_PROVISIONING_DOMAIN_API_TOKEN_H_
