@@ -603,12 +603,9 @@ void fl_update_offer(fl_agent_t *agent, const fl_field_t *message) {
     fl_root_t root;
     fl_offer_t offer;
     fl_identity_t identity;
-    /* One trial at a time; the state report says that it is on. And nothing is begun that the
-     * record could not remember. */
-    if (state->phase >= FL_PHASE_TRIAL || !fl_agent_can_save(agent) ||
-        fl_agent_root(agent, buffer, &root) != FL_OK ||
+    if (state->phase >= FL_PHASE_TRIAL || fl_agent_root(agent, buffer, &root) != FL_OK ||
         agent->port->identity(agent->port->context, &identity) != FL_OK) {
-        return;
+        return; /* One trial at a time; the state report says that it is on. */
     }
     const fl_offer_context_t context = {.project = agent->config->project,
                                         .hardware_id = agent->config->hardware_id,

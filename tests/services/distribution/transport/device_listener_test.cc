@@ -668,7 +668,7 @@ TEST_F(DeviceListenerTest, AnExpiredCertificateRenewsItselfAndDoesNothingElse) {
     device.Send(renew);
     EXPECT_EQ(device.Receive()->certificate_reply().certificate(), "again csr2");
     device.CheckIn(0);
-    EXPECT_EQ(CodeOf(device.Receive()), agent::v1::ERROR_CODE_UNAUTHENTICATED);
+    ASSERT_EQ(CodeOf(device.Receive()), agent::v1::ERROR_CODE_UNAUTHENTICATED);
     EXPECT_FALSE(device.Receive().has_value());
   }
   EXPECT_EQ(Handshakes("expired"), 2);
@@ -682,7 +682,7 @@ TEST_F(DeviceListenerTest, AnExpiredCertificateIsRefusedWhenItsGraceIsOver) {
   TestDevice device(listener_->address(), &key);
   device.Handshake();
   device.Hello();
-  EXPECT_EQ(CodeOf(device.Receive()), agent::v1::ERROR_CODE_UNAUTHENTICATED);
+  ASSERT_EQ(CodeOf(device.Receive()), agent::v1::ERROR_CODE_UNAUTHENTICATED);
   EXPECT_FALSE(device.Receive().has_value());
   EXPECT_EQ(Handshakes("failed"), 1);
 }
