@@ -145,8 +145,8 @@ struct DeviceListener::State {
         services(std::move(device_services)),
         tls(asio::ssl::context::tls_server),
         work(asio::make_work_guard(io)),
-        acceptor(io),
-        accept_timer(io),
+        acceptor(asio::make_strand(io)),
+        accept_timer(acceptor.get_executor()),
         local(static_cast<std::size_t>(options.local_workers)),
         remote(static_cast<std::size_t>(options.remote_workers)) {}
 
@@ -459,6 +459,9 @@ absl::Status DeviceListener::State::Listen() {
 }
 
 void DeviceListener::State::Accept() {
+  if (!acceptor.is_open()) {
+    return;
+  }
   // Each connection has a strand: its handlers never run at the same time.
   acceptor.async_accept(asio::make_strand(io),
                         [this](const asio::error_code& error, tcp::socket socket) {
@@ -562,7 +565,7 @@ DeviceListener::~DeviceListener() {
       }
     }
   }
-  asio::post(state_->io, [state = state_.get()] {
+  asio::post(state_->acceptor.get_executor(), [state = state_.get()] {
     asio::error_code ignored;
     state->acceptor.close(ignored);
     state->accept_timer.cancel();

@@ -4,11 +4,13 @@
 #include "services/distribution/transport/device_listener.h"
 
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <variant>
 
 #include <asio/buffer.hpp>
@@ -85,6 +87,12 @@ DeviceKey Enroll(const CertificateAuthority& ca, const std::string& common_name,
   return made;
 }
 
+asio::ip::port_type PortOf(const std::string& address) {
+  int port = 0;
+  EXPECT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port));
+  return static_cast<asio::ip::port_type>(port);
+}
+
 // A device, as blocking calls.
 class TestDevice {
  public:
@@ -97,10 +105,7 @@ class TestDevice {
       tls_.use_private_key(asio::buffer(key->key_pem), asio::ssl::context::pem, error);
     }
     stream_ = std::make_unique<asio::ssl::stream<asio::ip::tcp::socket>>(io_, tls_);
-    int port = 0;
-    EXPECT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port));
-    stream_->lowest_layer().connect(
-        {asio::ip::make_address("127.0.0.1"), static_cast<asio::ip::port_type>(port)}, error);
+    stream_->lowest_layer().connect({asio::ip::make_address("127.0.0.1"), PortOf(address)}, error);
     EXPECT_FALSE(error) << error.message();
   }
 
@@ -802,6 +807,29 @@ TEST_F(DeviceListenerTest, AHandshakeThatStallsIsGivenUp) {
   asio::error_code error;
   asio::read(socket, asio::buffer(byte), error);
   EXPECT_TRUE(error);
+}
+
+TEST_F(DeviceListenerTest, ItEndsWhileDevicesConnect) {
+  for (int i = 0; i < 200; ++i) {
+    Listen();
+    const std::string address = listener_->address();
+    std::atomic<bool> connected{false};
+    std::atomic<bool> stop{false};
+    std::thread devices([&] {
+      asio::io_context io;
+      while (!stop) {
+        asio::ip::tcp::socket socket(io);
+        asio::error_code error;
+        socket.connect({asio::ip::make_address("127.0.0.1"), PortOf(address)}, error);
+        connected = true;
+        connected.notify_one();
+      }
+    });
+    connected.wait(false);
+    listener_.reset();
+    stop = true;
+    devices.join();
+  }
 }
 
 TEST_F(DeviceListenerTest, PipelinedMessagesAreAnsweredInOrder) {
