@@ -191,6 +191,19 @@ class RegistryTest(unittest.TestCase):
         before = self.up.run("models", "alias-history", "champion", "--at", "2001-01-01")
         self.assertEqual(before, [])
 
+    def test_changes_of_one_second_are_told_apart_and_a_whole_second_means_its_end(self):
+        for i in range(8):  # More than a second has.
+            self.up.run("models", "alias", "candidate", 1 + i % 2, "--reason", f"change {i}")
+        changes = self.up.run("models", "alias-history", "candidate")
+        self.assertEqual(len(changes), 8)
+        newest_of = {}
+        for change in reversed(changes):
+            when = change["create_time"]
+            self.assertEqual(self.up.run("models", "alias-history", "candidate", "--at", when), [change])
+            newest_of[when[: len("2026-01-31T12:00:00")] + "Z"] = change
+        for second, change in newest_of.items():
+            self.assertEqual(self.up.run("models", "alias-history", "candidate", "--at", second), [change])
+
     def suggest(self, most):
         """How many recordings the champion gave a suggestion, and how many it cannot read."""
         told = self.up.one("labels", "suggest", "--model", "champion", "--max", most)
@@ -232,7 +245,8 @@ class RegistryTest(unittest.TestCase):
         self.up.run("fleet", "set", "--samples-per-period", 0)
         for sample in recorded:
             self.up.run("labels", "set", sample["name"], "WALK")
-        self.up.run("datasets", "create", "sensed", "--source", "device")
+        # What it sends until it has heard of that has no label.
+        self.up.run("datasets", "create", "sensed", "--source", "device", "--labelled")
         version = self.up.one("datasets", "fix", "sensed")
         self.assertEqual(int(version["sample_count"]), len(recorded))
         out = self.work / "sensed"

@@ -168,24 +168,31 @@ void PrintChange(Client& client, Table& table, const bv::AliasChange& change) {
              change.reason()});
 }
 
+absl::Time CreateTime(const bv::AliasChange& change) {
+  return absl::FromUnixSeconds(change.create_time().seconds()) +
+         absl::Nanoseconds(change.create_time().nanos());
+}
+
 absl::Status AliasHistory(Client& client, const std::string& alias, const std::string& at) {
   FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
   bv::ListAliasChangesRequest request;
   FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
   request.set_alias(alias);
-  std::optional<absl::Time> time;
+  std::optional<absl::Time> end;
   if (!at.empty()) {
-    FIELDLOOP_ASSIGN_OR_RETURN(time, TimeOf("--at", at));
+    FIELDLOOP_ASSIGN_OR_RETURN(const absl::Time time, TimeOf("--at", at));
+    // The tables show whole seconds: one without a fraction stands for all of that second.
+    const bool whole = time == absl::FromUnixSeconds(absl::ToUnixSeconds(time));
+    end = time + (whole ? absl::Seconds(1) : absl::Microseconds(1));
   }
   Table table({"TIME", "MODEL", "AUTHOR", "REASON"});
   bool found = false;
   FIELDLOOP_RETURN_IF_ERROR(
       ForEachPage(*stub, &Stub::ListAliasChanges, request, [&](const auto& page) {
         for (const bv::AliasChange& change : page.changes()) {
-          if (!time.has_value()) {
+          if (!end.has_value()) {
             PrintChange(client, table, change);
-          } else if (!found && change.create_time().seconds() <= absl::ToUnixSeconds(*time)) {
-            // The newest until then; the tables show whole seconds.
+          } else if (!found && CreateTime(change) < *end) {
             PrintChange(client, table, change);
             found = true;
           }
@@ -230,7 +237,8 @@ void AddRegistryVerbs(Program& program, CLI::App* models) {
                    [&client, alias, at] { return AliasHistory(client, *alias, *at); });
   history->add_option("alias", *alias)->required();
   history->add_option("--at", *at,
-                      "only where it pointed then, such as 2026-01-31T12:00:00Z or 2026-01-31");
+                      "only where it pointed then, such as 2026-01-31T12:00:00Z or 2026-01-31; "
+                      "without a fraction, at the end of that second");
 }
 
 }  // namespace fieldloop::cli
