@@ -35,6 +35,7 @@ bool CrcsAgree() {
 
 struct Options {
   bool full = false;
+  bool network = false;        // The network alone.
   std::string scenario;        // Empty for all.
   std::string geometry;        // Empty for all; else its name.
   std::vector<CutPoint> cuts;  // With --cut.
@@ -45,8 +46,10 @@ struct Options {
 int Usage() {
   std::fprintf(
       stderr,
-      "usage: fieldloop-faults [--full] [--scenario NAME] [--geometry NAME] [--cut N:WAY[,N:WAY]]\n"
-      "  --full      every scenario on every geometry (minutes); else a part of them\n"
+      "usage: fieldloop-faults [--full] [--network]\n"
+      "       fieldloop-faults [--full] [--scenario NAME] [--geometry NAME] [--cut N:WAY[,N:WAY]]\n"
+      "  --full      every scenario on every geometry (hours); else a part of them\n"
+      "  --network   the network's faults alone; with --full at every byte\n"
       "  --cut       one run, told step by step, with the power cut in operation N\n"
       "  --ignore N, --fail-read N, --dead AREA:SECTOR:AFTER[:w]   the same with another fault\n");
   return 2;
@@ -162,6 +165,7 @@ int Run(const Options& options) {
     std::fprintf(stderr, "crc32_fast.cc and agent/src/crc32.c disagree\n");
     return 1;
   }
+  if (options.network) return Network(options) ? 0 : 1;
   std::map<std::string, Counts> by_scenario;
   std::vector<std::string> order;
   std::vector<std::string> findings;
@@ -225,6 +229,8 @@ int main(int argc, char** argv) {
     const bool has_value = i + 1 < argc;
     if (std::strcmp(argv[i], "--full") == 0) {
       options.full = true;
+    } else if (std::strcmp(argv[i], "--network") == 0) {
+      options.network = true;
     } else if (std::strcmp(argv[i], "--scenario") == 0 && has_value) {
       options.scenario = argv[++i];
     } else if (std::strcmp(argv[i], "--geometry") == 0 && has_value) {
