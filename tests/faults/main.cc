@@ -3,7 +3,7 @@
 //
 // Tries what flash and power can do to a device, in every scenario, and prints how often.
 
-#include <chrono>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -91,6 +91,25 @@ std::vector<Geometry> Chosen(const Options& options) {
   return chosen;
 }
 
+// Says which there are if what was asked for is not among them.
+bool ScenarioAndGeometryAreThere(const Options& options) {
+  std::vector<std::string> scenarios;
+  std::vector<std::string> geometries;
+  for (const Geometry& geometry : Geometries()) geometries.push_back(geometry.Name());
+  for (const Scenario& scenario : Scenarios(Geometries().front())) {
+    scenarios.push_back(scenario.name);
+  }
+  const auto check = [](const char* what, const std::string& name,
+                        const std::vector<std::string>& names) {
+    if (name.empty() || std::find(names.begin(), names.end(), name) != names.end()) return true;
+    std::fprintf(stderr, "there is no %s \"%s\"; there are:\n", what, name.c_str());
+    for (const std::string& other : names) std::fprintf(stderr, "  %s\n", other.c_str());
+    return false;
+  };
+  return check("scenario", options.scenario, scenarios) &&
+         check("geometry", options.geometry, geometries);
+}
+
 Plan PlanOf(const Options& options, bool first) {
   Plan plan;
   if (options.full) {
@@ -165,6 +184,7 @@ int Run(const Options& options) {
     std::fprintf(stderr, "crc32_fast.cc and agent/src/crc32.c disagree\n");
     return 1;
   }
+  if (!ScenarioAndGeometryAreThere(options)) return 2;
   if (options.network) return Network(options) ? 0 : 1;
   std::map<std::string, Counts> by_scenario;
   std::vector<std::string> order;
