@@ -21,6 +21,7 @@
 #include "services/build/transport/utf8.h"
 #include "services/common/grpc/call_access.h"
 #include "services/common/grpc/grpc_status.h"
+#include "services/common/grpc/proto_time.h"
 #include "services/common/grpc/watch.h"
 #include "services/common/status/status_macros.h"
 
@@ -31,20 +32,6 @@ constexpr std::size_t kPieceBytes = std::size_t{256} << 10;
 constexpr std::size_t kMaxPieceBytes = std::size_t{1} << 20;
 
 absl::Status StreamClosed() { return absl::CancelledError("the client closed the stream"); }
-
-absl::StatusOr<absl::Time> TimeOf(absl::string_view field,
-                                  const google::protobuf::Timestamp& proto) {
-  // 0001-01-01 to 9999-12-31, as the message is defined.
-  constexpr std::int64_t kFirstSecond = -62135596800;
-  constexpr std::int64_t kLastSecond = 253402300799;
-  constexpr std::int32_t kSecondNanos = 1000000000;
-  if (proto.seconds() < kFirstSecond || proto.seconds() > kLastSecond || proto.nanos() < 0 ||
-      proto.nanos() >= kSecondNanos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(field, ": got a time out of range, want one of the years 1 to 9999"));
-  }
-  return absl::FromUnixSeconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
-}
 
 // Fills `field` of a response with a value of the domain, or passes on why there is none.
 template <typename Value, typename Field>
@@ -466,7 +453,7 @@ grpc::Status BuildHandler::CreateRelease(grpc::ServerContext* context,
         .expire_time = std::nullopt};
     if (request->has_expire_time()) {
       FIELDLOOP_ASSIGN_OR_RETURN(release.expire_time,
-                                 TimeOf("expire_time", request->expire_time()));
+                                 FromTimestamp("expire_time", request->expire_time()));
     }
     return FillChecked(parts_.releases.Create(request->parent(), release, request->request_id()),
                        response->mutable_release());

@@ -5,20 +5,15 @@
 
 #include <cstdint>
 
-#include <google/protobuf/util/time_util.h>
-
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "services/build/domain/names.h"
+#include "services/common/grpc/proto_time.h"
 
 namespace fieldloop::build {
 namespace {
 
 constexpr std::uint32_t kImpulseFormat = 1;
-
-google::protobuf::Timestamp ToProto(absl::Time time) {
-  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
 
 v1::Build::State ToProto(BuildState state) {
   switch (state) {  // No default: the compiler reports a state that has no case.
@@ -395,7 +390,7 @@ v1::Impulse ToProto(const Impulse& impulse) {
   proto.set_name(ImpulseName(impulse.project, impulse.id, impulse.version));
   *proto.mutable_recipe() = ToProto(impulse.recipe);
   proto.set_digest(impulse.digest);
-  *proto.mutable_create_time() = ToProto(impulse.create_time);
+  *proto.mutable_create_time() = ToTimestamp(impulse.create_time);
   return proto;
 }
 
@@ -428,9 +423,9 @@ v1::Build ToProto(const Build& build) {
     proto.set_model(ModelName(build.project, build.model));
   }
   proto.set_trainer(build.trainer.empty() ? build.trainer_id : build.trainer);
-  *proto.mutable_create_time() = ToProto(build.create_time);
+  *proto.mutable_create_time() = ToTimestamp(build.create_time);
   if (IsDone(build.state)) {
-    *proto.mutable_end_time() = ToProto(build.end_time);
+    *proto.mutable_end_time() = ToTimestamp(build.end_time);
   }
   return proto;
 }
@@ -479,7 +474,7 @@ absl::StatusOr<v1::Model> ToProto(const Model& model) {
   if (!proto.mutable_metadata()->ParseFromString(model.metadata)) {
     return absl::InternalError(absl::StrCat("metadata of ", proto.name(), " does not parse"));
   }
-  *proto.mutable_create_time() = ToProto(model.create_time);
+  *proto.mutable_create_time() = ToTimestamp(model.create_time);
   return proto;
 }
 
@@ -530,7 +525,7 @@ v1::AliasChange ToProto(const AliasChange& change) {
   }
   proto.set_author(change.author);
   proto.set_reason(change.reason);
-  *proto.mutable_create_time() = ToProto(change.create_time);
+  *proto.mutable_create_time() = ToTimestamp(change.create_time);
   return proto;
 }
 
@@ -554,7 +549,7 @@ v1::Artifact ToProto(const Artifact& artifact) {
   proto.set_digest(artifact.digest);
   proto.set_size_bytes(artifact.size_bytes);
   proto.set_author(artifact.author);
-  *proto.mutable_create_time() = ToProto(artifact.create_time);
+  *proto.mutable_create_time() = ToTimestamp(artifact.create_time);
   return proto;
 }
 
@@ -589,7 +584,7 @@ absl::StatusOr<v1::Release> ToProto(const Release& release) {
     return absl::InternalError(absl::StrCat("manifest of ", proto.name(), " does not parse"));
   }
   proto.set_signed_(release.is_signed);
-  *proto.mutable_create_time() = ToProto(release.create_time);
+  *proto.mutable_create_time() = ToTimestamp(release.create_time);
   return proto;
 }
 

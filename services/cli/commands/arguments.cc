@@ -11,12 +11,11 @@
 #include <sstream>
 #include <unistd.h>
 
-#include <google/protobuf/util/time_util.h>
-
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "services/common/grpc/proto_time.h"
 
 namespace fieldloop::cli {
 
@@ -62,8 +61,7 @@ absl::StatusOr<absl::Time> TimeOf(const std::string& flag, const std::string& te
 }
 
 google::protobuf::Timestamp FromNow(absl::Duration duration) {
-  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(
-      absl::ToUnixMicros(absl::Now() + duration));
+  return ToTimestamp(absl::Now() + duration);
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {

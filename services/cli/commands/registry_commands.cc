@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <fieldloop/build/v1/build_service.grpc.pb.h>
+#include <google/protobuf/util/time_util.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -25,6 +26,7 @@
 #include "services/cli/commands/commands.h"
 #include "services/cli/commands/paging.h"
 #include "services/common/grpc/client_call.h"
+#include "services/common/grpc/proto_time.h"
 #include "services/common/status/status_macros.h"
 #include "services/common/zip/zip_archive.h"
 
@@ -168,22 +170,17 @@ void PrintChange(Client& client, Table& table, const bv::AliasChange& change) {
              change.reason()});
 }
 
-absl::Time CreateTime(const bv::AliasChange& change) {
-  return absl::FromUnixSeconds(change.create_time().seconds()) +
-         absl::Nanoseconds(change.create_time().nanos());
-}
-
 absl::Status AliasHistory(Client& client, const std::string& alias, const std::string& at) {
   FIELDLOOP_ASSIGN_OR_RETURN(const auto stub, StubOf(client));
   bv::ListAliasChangesRequest request;
   FIELDLOOP_ASSIGN_OR_RETURN(*request.mutable_parent(), client.Project());
   request.set_alias(alias);
-  std::optional<absl::Time> end;
+  std::optional<google::protobuf::Timestamp> end;
   if (!at.empty()) {
     FIELDLOOP_ASSIGN_OR_RETURN(const absl::Time time, TimeOf("--at", at));
     // The tables show whole seconds: one without a fraction stands for all of that second.
     const bool whole = time == absl::FromUnixSeconds(absl::ToUnixSeconds(time));
-    end = time + (whole ? absl::Seconds(1) : absl::Microseconds(1));
+    end = ToTimestamp(time + (whole ? absl::Seconds(1) : absl::Microseconds(1)));
   }
   Table table({"TIME", "MODEL", "AUTHOR", "REASON"});
   bool found = false;
@@ -192,7 +189,7 @@ absl::Status AliasHistory(Client& client, const std::string& alias, const std::s
         for (const bv::AliasChange& change : page.changes()) {
           if (!end.has_value()) {
             PrintChange(client, table, change);
-          } else if (!found && CreateTime(change) < *end) {
+          } else if (!found && change.create_time() < *end) {
             PrintChange(client, table, change);
             found = true;
           }

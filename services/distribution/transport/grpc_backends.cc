@@ -5,11 +5,10 @@
 
 #include <utility>
 
-#include <google/protobuf/util/time_util.h>
-
 #include "absl/strings/str_cat.h"
 #include "services/common/crypto/digest.h"
 #include "services/common/grpc/client_call.h"
+#include "services/common/grpc/proto_time.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop::distribution {
@@ -19,10 +18,6 @@ namespace {
 constexpr absl::Duration kCallTimeout = absl::Seconds(10);
 constexpr absl::Duration kDownloadTimeout = absl::Seconds(120);
 constexpr int kListPageSize = 1000;
-
-google::protobuf::Timestamp ToTimestamp(absl::Time time) {
-  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
 
 absl::StatusOr<Release> FromProto(const build::v1::Release& proto) {
   Release release;

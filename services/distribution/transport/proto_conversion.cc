@@ -3,17 +3,12 @@
 
 #include "services/distribution/transport/proto_conversion.h"
 
-#include <google/protobuf/util/time_util.h>
-
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "services/common/grpc/proto_time.h"
 
 namespace fieldloop::distribution {
 namespace {
-
-google::protobuf::Timestamp ToTimestamp(absl::Time time) {
-  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
 
 v1::Rollout::State ToProto(RolloutState state) {
   switch (state) {  // No default: the compiler reports a state that has no case.

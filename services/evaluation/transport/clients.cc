@@ -5,11 +5,10 @@
 
 #include <optional>
 
-#include <google/protobuf/util/time_util.h>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "services/common/grpc/client_call.h"
+#include "services/common/grpc/proto_time.h"
 #include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
 #include "services/evaluation/transport/sample_conversion.h"
@@ -27,10 +26,6 @@ constexpr std::size_t kMostModelBytes = 64U << 20;
 
 void SetDeadline(grpc::ClientContext& context, absl::Duration timeout) {
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-}
-
-google::protobuf::Timestamp ToProto(absl::Time time) {
-  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
 }
 
 Model FromProto(const build::Model& proto) {
@@ -310,7 +305,7 @@ absl::StatusOr<SampleCounts> RemoteSampleArchive::CountLabelled(const std::strin
   if (testing_only) {
     filter.set_split(ingestion::SPLIT_TESTING);
   }
-  *filter.mutable_created_after() = ToProto(created_after);
+  *filter.mutable_created_after() = ToTimestamp(created_after);
   FIELDLOOP_ASSIGN_OR_RETURN(
       const ingestion::CountSamplesResponse response,
       CallUnary(*stub_, &ingestion::IngestionService::StubInterface::CountSamples, request));

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/grpc/call_access.h"
 #include "services/common/grpc/grpc_status.h"
+#include "services/common/grpc/proto_time.h"
 #include "services/common/grpc/watch.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
@@ -197,8 +198,10 @@ grpc::Status EvaluationHandler::ListFieldMetrics(grpc::ServerContext* context,
     }
     const int page_size = request->page_size() == 0 ? 1000 : std::min(request->page_size(), 10000);
     FIELDLOOP_ASSIGN_OR_RETURN(const std::string token, DecodePageToken(request->page_token()));
-    const absl::Time start =
-        request->has_start_time() ? FromProto(request->start_time()) : absl::UnixEpoch();
+    absl::Time start = absl::UnixEpoch();
+    if (request->has_start_time()) {
+      FIELDLOOP_ASSIGN_OR_RETURN(start, FromTimestamp("start_time", request->start_time()));
+    }
     const double span = request->span_seconds() == 0 ? 300 : request->span_seconds();
     FIELDLOOP_ASSIGN_OR_RETURN(
         const Page<FieldMetrics> page,

@@ -5,16 +5,12 @@
 
 #include <limits>
 
-#include <google/protobuf/util/time_util.h>
-
 #include "absl/strings/str_cat.h"
+#include "services/common/grpc/proto_time.h"
+#include "services/common/status/status_macros.h"
 
 namespace fieldloop::evaluation {
 namespace {
-
-google::protobuf::Timestamp ToProto(absl::Time time) {
-  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
 
 v1::Metric ToProto(const Metric& metric) {
   v1::Metric proto;
@@ -64,16 +60,16 @@ v1::Evaluation ToProto(const Evaluation& evaluation) {
   for (const SliceResult& slice : evaluation.slices) {
     *proto.add_slices() = ToProto(slice);
   }
-  *proto.mutable_create_time() = ToProto(evaluation.create_time);
+  *proto.mutable_create_time() = ToTimestamp(evaluation.create_time);
   if (evaluation.done()) {
-    *proto.mutable_end_time() = ToProto(evaluation.end_time);
+    *proto.mutable_end_time() = ToTimestamp(evaluation.end_time);
   }
   return proto;
 }
 
 v1::FieldMetrics ToProto(const FieldMetrics& metrics) {
   v1::FieldMetrics proto;
-  *proto.mutable_start_time() = ToProto(metrics.start_time);
+  *proto.mutable_start_time() = ToTimestamp(metrics.start_time);
   proto.set_seconds(metrics.seconds);
   proto.set_model_digest(metrics.model_digest);
   proto.set_device_count(metrics.device_count);
@@ -105,11 +101,11 @@ v1::DriftReport ToProto(const DriftReport& report) {
   proto.set_statistic(report.statistic);
   proto.set_limit(report.limit);
   if (report.look > 0) {
-    *proto.mutable_recent_start_time() = ToProto(report.recent_start_time);
-    *proto.mutable_recent_end_time() = ToProto(report.recent_end_time);
+    *proto.mutable_recent_start_time() = ToTimestamp(report.recent_start_time);
+    *proto.mutable_recent_end_time() = ToTimestamp(report.recent_end_time);
   }
   proto.set_explanation(report.explanation);
-  *proto.mutable_create_time() = ToProto(report.create_time);
+  *proto.mutable_create_time() = ToTimestamp(report.create_time);
   return proto;
 }
 
@@ -118,7 +114,7 @@ v1::Policy ToProto(const PolicyVersion& policy) {
   proto.set_name(absl::StrCat(policy.project, "/policy"));
   proto.set_yaml(policy.yaml);
   proto.set_version(policy.version);
-  *proto.mutable_update_time() = ToProto(policy.update_time);
+  *proto.mutable_update_time() = ToTimestamp(policy.update_time);
   return proto;
 }
 
@@ -130,7 +126,7 @@ v1::Cycle ToProto(const Cycle& cycle) {
     v1::Cycle::Transition& to = *proto.add_transitions();
     to.set_from(static_cast<v1::Cycle::State>(transition.from));
     to.set_to(static_cast<v1::Cycle::State>(transition.to));
-    *to.mutable_create_time() = ToProto(transition.create_time);
+    *to.mutable_create_time() = ToTimestamp(transition.create_time);
     to.set_author(transition.author);
     to.set_reason(transition.reason);
     to.mutable_evidence()->insert(transition.evidence.begin(), transition.evidence.end());
@@ -153,9 +149,9 @@ v1::Cycle ToProto(const Cycle& cycle) {
   proto.set_policy_version(cycle.policy_version);
   proto.set_labelled_samples(cycle.labelled_samples);
   proto.set_wanted_samples(cycle.wanted_samples);
-  *proto.mutable_create_time() = ToProto(cycle.create_time);
+  *proto.mutable_create_time() = ToTimestamp(cycle.create_time);
   if (IsFinal(cycle.state)) {
-    *proto.mutable_end_time() = ToProto(cycle.end_time);
+    *proto.mutable_end_time() = ToTimestamp(cycle.end_time);
   }
   return proto;
 }
@@ -179,7 +175,8 @@ absl::StatusOr<Sketch> FromProto(const v1::Sketch& proto) {
   sketch.sequence = proto.sequence();
   sketch.model_digest = proto.model_digest();
   sketch.reference_id = proto.reference_id();
-  sketch.start_time = FromProto(proto.start_time());
+  FIELDLOOP_ASSIGN_OR_RETURN(sketch.start_time,
+                             FromTimestamp("sketch.start_time", proto.start_time()));
   sketch.period_ms = proto.period_ms();
   sketch.windows = proto.windows();
   sketch.failures = proto.failures();
@@ -192,10 +189,6 @@ absl::StatusOr<Sketch> FromProto(const v1::Sketch& proto) {
                                .max = channel.max()});
   }
   return sketch;
-}
-
-absl::Time FromProto(const google::protobuf::Timestamp& proto) {
-  return absl::FromUnixMicros(google::protobuf::util::TimeUtil::TimestampToMicroseconds(proto));
 }
 
 }  // namespace fieldloop::evaluation

@@ -24,9 +24,8 @@ v1::Cycle ToProto(const Cycle& cycle);
 
 // What a client may set.
 Evaluation FromProto(const v1::Evaluation& proto);
-// INVALID_ARGUMENT if the sequence is beyond 2^63.
+// INVALID_ARGUMENT if the sequence is beyond 2^63 or the time is none.
 absl::StatusOr<Sketch> FromProto(const v1::Sketch& proto);
-absl::Time FromProto(const google::protobuf::Timestamp& proto);
 
 }  // namespace fieldloop::evaluation
 

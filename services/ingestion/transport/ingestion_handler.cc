@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/grpc/call_access.h"
 #include "services/common/grpc/grpc_status.h"
+#include "services/common/grpc/proto_time.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
 #include "services/ingestion/transport/proto_conversion.h"
@@ -90,7 +91,7 @@ grpc::Status IngestionHandler::GetUpload(grpc::ServerContext* context,
                                samples_.FindUpload({.project = names[0], .upload_id = names[1]}));
     response->set_committed_bytes(upload.safe_bytes);
     response->set_size_bytes(upload.size_bytes);
-    *response->mutable_expire_time() = ToProto(upload.expire_time);
+    *response->mutable_expire_time() = ToTimestamp(upload.expire_time);
     return absl::OkStatus();
   });
 }

@@ -14,31 +14,13 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "services/common/grpc/proto_time.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop::ingestion {
 
-google::protobuf::Timestamp ToProto(absl::Time time) {
-  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
-
 namespace {
-
-absl::StatusOr<absl::Time> FromProto(absl::string_view field,
-                                     const google::protobuf::Timestamp& proto) {
-  // The years 0001 to 9999, as google.protobuf.Timestamp says.
-  constexpr std::int64_t kMinSeconds = -62135596800;
-  constexpr std::int64_t kMaxSeconds = 253402300799;
-  constexpr std::int32_t kNanosInSecond = 1'000'000'000;
-  if (proto.seconds() < kMinSeconds || proto.seconds() > kMaxSeconds || proto.nanos() < 0 ||
-      proto.nanos() >= kNanosInSecond) {
-    return absl::InvalidArgumentError(absl::StrCat(field, ": got ", proto.seconds(), " s and ",
-                                                   proto.nanos(),
-                                                   " ns, want a time in the years 1 to 9999"));
-  }
-  return absl::FromUnixSeconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
-}
 
 google::protobuf::Duration ToProto(absl::Duration duration) {
   return google::protobuf::util::TimeUtil::MicrosecondsToDuration(
@@ -149,12 +131,12 @@ absl::StatusOr<SampleFilter> FromProto(absl::string_view field, const v1::Sample
   if (proto.has_created_after()) {
     FIELDLOOP_ASSIGN_OR_RETURN(
         filter.created_after,
-        FromProto(absl::StrCat(field, ".created_after"), proto.created_after()));
+        FromTimestamp(absl::StrCat(field, ".created_after"), proto.created_after()));
   }
   if (proto.has_created_before()) {
     FIELDLOOP_ASSIGN_OR_RETURN(
         filter.created_before,
-        FromProto(absl::StrCat(field, ".created_before"), proto.created_before()));
+        FromTimestamp(absl::StrCat(field, ".created_before"), proto.created_before()));
   }
   filter.flags.assign(proto.flags().begin(), proto.flags().end());
   filter.without_flags.assign(proto.without_flags().begin(), proto.without_flags().end());
@@ -197,7 +179,7 @@ absl::StatusOr<DeviceRecording> FromProto(const v1::RecordDeviceSampleRequest& p
                       .predicted_label = device.predicted_label(),
                       .confidence = device.confidence()};
   FIELDLOOP_ASSIGN_OR_RETURN(recording.device.start_time,
-                             FromProto("device.start_time", device.start_time()));
+                             FromTimestamp("device.start_time", device.start_time()));
   recording.payload = proto.payload();
   recording.axes.assign(proto.axes().begin(), proto.axes().end());
   recording.frequency_hz = proto.frequency_hz();
@@ -301,11 +283,11 @@ v1::Sample ToProto(const Sample& sample) {
     device.set_probability(sample.device->probability);
     device.set_predicted_label(sample.device->predicted_label);
     device.set_confidence(sample.device->confidence);
-    *device.mutable_start_time() = ToProto(sample.device->start_time);
+    *device.mutable_start_time() = ToTimestamp(sample.device->start_time);
   }
   proto.mutable_metadata()->insert(sample.metadata.begin(), sample.metadata.end());
   AddRanges(sample.labels, *proto.mutable_labels());
-  *proto.mutable_create_time() = ToProto(sample.create_time);
+  *proto.mutable_create_time() = ToTimestamp(sample.create_time);
   proto.mutable_flags()->Assign(sample.flags.begin(), sample.flags.end());
   return proto;
 }
@@ -339,7 +321,7 @@ v1::Label ToProto(const Label& label) {
   AddRanges(label.ranges, *proto.mutable_ranges());
   proto.set_author(label.author);
   proto.set_source(label.source);
-  *proto.mutable_create_time() = ToProto(label.create_time);
+  *proto.mutable_create_time() = ToTimestamp(label.create_time);
   if (label.undoes != 0) {
     proto.set_undoes(absl::StrCat(sample, "/labels/", label.undoes));
   }
@@ -361,15 +343,15 @@ v1::Dataset ToProto(const Dataset& dataset) {
   filter_proto.mutable_devices()->Assign(filter.devices.begin(), filter.devices.end());
   filter_proto.mutable_metadata()->insert(filter.metadata.begin(), filter.metadata.end());
   if (filter.created_after.has_value()) {
-    *filter_proto.mutable_created_after() = ToProto(*filter.created_after);
+    *filter_proto.mutable_created_after() = ToTimestamp(*filter.created_after);
   }
   if (filter.created_before.has_value()) {
-    *filter_proto.mutable_created_before() = ToProto(*filter.created_before);
+    *filter_proto.mutable_created_before() = ToTimestamp(*filter.created_before);
   }
   filter_proto.mutable_flags()->Assign(filter.flags.begin(), filter.flags.end());
   filter_proto.mutable_without_flags()->Assign(filter.without_flags.begin(),
                                                filter.without_flags.end());
-  *proto.mutable_create_time() = ToProto(dataset.create_time);
+  *proto.mutable_create_time() = ToTimestamp(dataset.create_time);
   return proto;
 }
 
@@ -383,7 +365,7 @@ v1::DatasetVersion ToProto(const DatasetVersion& version) {
                                             version.training_readings.end());
   proto.mutable_testing_readings()->insert(version.testing_readings.begin(),
                                            version.testing_readings.end());
-  *proto.mutable_create_time() = ToProto(version.create_time);
+  *proto.mutable_create_time() = ToTimestamp(version.create_time);
   return proto;
 }
 
@@ -398,9 +380,9 @@ v1::LabellingTask ToProto(const LabellingTask& task) {
     suggestion.set_label(task.suggestion->label);
     suggestion.set_confidence(task.suggestion->confidence);
     suggestion.set_novelty(task.suggestion->novelty);
-    *suggestion.mutable_create_time() = ToProto(task.suggestion->create_time);
+    *suggestion.mutable_create_time() = ToTimestamp(task.suggestion->create_time);
   }
-  *proto.mutable_lease_expire_time() = ToProto(task.lease_expire_time);
+  *proto.mutable_lease_expire_time() = ToTimestamp(task.lease_expire_time);
   proto.set_probability(task.probability);
   return proto;
 }

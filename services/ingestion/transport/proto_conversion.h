@@ -21,8 +21,6 @@
 
 namespace fieldloop::ingestion {
 
-google::protobuf::Timestamp ToProto(absl::Time time);
-
 // Names of the API and the ids in them. INVALID_ARGUMENT naming `field`.
 absl::StatusOr<std::string> ProjectIdOf(absl::string_view field, absl::string_view name);
 

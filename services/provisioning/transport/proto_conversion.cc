@@ -6,32 +6,13 @@
 #include <utility>
 #include <vector>
 
-#include <google/protobuf/util/time_util.h>
-
 #include "absl/strings/str_cat.h"
+#include "services/common/grpc/proto_time.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/status/status_macros.h"
 
 namespace fieldloop::provisioning {
 namespace {
-
-using google::protobuf::Timestamp;
-using google::protobuf::util::TimeUtil;
-
-Timestamp ToTimestamp(absl::Time time) {
-  return TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
-
-absl::StatusOr<absl::Time> FromTimestamp(absl::string_view field, const Timestamp& timestamp) {
-  // The range of RFC 3339, which is what a Timestamp may hold.
-  if (timestamp.seconds() < TimeUtil::kTimestampMinSeconds ||
-      timestamp.seconds() > TimeUtil::kTimestampMaxSeconds || timestamp.nanos() < 0 ||
-      timestamp.nanos() > 999'999'999) {
-    return absl::InvalidArgumentError(absl::StrCat(field, ": got ", timestamp.seconds(), " s ",
-                                                   timestamp.nanos(), " ns, want a timestamp"));
-  }
-  return absl::FromUnixSeconds(timestamp.seconds()) + absl::Nanoseconds(timestamp.nanos());
-}
 
 v1::EnrollmentToken::State ToProto(EnrollmentToken::State state) {
   switch (state) {

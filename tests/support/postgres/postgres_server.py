@@ -77,10 +77,10 @@ class PostgresServer:
 
     def start(self):
         # The log is a file: the server must not keep a pipe of ours open.
-        self._run("pg_ctl", "-D", self._data(), "-l", f"{self.folder}/log", "-w", "-s", "start")
+        self._run("pg_ctl", "-D", self._data(), "-l", f"{self.folder}/log", "-w", "-t", "300", "-s", "start")
 
     def stop(self, mode="immediate"):
-        self._run("pg_ctl", "-D", self._data(), "-m", mode, "-w", "-s", "stop")
+        self._run("pg_ctl", "-D", self._data(), "-m", mode, "-w", "-t", "300", "-s", "stop")
 
     def restart(self, mode="immediate"):
         """`immediate` is what a crash is to the clients and to the data."""
@@ -94,7 +94,8 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def uri(self, database="postgres"):
-        return f"postgresql://{USER}@/{database}?host={self.folder}"
+        # On a busy machine a connection may take long; a server that is gone refuses at once.
+        return f"postgresql://{USER}@/{database}?connect_timeout=60&host={self.folder}"
 
     def sql(self, statement, database="postgres"):
         """What the statement gives, a line a row, columns separated by |."""

@@ -201,6 +201,23 @@ TEST_F(EvaluationHandlerTest, SketchesComeFromServicesOnly) {
   EXPECT_EQ(metrics->field_metrics(0).mean_confidence(), 0.75);
 }
 
+TEST_F(EvaluationHandlerTest, ATimeThatIsNoneIsRefusedByItsName) {
+  v1::RecordSketchRequest sketch = SketchRequest();
+  sketch.mutable_sketch()->mutable_start_time()->set_seconds(1LL << 62);
+  const absl::Status not_recorded =
+      CallUnary(*AsDistribution(), &Stub::RecordSketch, sketch).status();
+  EXPECT_THAT(not_recorded, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(not_recorded.message()), HasSubstr("sketch.start_time: got "));
+  EXPECT_EQ(*sketch_store_.CountSketches(), 0);
+
+  v1::ListFieldMetricsRequest list;
+  list.set_parent("projects/x");
+  list.mutable_start_time()->set_nanos(-1);
+  const absl::Status not_listed = CallUnary(*As("viewer"), &Stub::ListFieldMetrics, list).status();
+  EXPECT_THAT(not_listed, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(not_listed.message()), HasSubstr("start_time: got "));
+}
+
 TEST_F(EvaluationHandlerTest, AWatchShowsACycleUntilItIsDone) {
   ASSERT_THAT(SetPolicy("operator", kYaml), IsOk());
   const std::unique_ptr<Stub> stub = As("operator");
