@@ -12,7 +12,6 @@
 #include <iostream>
 #include <memory>
 #include <pthread.h>
-#include <set>
 #include <string>
 #include <system_error>
 #include <unistd.h>
@@ -61,45 +60,58 @@ enum Port {
 };
 constexpr int kMetricsOffset = 20;
 
-// A free port of the system's choice. It may be taken again before the service has it; the service
-// then says so.
-absl::StatusOr<int> FreePort(const std::string& address) {
+// A port of the system's choice that nobody else gets: who asks the system for one is given others
+// as long as `socket` is open. A service takes it all the same, since a bound socket that does not
+// listen shares its address with one that has SO_REUSEADDR as well, as all our listeners have.
+struct KeptPort {
+  int socket = -1;
+  int port = 0;
+};
+
+absl::StatusOr<KeptPort> KeepFreePort(const std::string& address) {
   const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int yes = 1;
   sockaddr_in bound{};
   bound.sin_family = AF_INET;
   socklen_t size = sizeof bound;
   const bool good = socket >= 0 && ::inet_pton(AF_INET, address.c_str(), &bound.sin_addr) == 1 &&
+                    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
                     ::bind(socket, reinterpret_cast<sockaddr*>(&bound), sizeof bound) == 0 &&
                     ::getsockname(socket, reinterpret_cast<sockaddr*>(&bound), &size) == 0;
-  const int error = errno;
-  ::close(socket);
   if (!good) {
+    const int error = errno;
+    ::close(socket);
     return absl::UnavailableError(
         absl::StrCat("--address: cannot listen on ", address, ": ", std::strerror(error)));
   }
-  return ntohs(bound.sin_port);
+  return KeptPort{.socket = socket, .port = ntohs(bound.sin_port)};
 }
 
-// Hands out addresses: base + offset, or free ones when the base is 0.
+// Hands out addresses: base + offset, or free ones when the base is 0. Those are kept while this
+// lives: a service that is started again finds its own free.
 class Ports {
  public:
   Ports(std::string address, int base) : address_(std::move(address)), base_(base) {}
+  Ports(const Ports&) = delete;
+  Ports& operator=(const Ports&) = delete;
+  ~Ports() {
+    for (const KeptPort& kept : kept_) {
+      ::close(kept.socket);
+    }
+  }
   absl::StatusOr<std::string> At(int offset) {
     if (base_ != 0) {
       return absl::StrCat(address_, ":", base_ + offset);
     }
-    // The system may name a port again that it named before and nobody listens on yet.
-    int port = 0;
-    do {
-      FIELDLOOP_ASSIGN_OR_RETURN(port, FreePort(address_));
-    } while (!given_.insert(port).second);
-    return absl::StrCat(address_, ":", port);
+    FIELDLOOP_ASSIGN_OR_RETURN(const KeptPort kept, KeepFreePort(address_));
+    kept_.push_back(kept);
+    return absl::StrCat(address_, ":", kept.port);
   }
 
  private:
   std::string address_;
   int base_;
-  std::set<int> given_;
+  std::vector<KeptPort> kept_;
 };
 
 // Keeps a second `up` out of the same folder, until the process ends.
