@@ -69,12 +69,16 @@ struct KeptPort {
 };
 
 absl::StatusOr<KeptPort> KeepFreePort(const std::string& address) {
-  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const int yes = 1;
   sockaddr_in bound{};
   bound.sin_family = AF_INET;
+  if (::inet_pton(AF_INET, address.c_str(), &bound.sin_addr) != 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--address: got \"", address, "\", want an address such as 127.0.0.1 with --base-port 0"));
+  }
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int yes = 1;
   socklen_t size = sizeof bound;
-  const bool good = socket >= 0 && ::inet_pton(AF_INET, address.c_str(), &bound.sin_addr) == 1 &&
+  const bool good = socket >= 0 &&
                     ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
                     ::bind(socket, reinterpret_cast<sockaddr*>(&bound), sizeof bound) == 0 &&
                     ::getsockname(socket, reinterpret_cast<sockaddr*>(&bound), &size) == 0;
