@@ -4,15 +4,17 @@
 #include "services/cli/up/supervisor.h"
 
 #include <csignal>
-#include <filesystem>
+#include <fstream>
 #include <pthread.h>
 #include <string>
 #include <unistd.h>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "services/cli/commands/arguments.h"
+#include "tests/services/common/temporary_folder.h"
 #include "tests/support/status_matchers.h"
 
 namespace fieldloop::cli {
@@ -20,12 +22,14 @@ namespace {
 
 using ::fieldloop::testing::IsOk;
 using ::fieldloop::testing::StatusIs;
+using ::fieldloop::testing::TemporaryFolder;
 using ::testing::HasSubstr;
+
+constexpr absl::Duration kPatience = absl::Minutes(2);
 
 class SupervisorTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::filesystem::create_directories(folder_);
     sigset_t set;
     sigemptyset(&set);
     for (const int signal : {SIGCHLD, SIGINT, SIGTERM}) {
@@ -33,34 +37,33 @@ class SupervisorTest : public ::testing::Test {
     }
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
   }
-  void TearDown() override {
-    supervisor_.StopAll(absl::Seconds(5));
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { supervisor_.StopAll(absl::Seconds(5)); }
 
-  // A program that is ready at once and says its process id in its ready file.
   ServiceProcess Script(const std::string& script) const {
     return {.name = "service",
             .command = {"/bin/sh", "-c", script},
-            .ready_file = folder_ + "/ready",
-            .log_file = folder_ + "/log"};
+            .ready_file = folder_ / "ready",
+            .log_file = folder_ / "log"};
   }
 
-  std::string folder_ = ::testing::TempDir() + "fieldloop_supervisor_" +
-                        ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  // Commands that write a ready file as services do: whoever sees it sees all of it.
+  std::string SayReady(const std::string& text) const {
+    const std::string file = folder_ / "ready";
+    return "echo " + text + " > " + file + ".tmp; mv " + file + ".tmp " + file + "; ";
+  }
+
+  const TemporaryFolder folder_;
   Supervisor supervisor_;
 };
 
 TEST_F(SupervisorTest, StartReturnsTheReadyFile) {
-  const auto ready = supervisor_.Start(Script("echo up > " + folder_ + "/ready; exec sleep 60"),
-                                       absl::Seconds(30));
+  const auto ready = supervisor_.Start(Script(SayReady("up") + "exec sleep 600"), kPatience);
   ASSERT_THAT(ready, IsOk());
   EXPECT_EQ(*ready, "up\n");
 }
 
 TEST_F(SupervisorTest, AProgramThatEndsBeforeItIsReadyIsReportedWithItsLastLines) {
-  const auto ready =
-      supervisor_.Start(Script("echo the port is taken >&2; exit 3"), absl::Seconds(30));
+  const auto ready = supervisor_.Start(Script("echo the port is taken >&2; exit 3"), kPatience);
   ASSERT_THAT(ready, StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(std::string(ready.status().message()), HasSubstr("exit code 3"));
   EXPECT_THAT(std::string(ready.status().message()), HasSubstr("the port is taken"));
@@ -69,30 +72,33 @@ TEST_F(SupervisorTest, AProgramThatEndsBeforeItIsReadyIsReportedWithItsLastLines
 TEST_F(SupervisorTest, AProgramThatIsMissingIsReported) {
   ServiceProcess process = Script("");
   process.command = {"/nonexistent/fieldloop-build"};
-  const auto ready = supervisor_.Start(process, absl::Seconds(30));
+  const auto ready = supervisor_.Start(process, kPatience);
   ASSERT_THAT(ready, StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(std::string(ready.status().message()), HasSubstr("is it built?"));
 }
 
 TEST_F(SupervisorTest, AProgramThatIsKilledIsStartedAgainUntilAStopSignalComes) {
-  // The second start asks the supervisor to stop, so the test needs no clock.
-  const std::string script = "echo x >> " + folder_ + "/starts; echo up > " + folder_ +
-                             "/ready; if [ $(wc -l < " + folder_ +
-                             "/starts) = 2 ]; then kill -TERM " + std::to_string(::getpid()) +
-                             "; exec sleep 60; fi; kill -KILL $$";
-  ASSERT_THAT(supervisor_.Start(Script(script), absl::Seconds(30)), IsOk());
+  // The first start ends when it has been seen to be ready; the second asks the supervisor to stop.
+  const std::string starts = folder_ / "starts";
+  const std::string script = "echo x >> " + starts + "; " + SayReady("up") + "if [ $(wc -l < " +
+                             starts + ") = 2 ]; then kill -TERM " + std::to_string(::getpid()) +
+                             "; exec sleep 600; fi; read line < " + (folder_ / "go") +
+                             "; kill -KILL $$";
+  ASSERT_EQ(::mkfifo((folder_ / "go").c_str(), 0600), 0);
+  ASSERT_THAT(supervisor_.Start(Script(script), kPatience), IsOk());
+  std::ofstream(folder_ / "go") << "\n";
   std::vector<std::string> said;
   supervisor_.Watch([&said](const std::string& line) { said.push_back(line); });
   ASSERT_EQ(said.size(), 1U);
   EXPECT_THAT(said[0], HasSubstr("killed by signal 9"));
-  EXPECT_EQ(*ReadFile(folder_ + "/starts"), "x\nx\n");
+  EXPECT_EQ(*ReadFile(starts), "x\nx\n");
 }
 
 TEST_F(SupervisorTest, AProgramThatDoesNotHeedAStopIsKilled) {
-  const auto ready =
-      supervisor_.Start(Script("trap '' TERM; echo $$ > " + folder_ + "/pid; mv " + folder_ +
-                               "/pid " + folder_ + "/ready; while :; do sleep 60; done"),
-                        absl::Seconds(30));
+  const std::string never = folder_ / "never";
+  ASSERT_EQ(::mkfifo(never.c_str(), 0600), 0);
+  const auto ready = supervisor_.Start(
+      Script("trap '' TERM; " + SayReady("$$") + "read line < " + never), kPatience);
   ASSERT_THAT(ready, IsOk());
   const pid_t pid = std::stoi(*ready);
   ASSERT_EQ(::kill(pid, 0), 0);
