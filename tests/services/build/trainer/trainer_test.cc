@@ -28,6 +28,7 @@
 #include "services/build/trainer/file.h"
 #include "services/build/trainer/random.h"
 #include "tests/services/common/npy/npy_bytes.h"
+#include "tests/services/common/temporary_folder.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
 
@@ -37,6 +38,7 @@ namespace {
 using ::fieldloop::testing::FakeClock;
 using ::fieldloop::testing::IsOk;
 using ::fieldloop::testing::StatusIs;
+using ::fieldloop::testing::TemporaryFolder;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
@@ -128,15 +130,11 @@ Json MakeConvolutionInput(const std::string& network) {
 class TrainerTest : public ::testing::Test {
  protected:
   TrainerTest() {
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    directory_ = absl::StrCat(::testing::TempDir(), "/trainer_", test->name());
-    std::filesystem::remove_all(directory_);
     std::filesystem::create_directories(directory_ + "/out");
     WriteInput(MakeInput());
     WriteTrain(MakeSplit(360, 1));
     WriteTest(MakeSplit(90, 2));
   }
-  ~TrainerTest() override { std::filesystem::remove_all(directory_); }
 
   void Write(const std::string& name, const std::string& content) {
     ASSERT_THAT(WriteFile(absl::StrCat(directory_, "/", name), content), IsOk());
@@ -186,7 +184,8 @@ class TrainerTest : public ::testing::Test {
     return events;
   }
 
-  std::string directory_;
+  const TemporaryFolder folder_;
+  const std::string directory_ = folder_ / "trainer";
   std::ostringstream events_;
   std::ostringstream log_;
   FakeClock clock_;
@@ -595,7 +594,6 @@ TEST_F(TrainerTest, TheProgramExitsWithZeroAndTheModel) {
 TEST_F(TrainerTest, TheSameInputInAnotherFolderAndProcessGivesTheSameBytes) {
   WriteInput(MakeConvolutionInput("conv_2d"));
   const std::string other = directory_ + "_with_another_name";
-  std::filesystem::remove_all(other);
   std::filesystem::copy(directory_, other, std::filesystem::copy_options::recursive);
   std::vector<std::string> models;
   for (const std::string& folder : {directory_, other}) {
@@ -607,8 +605,7 @@ TEST_F(TrainerTest, TheSameInputInAnotherFolderAndProcessGivesTheSameBytes) {
     models.push_back(*ReadFile(folder + "/out/model.tflite"));
   }
   EXPECT_EQ(models[0], models[1]);
-  EXPECT_EQ(models[0].find("trainer_"), std::string::npos);
-  std::filesystem::remove_all(other);
+  EXPECT_EQ(models[0].find(folder_.path()), std::string::npos);
 }
 
 TEST_F(TrainerTest, TheProgramSaysItsErrorAsAnEventAndExitsWithOne) {

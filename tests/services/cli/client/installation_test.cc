@@ -3,13 +3,13 @@
 
 #include "services/cli/client/installation.h"
 
-#include <filesystem>
 #include <fstream>
 #include <string>
 
 #include <gtest/gtest.h>
 
 #include "services/cli/client/output.h"
+#include "tests/services/common/temporary_folder.h"
 #include "tests/support/status_matchers.h"
 
 namespace fieldloop::cli {
@@ -17,15 +17,13 @@ namespace {
 
 using ::fieldloop::testing::IsOk;
 using ::fieldloop::testing::StatusIs;
+using ::fieldloop::testing::TemporaryFolder;
 using ::testing::HasSubstr;
 
 class InstallationTest : public ::testing::Test {
  protected:
-  void SetUp() override { std::filesystem::create_directories(home_); }
-  void TearDown() override { std::filesystem::remove_all(home_); }
-
-  std::string home_ = ::testing::TempDir() + "fieldloop_cli_" +
-                      ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  const TemporaryFolder folder_;
+  const std::string& home_ = folder_.path();
 };
 
 TEST_F(InstallationTest, WhatIsSavedIsLoaded) {

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/services/common/temporary_folder.h"
 #include "tests/support/status_matchers.h"
 
 namespace fieldloop::cli {
@@ -15,6 +16,7 @@ namespace {
 
 using ::fieldloop::testing::IsOk;
 using ::fieldloop::testing::StatusIs;
+using ::fieldloop::testing::TemporaryFolder;
 using ::testing::HasSubstr;
 
 TEST(ArgumentsTest, APairSplitsAtItsFirstEqualsSign) {
@@ -51,13 +53,13 @@ TEST(ArgumentsTest, TimesAreTakenAsTheTablesAndTheJsonPrintThem) {
 }
 
 TEST(ArgumentsTest, AFileIsWrittenWholeWithItsMode) {
-  const std::string path = ::testing::TempDir() + "fieldloop_arguments_secret";
+  const TemporaryFolder folder;
+  const std::string path = folder / "secret";
   ASSERT_THAT(WriteFile(path, "secret\n", 0600), IsOk());
   EXPECT_EQ(*ReadFile(path), "secret\n");
   EXPECT_EQ(std::filesystem::status(path).permissions(),
             std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   EXPECT_FALSE(std::filesystem::exists(path + ".tmp"));
-  std::filesystem::remove(path);
 }
 
 TEST(ArgumentsTest, AFileThatCannotBeReadIsNamed) {

@@ -11,23 +11,24 @@
 
 #include "services/cli/commands/arguments.h"
 #include "services/common/crypto/signing.h"
+#include "tests/services/common/temporary_folder.h"
 #include "tests/support/status_matchers.h"
 
 namespace fieldloop::cli {
 namespace {
 
 using ::fieldloop::testing::IsOk;
+using ::fieldloop::testing::TemporaryFolder;
 
 class TrustTest : public ::testing::Test {
  protected:
-  void TearDown() override { std::filesystem::remove_all(folder_); }
   agent::v1::SignedDocument Document() const {
     agent::v1::SignedDocument document;
     document.ParseFromString(*ReadFile(folder_ + "/root.bin"));
     return document;
   }
-  std::string folder_ = ::testing::TempDir() + "fieldloop_trust_" +
-                        ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  const TemporaryFolder scratch_;
+  const std::string folder_ = scratch_ / "trust";
 };
 
 TEST_F(TrustTest, TheFirstRootIsSignedByItsOwnRootKeyAndNamesAKeyForEachRole) {
