@@ -13,18 +13,34 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import wave
 
+from gate import Gate
 from ingestion_services import IngestionServices
 
 RECORDINGS = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data" / "fsdd" / "recordings"
 BINARIES = None
+PATIENCE_S = 120
 INDEXES = range(3, 8)  # Of 50 of each digit and speaker; 0 to 4 are for testing.
 
 
 def csv_file(seed):
     return "timestamp,x\n" + "".join(f"{10 * i},{seed + i}\n" for i in range(20))
+
+
+def is_pending(process, number):
+    """Whether a signal was sent to the process and not delivered yet; not so of one that ended."""
+    try:
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return False
+    return bool(int(re.search(r"^ShdPnd:\s*([0-9a-f]+)$", status, re.MULTILINE).group(1), 16) & 1 << (number - 1))
+
+
+def size_of_parts(spool):
+    return sum(part.stat().st_size for part in spool.glob("*.part"))
 
 
 class SamplesImportTest(unittest.TestCase):
@@ -37,6 +53,37 @@ class SamplesImportTest(unittest.TestCase):
         """From now on commands are about a new project."""
         self.services.project = name
         self.services.cli("projects", "create", name)
+
+    def import_through_gate(self, folder, hold_after):
+        """Begins an import that cannot end before the gate, which is returned as well, is opened."""
+        gate = Gate(self.services.addresses["ingestion"], hold_after)
+        gate.start()
+        self.addCleanup(gate.listener.close)
+        self.addCleanup(gate.open)
+        home = self.folder / f"through-gate-{gate.address}"
+        home.mkdir()
+        client = json.loads((self.services.home / "client.json").read_text(encoding="utf-8"))
+        client["addresses"]["ingestion"] = gate.address
+        (home / "client.json").write_text(json.dumps(client), encoding="utf-8")
+        process = subprocess.Popen(
+            [
+                *(self.services.binaries / "fieldloop", "--home", home, "--project", self.services.project),
+                *("samples", "import", folder, "--label", "a"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(process.kill)
+        self.wait_until(lambda: gate.held.is_set() or process.poll() is not None, "the import does not come so far")
+        self.assertIsNone(process.poll(), "the import ended")
+        return process, gate
+
+    def wait_until(self, condition, what):
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, what)
+            time.sleep(0.01)
 
     def digest(self):
         self.services.cli("datasets", "create", "all")
@@ -87,17 +134,14 @@ class SamplesImportTest(unittest.TestCase):
         for seed in range(total):
             (folder / f"{seed}.csv").write_text(csv_file(seed))
         self.project("many")
-        process = subprocess.Popen(
-            [str(word) for word in self.services.command("samples", "import", folder, "--label", "a")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        process.stdout.readline()  # The first line of progress.
+        process, gate = self.import_through_gate(folder, 60_000)  # Some of the recordings.
         process.send_signal(signal.SIGINT)
+        self.wait_until(lambda: not is_pending(process, signal.SIGINT), "the import takes note of Ctrl-C")
+        gate.open()
         out, errors = process.communicate()
         self.assertNotEqual(process.returncode, 0)
         stored = int(re.search(r"(\d+) recordings stored", out).group(1))
+        self.assertTrue(0 < stored < total, out)
         self.assertIn(f"{total - stored} of {total} recordings are left", errors)
         self.assertEqual(int(self.services.cli_json("samples", "count")[-1]["total"]), stored)
         (second,) = self.services.cli_json("samples", "import", folder, "--label", "a")
@@ -110,20 +154,14 @@ class SamplesImportTest(unittest.TestCase):
             file.setparams((1, 2, 16000, 0, "NONE", ""))
             file.writeframes(os.urandom(40_000_000))
         self.project("tapes")
-        process = subprocess.Popen(
-            [str(word) for word in self.services.command("samples", "import", path.parent, "--label", "a")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process, gate = self.import_through_gate(path.parent, 8_000_000)
         spool = self.services.home / "ingestion" / "ingestion-uploads"
-        held = 0
-        while held == 0 and process.poll() is None:
-            held = sum(part.stat().st_size for part in spool.glob("*.part"))
+        self.wait_until(lambda: size_of_parts(spool) > 0, "what came is on the disk")
         self.services.kill_ingestion()
-        held = sum(part.stat().st_size for part in spool.glob("*.part"))
-        self.assertGreater(held, 0)
+        held = size_of_parts(spool)
+        self.assertTrue(0 < held < path.stat().st_size, held)
         self.services.start_ingestion()
+        gate.open()
         out, errors = process.communicate()
         self.assertEqual(process.returncode, 0, out + errors)
         (sample,) = self.services.cli_json("samples", "list")
