@@ -31,6 +31,7 @@ enum {
     PEER_FRAME_MIN = 640, /* The largest frame that cannot be made smaller fits. */
     BACKOFF_MIN_MS = 100,
     RENEW_RETRY_MS = 3600 * 1000,
+    RENEW_BUSY_MS = 60 * 1000,
 };
 
 /* Requests for a part of an artifact that a server leaves without any answer. */
@@ -493,9 +494,13 @@ static void on_error(fl_agent_t *agent, const fl_field_t *error) {
     }
     if (code == FL_PB(ErrorCode_ERROR_CODE_UNAVAILABLE) && session->state == READY &&
         agent->enrolled) {
-        /* The session stands; what was asked is asked again later. */
-        forget_requests(agent);
+        /* The session stands; what was asked is asked again later, a renewal some time after all
+         * else, but not as late as one that was refused: the certificate may be about to end. */
         agent->due.paused_until_ms = fl_agent_in(agent, delay);
+        if (session->enroll_waiting) {
+            agent->due.renew_after_ms = agent->due.paused_until_ms + RENEW_BUSY_MS;
+        }
+        forget_requests(agent);
         return;
     }
     close_session(agent, delay);

@@ -8,7 +8,9 @@
 namespace fieldloop::agent {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::Ge;
 using ::testing::Gt;
 using ::testing::IsEmpty;
 using ::testing::Le;
@@ -599,7 +601,7 @@ TEST_F(SessionTest, ATokenThatIsTooLongIsRefusedAtTheStart) {
   EXPECT_EQ(device_.Boot(), FL_OK);
 }
 
-TEST_F(SessionTest, ARenewalThatTheServerRefusesIsNotRepeatedAtOnce) {
+TEST_F(SessionTest, ARenewalThatABusyServerPutsOffIsRepeatedInAMinuteAndAllElseGoesOn) {
   device_.not_before_ms = kNowMs - 300'000;
   device_.not_after_ms = kNowMs + 10'000;
   server_.intercept =
@@ -609,6 +611,22 @@ TEST_F(SessionTest, ARenewalThatTheServerRefusesIsNotRepeatedAtOnce) {
   };
   ASSERT_EQ(device_.Boot(), FL_OK);
   device_.Run(600'000);
+  EXPECT_THAT(server_.Count([](const auto& m) { return m.has_renew_request(); }),
+              AllOf(Ge(8), Le(10)));
+  EXPECT_GE(server_.Count([](const auto& m) { return m.has_check_in(); }), 5);
+  EXPECT_EQ(server_.connections, 1);
+}
+
+TEST_F(SessionTest, ARenewalThatTheServerRefusesIsNotRepeatedForAnHour) {
+  device_.not_before_ms = kNowMs - 300'000;
+  device_.not_after_ms = kNowMs + 10'000;
+  server_.intercept =
+      [&](const v1::DeviceMessage& message) -> std::optional<std::vector<v1::ServerMessage>> {
+    if (!message.has_renew_request()) return std::nullopt;
+    return std::vector<v1::ServerMessage>{ErrorMessage(v1::ERROR_CODE_REFUSED, 2000)};
+  };
+  ASSERT_EQ(device_.Boot(), FL_OK);
+  device_.Run(3'500'000);
   EXPECT_EQ(server_.Count([](const auto& m) { return m.has_renew_request(); }), 1);
   EXPECT_GE(server_.Count([](const auto& m) { return m.has_check_in(); }), 5);
 }
