@@ -12,7 +12,6 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,10 @@ import unittest
 import sbom
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "demo"))
+
+from installation import keep_free_port  # noqa: E402
+
 BASE = "docker.io/library/debian:12-slim"
 TARGETS = ("provisioning", "ingestion", "build", "evaluation", "distribution", "trainer")
 SERVICES = TARGETS[:5]
@@ -224,8 +227,9 @@ class ImagesTest(unittest.TestCase):
         self.assertEqual(self.command("build", "fieldloop", "trust", "init", "--out", "/mnt/trust", data=data)[0], 0)
         ports = {}
         for name in (*SERVICES, "device"):
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                ports[name] = f"127.0.0.1:{free.getsockname()[1]}"
+            keeper = keep_free_port()
+            self.addCleanup(keeper.close)
+            ports[name] = f"127.0.0.1:{keeper.getsockname()[1]}"
         more = {
             "provisioning": ["--pki-dir", "/mnt/pki"],
             "ingestion": ["--http-listen", "127.0.0.1:0"],

@@ -18,12 +18,11 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "demo"))
 
-from installation import start_process, stop_process  # noqa: E402
-from prometheus import free_port  # noqa: E402
+from installation import keep_free_port, start_process, stop_process  # noqa: E402
 
 CHART = ROOT / "charts" / "fieldloop"
 OPTIONS = argparse.Namespace(helm=None, kubernetes=None, bin=None)
-PATIENCE_S = 60
+PATIENCE_S = 180
 
 
 class InstalledTest(unittest.TestCase):
@@ -80,7 +79,14 @@ class InstalledTest(unittest.TestCase):
         return places
 
     def port(self, component, port):
-        return self.ports.setdefault((component, port), free_port())
+        if (component, port) not in self.ports:
+            self.ports[component, port] = self.kept_port()
+        return self.ports[component, port]
+
+    def kept_port(self):
+        keeper = keep_free_port()
+        self.addCleanup(keeper.close)
+        return keeper.getsockname()[1]
 
     def here(self, argument, component, places):
         """An argument of a container as one of a process on this machine."""
@@ -142,7 +148,7 @@ class InstalledTest(unittest.TestCase):
         secret = self.folder / "ca.crt"
         secret.write_bytes(self.sources["fieldloop-build-tls"]["ca.crt"])
         done = self.run_program(
-            "fieldloop", "health", "build", f"--address=127.0.0.1:{free_port()}", f"--ca={secret}", "--timeout=1", check=False
+            "fieldloop", "health", "build", f"--address=127.0.0.1:{self.kept_port()}", f"--ca={secret}", "--timeout=1", check=False
         )
         self.assertNotEqual(done.returncode, 0)
 

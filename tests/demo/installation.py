@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -32,6 +33,17 @@ class DemoError(Exception):
 def is_unavailable(error):
     """Whether the command line ended because a service did not answer."""
     return "is the installation running?" in str(error)
+
+
+def keep_free_port():
+    """A socket bound to a port on loopback that is nobody else's as long as the socket is open.
+
+    A server with SO_REUSEADDR, as ours have, listens there all the same, and comes back there.
+    """
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    return keeper
 
 
 def missing_programs(folder):
@@ -84,7 +96,7 @@ class Installation:
         self.log_path = self.home.parent / "up.log"
         self._up = None
 
-    def start(self, *more, timeout_s=90):
+    def start(self, *more, timeout_s=300):
         self._up = start_process(
             [self.binaries / "fieldloop", "--home", self.home, "up", "--base-port", "0", *more],
             self.log_path,
@@ -117,7 +129,7 @@ class Installation:
 
     def stop(self):
         if self._up is not None:
-            stop_process(self._up, 30)
+            stop_process(self._up, 60)
 
     def _command(self, arguments):
         return [
@@ -131,7 +143,7 @@ class Installation:
             *(str(argument) for argument in arguments),
         ]
 
-    def run(self, *arguments, timeout_s=120):
+    def run(self, *arguments, timeout_s=300):
         """Runs a command; returns its messages: one for each line of JSON."""
         try:
             done = subprocess.run(

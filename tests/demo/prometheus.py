@@ -5,14 +5,13 @@
 import json
 import pathlib
 import re
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
-from installation import DemoError, start_process, stop_process
+from installation import DemoError, keep_free_port, start_process, stop_process
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RULES = ROOT / "charts" / "fieldloop" / "files" / "rules"
@@ -50,12 +49,6 @@ def scrape(address):
         return answer.read().decode("utf-8")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Prometheus:
     """Runs until stop(). `program` is the server's; everything else lies in `folder`."""
 
@@ -64,6 +57,7 @@ class Prometheus:
         self.folder = pathlib.Path(folder)
         self.address = None
         self.begun = None
+        self._keeper = None
         self._process = None
 
     def start(self, home):
@@ -73,7 +67,8 @@ class Prometheus:
             text += TARGET.format(address=address, component=component)
         config = self.folder / "prometheus.yml"
         config.write_text(text, encoding="utf-8")
-        self.address = f"127.0.0.1:{free_port()}"
+        self._keeper = keep_free_port()
+        self.address = f"127.0.0.1:{self._keeper.getsockname()[1]}"
         self.begun = time.time()
         self._process = start_process(
             [
@@ -99,6 +94,7 @@ class Prometheus:
     def stop(self):
         if self._process is not None:
             stop_process(self._process, 10)
+            self._keeper.close()
 
     def _ready(self):
         try:
