@@ -34,7 +34,7 @@ VICTIMS = {
     "EVALUATING": ["evaluation"],  # May pass too quickly to be seen; the others do not.
     "ROLLING_OUT": ["distribution", "provisioning", "evaluation"],
 }
-PATIENCE_S = 60
+PATIENCE_S = 180
 
 
 class PatientInstallation(Installation):
@@ -72,6 +72,7 @@ class Killer(threading.Thread):
         self.installation = installation
         self.killed = []  # (service, state of the cycle)
         self.end = threading.Event()
+        self.through_collecting = threading.Event()  # Those of COLLECTING were killed.
 
     def run(self):
         seen = set()
@@ -90,6 +91,8 @@ class Killer(threading.Thread):
                 seen.add(state)
                 for service in VICTIMS.get(state, []):
                     self.kill(service, state)
+                if state == "COLLECTING":
+                    self.through_collecting.set()
 
     def kill(self, service, state):
         process = self.installation.process_of(service)
@@ -103,13 +106,26 @@ class Killer(threading.Thread):
                 return
 
 
+class StoryUnderKills(Story):
+    """The demo's story; labels come, and with them the build, when the killer looks for it."""
+
+    def __init__(self, out):
+        super().__init__(Plan.shortened(), Timeline(), BINARIES, out)
+        self.installation = PatientInstallation(BINARIES, self.work / "home", "motion")
+        self.recorder.installation = self.installation
+        self.killer = Killer(self.installation)
+
+    def import_labels(self):
+        if not self.killer.through_collecting.wait(PATIENCE_S):
+            raise DemoError("nothing was killed while the cycle collected")
+        super().import_labels()
+
+
 class KillServicesTest(unittest.TestCase):
     def test_a_cycle_survives_the_kill_of_every_service(self):
         with tempfile.TemporaryDirectory(prefix="fieldloop-kill-") as folder:
-            story = Story(Plan.shortened(), Timeline(), BINARIES, folder)
-            story.installation = PatientInstallation(BINARIES, story.work / "home", "motion")
-            story.recorder.installation = story.installation
-            killer = Killer(story.installation)
+            story = StoryUnderKills(folder)
+            killer = story.killer
             with story:
                 killer.start()
                 try:
@@ -121,7 +137,7 @@ class KillServicesTest(unittest.TestCase):
                     raise
                 finally:
                     killer.end.set()
-                    killer.join(10)
+                    killer.join(PATIENCE_S)
                 figures = {figure.key: figure for figure in story.figures()}
             print("killed:", killer.killed)
             self.assertEqual({service for service, _ in killer.killed}, set(SERVICES))
