@@ -33,7 +33,7 @@ def emulate(runner, folder, count):
         ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none",
          "-icount", "shift=0", "-kernel", runner, "-semihosting-config",
          f"enable=on,target=native,arg=runner,arg={count}"],
-        cwd=folder, stdin=subprocess.DEVNULL, check=True, timeout=250)
+        cwd=folder, stdin=subprocess.DEVNULL, check=True, timeout=800)
 
 
 def compare(folder, lines):

@@ -80,7 +80,7 @@ class Emulator:
         with self.news:
             self.news.notify_all()
 
-    def wait_for(self, pattern, timeout_s=60):
+    def wait_for(self, pattern, timeout_s=300):
         """Waits until a line of the console matches; returns the match."""
 
         def find():
@@ -94,7 +94,7 @@ class Emulator:
             raise AssertionError(f"{self.name} should have said '{pattern}' and {why}; it said {self.lines}")
         return found
 
-    def wait_for_end(self, timeout_s=120):
+    def wait_for_end(self, timeout_s=300):
         """Waits until the firmware ends the emulator; returns its exit code."""
         code = self.process.wait(timeout_s)
         self.follower.join()

@@ -107,7 +107,7 @@ class FirmwareTest(unittest.TestCase):
         """A project with two sets for the devices."""
         run = cls.up.run
         run("projects", "create", PROJECT)
-        run("fleet", "set", "--check-in", 1, "--trial-windows", 5, "--trial-timeout", 60)
+        run("fleet", "set", "--check-in", 1, "--trial-windows", 5, "--trial-timeout", 600)
         for i in range(3):
             for label in ("WALK", "SIT"):
                 path = cls.work / f"{label}.{i}.csv"
@@ -189,7 +189,7 @@ class FirmwareTest(unittest.TestCase):
         what += [word for device in cls.devices for word in ("--hardware", device.name)]
         release = cls.up.one("releases", "create", number_of(wanted.model), *what)
         cls.sequence = release["content"]["sequence"]
-        plan = ("--stages", 100, "--failure-count", DEVICES, "--device-timeout", "90s")
+        plan = ("--stages", 100, "--failure-count", DEVICES, "--device-timeout", "10m")
         return number_of(cls.up.one("rollouts", "create", release["name"], *plan))
 
     def devices_of(self, rollout):
@@ -241,20 +241,23 @@ class FirmwareTest(unittest.TestCase):
         self.assert_services_see_what_runs()
 
     def test_a_device_that_was_off_when_its_certificate_ended_comes_back(self):
-        end = self.certificate_end(self.away)
+        end, before = self.certificate_end(self.away), self.handshakes("expired")
         remains = end - datetime.datetime.now(datetime.timezone.utc)
         threading.Event().wait(max(0, remains.total_seconds() + 1))  # Until the certificate has ended.
         self.away.start()
         self.away.wait_for("info: the certificate was renewed$")
         self.assertGreater(self.certificate_end(self.away), end)
-        self.assertEqual(self.handshakes("expired"), 1)
+        self.assertGreater(self.handshakes("expired"), before)  # Others may be late as well.
 
     def test_a_link_that_was_lost_is_taken_up_with_a_resumed_handshake(self):
-        self.assertEqual(self.handshakes("resumed"), 0)
-        lost = self.relay.connections[-1]
+        # Right after a renewal, which a whole handshake follows, the next one is far.
+        self.linked.lines = []
+        self.linked.wait_for("info: the certificate was renewed$")
+        lost = self.relay.wait_for_answer(after=self.relay.connections[-1])
+        before = self.handshakes("resumed")
         self.relay.cut()
         taken_up = self.relay.wait_for_answer(after=lost)
-        self.assertEqual(self.handshakes("resumed"), 1)
+        self.assertGreater(self.handshakes("resumed"), before)  # Other links may be lost by themselves.
         whole, resumed = lost.handshake_bytes(), taken_up.handshake_bytes()
         print(f"TLS handshake on bare metal: {whole} bytes, resumed {resumed}")
         self.assertLess(2 * resumed, whole)

@@ -93,7 +93,7 @@ class Relay:
             ends = self._sockets[-2:]
         self._shut(ends)
 
-    def wait_for_answer(self, after, timeout_s=60):
+    def wait_for_answer(self, after, timeout_s=300):
         """Waits until the server has sent application data on a connection behind `after`; returns it."""
 
         def find():
