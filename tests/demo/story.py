@@ -85,7 +85,7 @@ rollout:
     - {{percent: 50}}
     - {{percent: 100}}
   failure_percent: 10
-  device_timeout: 2m
+  device_timeout: 10m
 """
 
 
@@ -375,7 +375,7 @@ class Story:
         self.installation.run("projects", "create", PROJECT, "--title", "Motion of people")
         self.installation.run(
             *("fleet", "set", "--check-in", 1, "--sketch-period", PERIOD_S),
-            *("--trial-windows", 30, "--trial-timeout", 60),
+            *("--trial-windows", 30, "--trial-timeout", 600),
         )
 
     def upload(self):
@@ -511,7 +511,7 @@ class Story:
     def first_rollout(self, release):
         for message in self.installation.watch(
             *("rollouts", "create", release, "--stages", "15,50,100"),
-            *("--device-timeout", "2m", "--watch"),
+            *("--device-timeout", "10m", "--watch"),
         ):
             rollout = message["rollout"]
             self.tell_rollout("v1", rollout)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 
 from ingestion_services import IngestionServices
 
@@ -49,7 +50,7 @@ class DiskFullTest(unittest.TestCase):
 
     def upload(self, name, readings=2000):
         path = self.folder / name
-        path.write_text(csv_file(abs(hash(name)) % 100_000, readings))
+        path.write_text(csv_file(zlib.crc32(name.encode()), readings))  # No two have the same bytes.
         return self.services.cli("samples", "upload", path, "--label", "a", check=False)
 
     def listed(self):

@@ -89,7 +89,7 @@ class IngestionCrashTest(unittest.TestCase):
                     ]
                     # The life begins when something of it is acknowledged.
                     before = acknowledged.stat().st_size
-                    deadline = time.monotonic() + 60
+                    deadline = time.monotonic() + 180
                     while acknowledged.stat().st_size == before and time.monotonic() < deadline:
                         time.sleep(0.01)
                     self.assertGreater(acknowledged.stat().st_size, before, "no upload is acknowledged")

@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "demo"))
 
 from installation import start_process, stop_process  # noqa: E402
 
-START_S = 60
+START_S = 180
 
 
 class IngestionServices:

@@ -21,7 +21,7 @@ from postgres_server import SKIPPED, PostgresServer, binaries  # noqa: E402
 from registry_test import PROJECT, RECIPE, write_recording  # noqa: E402
 
 BINARIES = None
-PATIENCE_S = 60
+PATIENCE_S = 180
 UPLOADS = 12
 SERVICES = {"provisioning", "ingestion", "build", "evaluation", "distribution"}
 
@@ -66,7 +66,7 @@ class PostgresTest(unittest.TestCase):
     def story(self, client):
         run, one = self.up.run, self.up.one
         run("projects", "create", PROJECT)
-        run("fleet", "set", "--check-in", 1, "--trial-windows", 5, "--trial-timeout", 60)
+        run("fleet", "set", "--check-in", 1, "--trial-windows", 5, "--trial-timeout", 600)
 
         acknowledged = self.upload_through_a_crash()
         listed = {sample["name"] for sample in run("samples", "list")}
@@ -140,7 +140,8 @@ class PostgresTest(unittest.TestCase):
 
     def is_healthy(self, *arguments):
         try:
-            Installation.run(self.up, "health", *arguments)  # Not repeated.
+            # Not repeated. Whoever is busy is not away: it gets time to say what it is.
+            Installation.run(self.up, "health", "--timeout", 60, *arguments)
             return True
         except DemoError as error:
             self.assertTrue(is_unavailable(error), error)

@@ -23,7 +23,7 @@ from ingestion_services import IngestionServices
 
 BINARIES = None
 EXAMPLES = trainers_test.ROOT / "docs/examples/trainers"
-WAIT_S = 60
+WAIT_S = 180
 INTERNAL, SERVER, CLIENT, CONSUMER = 1, 2, 3, 5  # Span.SpanKind
 BUILD_SERVICE = "fieldloop.build.v1.BuildService"
 EVALUATION_SERVICE = "fieldloop.evaluation.v1.EvaluationService"
@@ -90,6 +90,11 @@ class Collector:
         self._server.server_close()
 
 
+def whole_lines(path):
+    """Of a log that may be written to meanwhile."""
+    return path.read_bytes().decode(errors="replace").split("\n")[:-1]
+
+
 class TracesTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -105,8 +110,7 @@ class TracesTest(unittest.TestCase):
 
     def log(self, service):
         """Its lines; each is an object of its own."""
-        text = (self.services.home / f"{service}.log").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
+        return [json.loads(line) for line in whole_lines(self.services.home / f"{service}.log")]
 
     def new_token(self, role):
         """One that ingestion has not seen, and so must ask provisioning about."""
@@ -205,8 +209,8 @@ class QueuedWorkTest(unittest.TestCase):
         cls.build, cls.model = cls.fresh.build("--trainer", "traced")
 
     def log(self, service):
-        text = (self.fresh.up.home / "logs" / f"{service}.log").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        lines = whole_lines(self.fresh.up.home / "logs" / f"{service}.log")
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
     def called(self, command, method, service):
         """The span of the call that a command makes, at the service that takes it."""
