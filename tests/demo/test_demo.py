@@ -461,6 +461,17 @@ class CommandLineTest(unittest.TestCase):
             with self.assertRaises(SystemExit), unittest.mock.patch("sys.stderr", io.StringIO()):
                 demo.parse(["--bin", "b", *wrong])
 
+    def test_the_time_decides_unless_the_run_is_untimed_and_all_else_always(self):
+        slow = judging.Figure("story_seconds", "t", 100, "<=", 90)
+        wrong = judging.Figure("v1_phones", "t", 0.5, ">=", 0.78)
+        for flags, figures, code in (
+            ([], [slow], 1),
+            (["--untimed"], [slow, judging.Figure("v1_phones", "t", 0.8, ">=", 0.78)], 0),
+            (["--untimed"], [slow, wrong], 1),
+        ):
+            options = demo.parse(["--bin", "b", *flags])
+            self.assertEqual(judging.exit_code(demo.judged(options, figures)), code, flags)
+
     def test_missing_programs_are_named(self):
         with tempfile.TemporaryDirectory() as folder:
             errors = io.StringIO()
