@@ -39,8 +39,8 @@ class AuditTest(unittest.TestCase):
         cls.addClassCleanup(folder.cleanup)
         cls.work = pathlib.Path(folder.name)
         cls.up = Installation(BINARIES, cls.work / "home", PROJECT)
-        cls.up.start()
         cls.addClassCleanup(cls.up.stop)
+        cls.up.start()
         cls.up.run("projects", "create", PROJECT)
         made = cls.up.one("tokens", "api", "--role", "viewer")
         cls.viewer = made["secret"]
@@ -137,8 +137,8 @@ class AuditTest(unittest.TestCase):
         done = self.command(home, "restore", "--from", self.work / "backups", *options)
         self.assertEqual(done.returncode, 0, done.stderr)
         restored = Installation(BINARIES, home, PROJECT)
-        restored.start()
         self.addCleanup(restored.stop)
+        restored.start()
         expected = [word for head in heads for word in ("--expect", head)]
         self.assertTrue(self.verify(*expected, home=home)[0])
         restored.run("projects", "create", "another")

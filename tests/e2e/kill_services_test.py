@@ -115,10 +115,10 @@ class StoryUnderKills(Story):
         self.recorder.installation = self.installation
         self.killer = Killer(self.installation)
 
-    def import_labels(self):
+    def import_labels(self, at_all):
         if not self.killer.through_collecting.wait(PATIENCE_S):
             raise DemoError("nothing was killed while the cycle collected")
-        super().import_labels()
+        super().import_labels(at_all)
 
 
 class KillServicesTest(unittest.TestCase):

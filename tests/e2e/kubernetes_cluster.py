@@ -178,7 +178,7 @@ class Cluster:
         return False
 
     def _wait_for(self, call):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while True:
             try:
                 return call()

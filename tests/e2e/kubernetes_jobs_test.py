@@ -129,7 +129,7 @@ class BuildsTest(OnCluster):
         cls.wait_for(lambda: cls.up.process_of("build") not in (None, process))
 
     @staticmethod
-    def wait_for(is_so, seconds=60):
+    def wait_for(is_so, seconds=240):
         deadline = time.monotonic() + seconds
         while not (found := is_so()):
             if time.monotonic() > deadline:
@@ -167,7 +167,7 @@ class BuildsTest(OnCluster):
         build = self.train(7)
         job = self.job_of(build)
         self.kill_build_service()
-        self.wait_for(lambda: self.state(build) in ("SUCCEEDED", "FAILED"), 240)
+        self.wait_for(lambda: self.state(build) in ("SUCCEEDED", "FAILED"), 600)
         self.assertEqual(self.state(build), "SUCCEEDED", self.up.one("builds", "get", self.number(build)))
         # One pod trained, before the service died and after.
         self.assertEqual(len(self.pods_of(build)), 1)
@@ -192,7 +192,7 @@ class BuildsTest(OnCluster):
             up.run("datasets", "fix", "all")
             up.run("impulses", "create", "motion", "--recipe", self.folder / "recipe.json")
             other = up.run("builds", "create", "--dataset", "all/versions/1", "--impulse", "motion", "--seed", 7,
-                           "--watch", timeout_s=240)[-1]["build"]
+                           "--watch", timeout_s=600)[-1]["build"]
             digest = up.one("models", "get", other["model"].split("/")[-1])["digest"]
             up.stop()
         self.assertEqual(self.up.one("models", "get", done["model"].split("/")[-1])["digest"], digest)

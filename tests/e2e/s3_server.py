@@ -29,17 +29,19 @@ class S3Server:
              "-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=test",
              "-addext", "subjectAltName=IP:127.0.0.1"],
             cwd=self._folder, check=True, capture_output=True)
-        self._process = subprocess.Popen(
-            [self._program, "--port", "127.0.0.1:0", "--quiet", "--cert", self._folder / "cert.pem",
-             "--key", self._folder / "key.pem", "posix", "--sidecar", self._folder / "metadata", self._folder / "buckets"],
-            cwd=self._folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=os.environ | {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY})
+        # A file: nobody would read a pipe.
+        with open(self._folder / "server.log", "wb") as log:
+            self._process = subprocess.Popen(
+                [self._program, "--port", "127.0.0.1:0", "--quiet", "--cert", self._folder / "cert.pem",
+                 "--key", self._folder / "key.pem", "posix", "--sidecar", self._folder / "metadata", self._folder / "buckets"],
+                cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=os.environ | {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY})
         self.endpoint = f"https://127.0.0.1:{self._listening_port()}"
         return self
 
     def __exit__(self, *_):
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
 
     def location(self, bucket):
         """For --blobs; the keys are to be in the environment."""
@@ -52,7 +54,8 @@ class S3Server:
             if port is not None:
                 return port
             time.sleep(0.02)
-        raise RuntimeError(f"the S3 server did not start: {self._process.stdout.read().decode()}")
+        log = (self._folder / "server.log").read_text(encoding="utf-8", errors="replace")
+        raise RuntimeError(f"the S3 server did not start: {log}")
 
     def _port_of_socket(self):
         root = pathlib.Path("/proc") / str(self._process.pid)
