@@ -112,9 +112,16 @@ class BuildsTest(OnCluster):
                 run("samples", "upload", path, "--label", label, "--split", "testing" if i % 3 == 0 else "training")
         run("datasets", "create", "all")
         run("datasets", "fix", "all")
-        recipe = cls.folder / "recipe.json"
-        recipe.write_text(json.dumps(RECIPE | {"learning": {"dense_units": [8], "epochs": 1000}}), encoding="utf-8")
-        run("impulses", "create", "motion", "--recipe", recipe)
+        learning = {"dense_units": [8], "epochs": 1000}
+        cls.write_recipe("recipe", learning)
+        run("impulses", "create", "motion", "--recipe", cls.folder / "recipe.json")
+        # Its training is not over before somebody has cancelled it.
+        cls.write_recipe("long", learning | {"dense_units": [64, 64], "augmentation": {"copies": 20, "gain": 0.05}})
+        run("impulses", "create", "long", "--recipe", cls.folder / "long.json")
+
+    @classmethod
+    def write_recipe(cls, name, learning):
+        (cls.folder / f"{name}.json").write_text(json.dumps(RECIPE | {"learning": learning}), encoding="utf-8")
 
     @classmethod
     def write_jobs(cls, path, service):
@@ -137,8 +144,8 @@ class BuildsTest(OnCluster):
             time.sleep(0.05)
         return found
 
-    def create(self, seed):
-        return self.up.run("builds", "create", "--dataset", "all/versions/1", "--impulse", "motion", "--seed", seed)[0]
+    def create(self, seed, impulse):
+        return self.up.run("builds", "create", "--dataset", "all/versions/1", "--impulse", impulse, "--seed", seed)[0]
 
     def number(self, build):
         return build["name"].split("/")[-1]
@@ -157,9 +164,9 @@ class BuildsTest(OnCluster):
         return [pod for pod in list(self.cluster.node.pods.values())
                 if pod.name.startswith(f"e2e-{PROJECT}-{self.number(build)}-")]
 
-    def train(self, seed):
+    def train(self, seed, impulse="motion"):
         """A build whose trainer has begun."""
-        build = self.create(seed)
+        build = self.create(seed, impulse)
         self.wait_for(lambda: any(b'"epoch"' in line for pod in self.pods_of(build) for _, line in pod.lines))
         return build
 
@@ -198,7 +205,7 @@ class BuildsTest(OnCluster):
         self.assertEqual(self.up.one("models", "get", done["model"].split("/")[-1])["digest"], digest)
 
     def test_a_cancelled_build_ends_its_job_its_pod_and_its_process(self):
-        build = self.train(8)
+        build = self.train(8, "long")
         pod = self.pods_of(build)[0]
         self.up.run("builds", "cancel", self.number(build))
         self.wait_for(lambda: self.job_of(build) is None)
