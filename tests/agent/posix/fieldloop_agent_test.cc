@@ -266,7 +266,7 @@ class FieldloopAgentTest : public ::testing::Test {
   // Waits until what the server saw fulfils the condition.
   bool WaitUntil(const std::function<bool()>& condition) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(30), condition);
+    return changed_.wait_for(lock, std::chrono::minutes(2), condition);
   }
 
   void Start(const std::vector<std::string>& extra = {}) {
@@ -334,6 +334,20 @@ class FieldloopAgentTest : public ::testing::Test {
       if (message.has_state_report()) state = message.state_report();
     }
     return state;
+  }
+  // The Hello that came last.
+  struct Greeting {
+    int number = 0;  // From 1.
+    uint32_t boot_count = 0;
+    bool checked_in = false;  // After it.
+  };
+  Greeting LastGreeting() const {
+    Greeting last;
+    for (const auto& message : scripted_.received) {
+      if (message.has_hello()) last = {last.number + 1, message.hello().boot_count(), false};
+      if (message.has_check_in()) last.checked_in = true;
+    }
+    return last;
   }
   // The device said last that all it runs is confirmed.
   bool AllConfirmed() const {
@@ -472,10 +486,16 @@ TEST_F(FieldloopAgentTest, RunsAKeywordModelOnSoundAndSendsWholeSeconds) {
     before = scripted_.sketches.size();
   }
   Control("replay " + directory_.path() + "/high.wav\n");
-  // The period that is under way still holds windows of both.
-  ASSERT_TRUE(WaitUntil([&] { return scripted_.sketches.size() >= before + 3; }));
+  // Periods that were closed before, and the one that was under way, still hold windows of the low
+  // tone.
+  ASSERT_TRUE(WaitUntil([&] {
+    const v1::SketchReport& last = scripted_.sketches.back();
+    return scripted_.sketches.size() > before && last.windows() > 0 &&
+           last.class_counts(1) == last.windows();
+  })) << "never all high";
   Control("quit\n");
   EXPECT_EQ(Wait(), 0);
+  const std::lock_guard lock(mutex_);
   const v1::SketchReport& last = scripted_.sketches.back();
   EXPECT_EQ(last.class_counts(1), last.windows()) << "all high";
   EXPECT_EQ(last.channels(0).bins(1), last.windows()) << "and all anomalous";
@@ -489,12 +509,9 @@ TEST_F(FieldloopAgentTest, TakesOtherRecordingsWithoutARestartAndKeepsThemAcross
   ASSERT_TRUE(WaitUntil([&] { return Confirmed(first) && scripted_.sketches.size() >= 2; }));
   directory_.Write("other.csv", Recording(400));
   Control("replay " + directory_.path() + "/other.csv\n");
-  size_t before = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    before = scripted_.sketches.size();
-  }
-  ASSERT_TRUE(WaitUntil([&] { return scripted_.sketches.size() >= before + 2; }));
+  ASSERT_TRUE(WaitUntil([&] {
+    return directory_.Read("truth.jsonl").find("\"source\":\"other.csv\"") != std::string::npos;
+  })) << directory_.Read("log");
   {
     const std::lock_guard lock(mutex_);
     scripted_.OfferModel(second, 4);
@@ -511,6 +528,7 @@ TEST_F(FieldloopAgentTest, TakesOtherRecordingsWithoutARestartAndKeepsThemAcross
   const std::vector<std::string> models = Truth("period", "\"model\":\"", "\"");
   EXPECT_NE(models.front(), models.back());
   uint64_t end = 0;
+  const std::lock_guard lock(mutex_);
   for (const v1::SketchReport& sketch : scripted_.sketches) {
     EXPECT_GE(sketch.start_ms(), end) << "the sensor clock goes on across the restart";
     end = sketch.start_ms() + sketch.period_ms();
@@ -527,6 +545,7 @@ TEST_F(FieldloopAgentTest, AModelWhoseSelfTestFailsIsReverted) {
     return !scripted_.reports.empty() &&
            scripted_.reports.back().phase() == v1::UPDATE_PHASE_REVERTED;
   })) << directory_.Read("log");
+  const std::lock_guard lock(mutex_);
   EXPECT_EQ(scripted_.reports.back().cause(), v1::UPDATE_CAUSE_SELF_TEST);
 }
 
@@ -593,9 +612,8 @@ TEST_F(FieldloopAgentTest, RenewsACertificateBeforeItEndsAndGoesOnWithTheNewOne)
   first_certificate_s_ = 29;
   Start();
   // The session of the old certificate asks for the new one, which then opens a session of its own.
-  ASSERT_TRUE(WaitUntil([&] {
-    return names_.size() == 3 && scripted_.received.back().has_check_in();
-  })) << directory_.Read("log");
+  ASSERT_TRUE(WaitUntil([&] { return LastGreeting().number == 3 && LastGreeting().checked_in; }))
+      << directory_.Read("log");
   {
     const std::lock_guard lock(mutex_);
     EXPECT_THAT(names_, ElementsAre("", kDeviceId, kDeviceId));
@@ -607,7 +625,9 @@ TEST_F(FieldloopAgentTest, RenewsACertificateBeforeItEndsAndGoesOnWithTheNewOne)
   close(control_);
   control_ = -1;
   Start();
-  ASSERT_TRUE(WaitUntil([&] { return names_.size() == 4; })) << directory_.Read("log");
+  ASSERT_TRUE(WaitUntil([&] {
+    return LastGreeting().boot_count == 2 && LastGreeting().checked_in;
+  })) << directory_.Read("log");
   const std::lock_guard lock(mutex_);
   EXPECT_EQ(names_.back(), kDeviceId);
   EXPECT_EQ(certificates_.size(), 2u) << "a fresh one is not renewed";
@@ -622,19 +642,18 @@ TEST_F(FieldloopAgentTest, AKilledProcessComesBackWithItsModel) {
   EXPECT_EQ(Wait(), -1);
   close(control_);
   control_ = -1;
-  size_t hellos = 0;
+  uint32_t boots = 0;
   {
     const std::lock_guard lock(mutex_);
-    hellos = names_.size();
+    boots = LastGreeting().boot_count;
   }
   Start();
-  ASSERT_TRUE(WaitUntil(
-      [&] { return names_.size() > hellos && scripted_.received.back().has_check_in(); }));
+  ASSERT_TRUE(WaitUntil([&] {
+    return LastGreeting().boot_count == boots + 1 && LastGreeting().checked_in;
+  })) << directory_.Read("log");
   const std::lock_guard lock(mutex_);
-  v1::StateReport state;
-  for (const auto& message : scripted_.received) {
-    if (message.has_state_report()) state = message.state_report();
-  }
+  const v1::StateReport state = LastState();
+  ASSERT_GT(state.components_size(), 0);
   EXPECT_EQ(state.components(0).active_digest(), Sha256(model));
   EXPECT_TRUE(state.components(0).confirmed());
 }
