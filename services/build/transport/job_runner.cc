@@ -210,8 +210,9 @@ class JobRunner::Follower {
     if (pod.name.empty() && !pod_.name.empty()) {
       return absl::OkStatus();  // It is gone; what was seen of it still tells why.
     }
-    const bool waits = !pod.has_started && (pod.message != pod_.message || pod_.name.empty());
+    const bool waits = !pod.has_started && (pod.message != pod_.message || !told_that_it_waits_);
     if (waits && !state_.over()) {
+      told_that_it_waits_ = true;
       listener_.OnActivity(
           absl::StrCat("waits for its pod", pod.message.empty() ? "" : ": ", pod.message));
     } else if (pod.has_started && !pod_.has_started) {
@@ -286,6 +287,7 @@ class JobRunner::Follower {
   std::string events_text_;
   SteadyClock::time_point watch_after_{};
   SteadyClock::time_point looked_{};
+  bool told_that_it_waits_ = false;
   std::unique_ptr<KubernetesStream> log_;
   StampedLines lines_;
   bool knew_end_ = false;

@@ -247,12 +247,23 @@ TEST_F(JobRunnerTest, AServerThatIsAwayLeavesTheRunForTheNextAttempt) {
 }
 
 TEST_F(JobRunnerTest, WhyAPodWaitsIsTheActivity) {
+  // Looks at the pods that begin now: when the second one begins, what the first saw was told.
+  const auto wait_for_two_looks = [this] {
+    for (int i = 0; i < 2; ++i) {
+      const auto before = static_cast<int>(kubernetes_.Count("GET pods?"));
+      kubernetes_.SetJobStatus(kJob, Json::parse(R"({"active": 1})"));
+      ASSERT_TRUE(WaitForCalls("GET pods?", before + 1));
+    }
+  };
   auto run = Start();
-  ASSERT_TRUE(WaitForCalls("GET pods?", 1));
+  ASSERT_TRUE(WaitForCalls("WATCH jobs", 1));
+  wait_for_two_looks();
+  wait_for_two_looks();
   kubernetes_.SetPodStatus(kJob, Json::parse(R"({"conditions": [{"type": "PodScheduled",
       "status": "False", "reason": "Unschedulable", "message": "Insufficient nvidia.com/gpu"}]})"));
-  ASSERT_TRUE(WaitForCalls("GET pods?", 3));
+  wait_for_two_looks();
   kubernetes_.SetPodStatus(kJob, kRunning);
+  kubernetes_.SetJobStatus(kJob, Json::parse(R"({"active": 1})"));
   ASSERT_TRUE(WaitForCalls("GET pods/t-motor-7-pod/log", 1));
   End();
   EXPECT_THAT(run.get(), IsOk());
