@@ -21,7 +21,6 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <nlohmann/json.hpp>
 #include <prometheus/counter.h>
-#include <prometheus/exposer.h>
 #include <prometheus/gauge.h>
 
 #include "absl/strings/str_cat.h"
@@ -32,6 +31,7 @@
 #include "services/common/server/audit_handler.h"
 #include "services/common/server/audit_interceptor.h"
 #include "services/common/server/call_interceptor.h"
+#include "services/common/server/metrics_server.h"
 #include "services/common/server/pool_metrics.h"
 #include "services/common/server/process_metrics.h"
 #include "services/common/status/status_macros.h"
@@ -170,7 +170,7 @@ struct ServiceServer::State {
   const Clock* clock = nullptr;  // Of the audit log.
   std::unique_ptr<AuditLog> audit_log;
   std::unique_ptr<AuditHandler> audit_handler;
-  std::unique_ptr<prometheus::Exposer> exposer;
+  std::unique_ptr<MetricsServer> metrics_server;
   std::unique_ptr<grpc::Server> server;
   std::string address;
   std::string metrics_address;
@@ -203,12 +203,12 @@ bool ServiceServer::stopping() const { return state_->stopping; }
 absl::Status ServiceServer::Start() {
   FIELDLOOP_RETURN_IF_ERROR(SendSpans(state_->name, state_->options, state_->registry));
   try {
-    state_->exposer = std::make_unique<prometheus::Exposer>(state_->options.metrics_listen, 1);
-    state_->exposer->RegisterCollectable(state_->registry);
-    state_->exposer->RegisterCollectable(state_->process_metrics);
-    state_->exposer->RegisterCollectable(state_->pool_metrics);
+    state_->metrics_server = std::make_unique<MetricsServer>(state_->options.metrics_listen);
+    state_->metrics_server->Register(state_->registry);
+    state_->metrics_server->Register(state_->process_metrics);
+    state_->metrics_server->Register(state_->pool_metrics);
     state_->metrics_address =
-        WithPort(state_->options.metrics_listen, state_->exposer->GetListeningPorts().front());
+        WithPort(state_->options.metrics_listen, state_->metrics_server->port());
   } catch (const std::exception& error) {
     return absl::UnavailableError(absl::StrCat("--metrics-listen: cannot listen on ",
                                                state_->options.metrics_listen,
