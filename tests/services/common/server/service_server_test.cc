@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <pthread.h>
+#include <set>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -381,16 +382,26 @@ TEST_F(ServiceServerTest, AStopSignalLetsARunningCallFinish) {
 class Replica final : public Provisioning::Service {
  public:
   explicit Replica(std::string name) : name_(std::move(name)) {}
-  grpc::Status CheckAccess(grpc::ServerContext* /*context*/,
+  grpc::Status CheckAccess(grpc::ServerContext* context,
                            const provisioning::v1::CheckAccessRequest* /*request*/,
                            provisioning::v1::CheckAccessResponse* response) override {
     response->set_principal(name_);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      peers_.insert(context->peer());
+    }
     return Answer();
   }
   grpc::Status CreateProject(grpc::ServerContext* /*context*/,
                              const provisioning::v1::CreateProjectRequest* /*request*/,
                              provisioning::v1::CreateProjectResponse* /*response*/) override {
     return Answer();
+  }
+
+  // How many connections brought a call of CheckAccess.
+  std::size_t connections() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return peers_.size();
   }
 
   std::atomic<int> unavailable = 0;  // Calls that are refused from now on.
@@ -403,6 +414,8 @@ class Replica final : public Provisioning::Service {
                              : grpc::Status::OK;
   }
   const std::string name_;
+  std::mutex mutex_;
+  std::set<std::string> peers_;  // Guarded by mutex_.
 };
 
 class ReplicasTest : public ServiceServerTest {
@@ -487,29 +500,37 @@ TEST_F(ReplicasTest, WhatMayBeRepeatedIsRepeatedAndNothingElse) {
 }
 
 TEST_F(ReplicasTest, ReplicasThatAreAllAwayForAMomentAreWaitedFor) {
-  const auto channel = Channel();
-  ASSERT_THAT(Ask(channel), IsOk());
-  first_.reset();
-  second_.reset();
-  absl::StatusOr<provisioning::v1::CheckAccessResponse> answer = absl::UnknownError("");
-  std::thread call([&] { answer = Ask(channel); });
-  Start(1);
-  call.join();
-  ASSERT_THAT(answer, IsOk());
-  EXPECT_EQ(answer->principal(), "second");
+  // The moment is half a second: what a slow machine makes longer is not waited for, and says
+  // nothing here.
+  absl::Duration away = absl::InfiniteDuration();
+  while (away > absl::Milliseconds(500)) {
+    Start(0);
+    Start(1);
+    const auto channel = Channel();
+    ASSERT_THAT(Ask(channel), IsOk());
+    first_.reset();
+    const auto begin = std::chrono::steady_clock::now();
+    second_.reset();
+    absl::StatusOr<provisioning::v1::CheckAccessResponse> answer = absl::UnknownError("");
+    std::thread call([&] { answer = Ask(channel); });
+    Start(1);
+    away = absl::FromChrono(std::chrono::steady_clock::now() - begin);
+    call.join();
+    if (away <= absl::Milliseconds(500)) {
+      ASSERT_THAT(answer, IsOk());
+      EXPECT_EQ(answer->principal(), "second");
+    }
+  }
 }
 
-TEST_F(ReplicasTest, AnOldConnectionIsFollowedByANewOne) {
+TEST_F(ReplicasTest, AnOldConnectionIsFollowedByANewOneWithoutACallLost) {
   options_.max_connection_age_seconds = 1;
   Start(0);
   const auto channel = *OpenChannel(addresses_[0], Tls("provisioning"), "provisioning");
-  ASSERT_THAT(Ask(channel), IsOk());
-  const auto before = channel->GetState(false);
-  EXPECT_EQ(before, GRPC_CHANNEL_READY);
   // The server asks the client to go, and the client comes back by itself.
-  ASSERT_TRUE(channel->WaitForStateChange(
-      before, std::chrono::system_clock::now() + std::chrono::seconds(30)));
-  EXPECT_THAT(Ask(channel), IsOk());
+  while (replicas_[0].connections() < 2) {
+    ASSERT_THAT(Ask(channel), IsOk());
+  }
 }
 
 TEST(ChannelTargetTest, SeveralAddressesWantToBeOfOneFamily) {
