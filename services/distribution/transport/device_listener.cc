@@ -167,6 +167,13 @@ struct DeviceListener::State {
   const DeviceListenerOptions options;
   DeviceServices services;
   asio::ssl::context tls;
+  std::atomic<int> connections{0};
+  std::atomic<int> waiting{0};  // Messages that are with the workers.
+  std::mutex mutex;
+  bool stopping = false;                                                // Guarded by mutex.
+  std::unordered_map<const Session*, std::weak_ptr<Session>> sessions;  // Guarded by mutex.
+  std::unordered_map<std::string, std::weak_ptr<Session>> by_device;    // Guarded by mutex.
+  // After all that a session uses when it ends: what waits here at the end may hold some.
   asio::io_context io;
   asio::executor_work_guard<asio::io_context::executor_type> work;
   tcp::acceptor acceptor;
@@ -175,12 +182,6 @@ struct DeviceListener::State {
   asio::thread_pool local;
   asio::thread_pool remote;
   std::vector<std::thread> io_threads;
-  std::atomic<int> connections{0};
-  std::atomic<int> waiting{0};  // Messages that are with the workers.
-  std::mutex mutex;
-  bool stopping = false;                                                // Guarded by mutex.
-  std::unordered_map<const Session*, std::weak_ptr<Session>> sessions;  // Guarded by mutex.
-  std::unordered_map<std::string, std::weak_ptr<Session>> by_device;    // Guarded by mutex.
 };
 
 // One connection. Everything but the work on a message happens on its strand.
@@ -203,10 +204,7 @@ class DeviceListener::State::Session : public std::enable_shared_from_this<Sessi
   Session& operator=(const Session&) = delete;
 
   void Start() {
-    Limit(state_.options.handshake_timeout);
-    stream_.async_handshake(
-        asio::ssl::stream_base::server,
-        [self = shared_from_this()](const asio::error_code& error) { self->OnHandshake(error); });
+    asio::post(stream_.get_executor(), [self = shared_from_this()] { self->Handshake(); });
   }
 
   // The device is no longer trusted, or has a newer session.
@@ -231,6 +229,13 @@ class DeviceListener::State::Session : public std::enable_shared_from_this<Sessi
         self->CloseNow();
       }
     });
+  }
+
+  void Handshake() {
+    Limit(state_.options.handshake_timeout);
+    stream_.async_handshake(
+        asio::ssl::stream_base::server,
+        [self = shared_from_this()](const asio::error_code& error) { self->OnHandshake(error); });
   }
 
   void CloseNow() {
