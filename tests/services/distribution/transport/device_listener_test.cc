@@ -193,6 +193,7 @@ class DeviceListenerTest : public ::testing::Test {
     options_.certificate_file = WriteFile(folder, "cert.pem", server.certificate_pem);
     options_.key_file = WriteFile(folder, "key.pem", server.key_pem);
     options_.device_ca_file = WriteFile(folder, "ca.pem", device_ca_.CertificatePem());
+    options_.handshake_timeout = absl::Minutes(2);
     options_.local_workers = 2;
     options_.remote_workers = 2;
     all_.AddDevices(3);
