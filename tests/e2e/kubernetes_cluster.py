@@ -39,6 +39,12 @@ def free_port():
         return one.getsockname()[1]
 
 
+def permissions(rules):
+    """{(group, resource, verb)} of the rules of a Role."""
+    return {(group, resource, verb) for rule in rules
+            for group in rule["apiGroups"] for resource in rule["resources"] for verb in rule["verbs"]}
+
+
 class ApiError(Exception):
     def __init__(self, code, message):
         super().__init__(f"{code}: {message}")
@@ -78,6 +84,7 @@ class Cluster:
         self._runner_folder = runner_folder and pathlib.Path(runner_folder).resolve()
         self._processes = []
         self._token = secrets.token_hex(16)
+        self._given = set()  # What bind_role() let an account do.
         self.node = None
         self.api = None
 
@@ -200,7 +207,7 @@ class Cluster:
         return folder
 
     def bind_role(self, account, rules):
-        """Lets a service account do what `rules` of a Role say, and nothing else."""
+        """Lets a service account do what `rules` of a Role say, and nothing else; returns when it is so."""
         path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
         role = {"metadata": {"name": account}, "rules": rules}
         try:
@@ -213,6 +220,27 @@ class Cluster:
             if error.code != 409:
                 raise
             self.api("PUT", f"{path}/roles/{account}", role)
+        # The server takes up a role a moment after it has stored it.
+        may = permissions(rules)
+        for permission in sorted(may | self._given):
+            self._wait_until(lambda p=permission: self._allows(account, *p) == (p in may))
+        self._given = may
+
+    def _allows(self, account, group, resource, verb):
+        resource, _, subresource = resource.partition("/")
+        attributes = {"namespace": NAMESPACE, "group": group, "resource": resource, "subresource": subresource,
+                      "verb": verb}
+        review = self.api("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": {
+            "user": f"system:serviceaccount:{NAMESPACE}:{account}", "resourceAttributes": attributes}})
+        return review["status"]["allowed"]
+
+    @staticmethod
+    def _wait_until(is_so):
+        deadline = time.monotonic() + 180
+        while not is_so():
+            if time.monotonic() > deadline:
+                raise RuntimeError("the API server does not take up the role")
+            time.sleep(0.02)
 
 
 def now():
