@@ -37,6 +37,7 @@ void Knock(const std::string& host, int port) {
     return;
   }
   const int knock = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  // NOLINTNEXTLINE(bugprone-unused-return-value): that it tries is enough.
   connect(knock, address->ai_addr, address->ai_addrlen);
   close(knock);
   freeaddrinfo(address);
