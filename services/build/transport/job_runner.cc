@@ -77,7 +77,7 @@ class JobRunner::Follower {
 
   // OK once the Job is over or gone. CANCELLED when `stop` was requested; UNAVAILABLE when it
   // cannot be followed.
-  absl::Status Follow(std::stop_token stop) {
+  absl::Status Follow(const std::stop_token& stop) {
     while (!state_.over() && !gone_) {
       if (stop.stop_requested()) {
         return absl::CancelledError("stopped");
@@ -359,7 +359,7 @@ absl::Status JobRunner::Run(const TrainerTask& task, std::stop_token stop,
 }
 
 absl::StatusOr<Json> JobRunner::FindOrMake(const TrainerTask& task, const TrainerRun& run,
-                                           std::stop_token stop) {
+                                           const std::stop_token& stop) {
   const std::string name = JobName(config_, {.project = run.project, .number = run.number});
   const std::string body = JobManifest(config_, task, run).dump();
   for (int conflicts = 0; conflicts < kMostConflicts && !stop.stop_requested(); ++conflicts) {

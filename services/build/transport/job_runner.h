@@ -39,7 +39,7 @@ class JobRunner final : public TrainerRunner {
                    absl::string_view name = "") const;
   // The Job of `run`, made unless it is there.
   absl::StatusOr<nlohmann::json> FindOrMake(const TrainerTask& task, const TrainerRun& run,
-                                            std::stop_token stop);
+                                            const std::stop_token& stop);
   absl::Status MakeSecret(const nlohmann::json& job, const TrainerRun& run);
   absl::Status DeleteJob(const std::string& name);
   // Puts the outputs of a run that ended well into the task's folder.

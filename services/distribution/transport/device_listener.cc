@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <ctime>
 #include <exception>
 #include <mutex>
@@ -50,7 +51,7 @@ constexpr int kSurplusDivisor = 8;
 constexpr int kSurplusAtLeast = 16;
 constexpr double kOverloadedMinMs = 5'000;
 constexpr double kOverloadedMaxMs = 30'000;
-constexpr long kTlsSessionSeconds = 24 * 3600;
+constexpr std::int64_t kTlsSessionSeconds = std::int64_t{24} * 3600;
 
 void AppendFrame(const ServerMessage& message, std::string& out) {
   const std::string body = message.SerializeAsString();
@@ -140,8 +141,8 @@ absl::Status PrepareTls(const DeviceListenerOptions& options, SSL_CTX* context) 
 struct DeviceListener::State {
   class Session;
 
-  State(const DeviceListenerOptions& listener_options, DeviceServices device_services)
-      : options(listener_options),
+  State(DeviceListenerOptions listener_options, DeviceServices device_services)
+      : options(std::move(listener_options)),
         services(std::move(device_services)),
         tls(asio::ssl::context::tls_server),
         work(asio::make_work_guard(io)),
@@ -209,10 +210,11 @@ class DeviceListener::State::Session : public std::enable_shared_from_this<Sessi
 
   // The device is no longer trusted, or has a newer session.
   void End(agent::v1::ErrorCode code, std::string detail) {
-    asio::post(stream_.get_executor(), [self = shared_from_this(), code, detail] {
-      self->end_ = MakeError(code, detail);
-      self->FinishIfIdle();
-    });
+    asio::post(stream_.get_executor(),
+               [self = shared_from_this(), code, detail = std::move(detail)] {
+                 self->end_ = MakeError(code, detail);
+                 self->FinishIfIdle();
+               });
   }
 
   void Close() {
