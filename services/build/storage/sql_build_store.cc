@@ -3,6 +3,7 @@
 
 #include "services/build/storage/sql_build_store.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -208,12 +209,15 @@ struct RunningRow {
   }
 };
 
-// Builds that wait by FairOrder: those queued and, if `with_left`, those that were left by their
-// process.
-std::vector<WaitingBuild> SelectOrder(soci::session& session, absl::Time now, bool with_left) {
-  const long long micros = absl::ToUnixMicros(now);
-  const std::string running =
-      absl::StrCat("state >= ", kFirstRunningState, " AND state <= ", kLastRunningState);
+std::string RunningCondition() {
+  return absl::StrCat("state >= ", kFirstRunningState, " AND state <= ", kLastRunningState);
+}
+
+// Builds that wait: those queued and, if `with_left`, those that were left by their process.
+std::vector<WaitingBuild> SelectWaiting(soci::session& session, absl::Time now, bool with_left) {
+  const std::string select =
+      "SELECT project, number, create_micros, not_before_micros FROM builds WHERE ";
+  const std::string queued = absl::StrCat(select, "state = ", kQueuedState);
   std::vector<WaitingBuild> waiting;
   const auto take = [&waiting](const WaitingRow& row) {
     waiting.push_back({.project = row.project,
@@ -221,12 +225,24 @@ std::vector<WaitingBuild> SelectOrder(soci::session& session, absl::Time now, bo
                        .create_time = absl::FromUnixMicros(row.create_micros),
                        .not_before = absl::FromUnixMicros(row.not_before_micros)});
   };
-  const std::string select =
-      "SELECT project, number, create_micros, not_before_micros FROM builds WHERE ";
-  SelectRows<WaitingRow>(session, absl::StrCat(select, "state = ", kQueuedState), take);
   if (with_left) {
-    SelectRows<WaitingRow>(session, absl::StrCat(select, running, " AND lease_micros < :now"), take,
-                           micros);
+    const long long micros = absl::ToUnixMicros(now);
+    SelectRows<WaitingRow>(
+        session,
+        absl::StrCat(queued, " UNION ALL ", select, RunningCondition(), " AND lease_micros < :now"),
+        take, micros);
+  } else {
+    SelectRows<WaitingRow>(session, queued, take);
+  }
+  return waiting;
+}
+
+// The same by FairOrder.
+std::vector<WaitingBuild> SelectOrder(soci::session& session, absl::Time now, bool with_left) {
+  const long long micros = absl::ToUnixMicros(now);
+  std::vector<WaitingBuild> waiting = SelectWaiting(session, now, with_left);
+  if (waiting.size() < 2) {
+    return waiting;
   }
   std::map<std::string, ProjectTurn> turns;
   for (const WaitingBuild& build : waiting) {
@@ -240,7 +256,7 @@ std::vector<WaitingBuild> SelectOrder(soci::session& session, absl::Time now, bo
   }
   SelectRows<RunningRow>(
       session,
-      absl::StrCat("SELECT project, COUNT(*) FROM builds WHERE ", running,
+      absl::StrCat("SELECT project, COUNT(*) FROM builds WHERE ", RunningCondition(),
                    " AND lease_micros >= :now GROUP BY project"),
       [&turns](const RunningRow& row) { turns[row.project].running = row.running; }, micros);
   return FairOrder(std::move(waiting), std::move(turns), now);
@@ -302,15 +318,15 @@ absl::StatusOr<Build> SqlBuildStore::Insert(const Build& build, std::int64_t max
     }
     Row row = Row::From(build);
     long long queued = 0;
-    session << "SELECT COUNT(*) FROM builds WHERE project = :project AND state = :state",
-        soci::use(row.project), soci::use(kQueuedState), soci::into(queued);
+    session << "SELECT (SELECT COUNT(*) FROM builds WHERE project = :project AND state = :state), "
+               "(SELECT COALESCE(MAX(number), 0) + 1 FROM builds WHERE project = :numbered_in)",
+        soci::use(row.project), soci::use(kQueuedState), soci::use(row.project), soci::into(queued),
+        soci::into(row.number);
     if (queued >= max_queued) {
       return ErrorWithReason(absl::StatusCode::kResourceExhausted, kQueueFull,
                              absl::StrCat(queued, " builds of projects/", build.project,
                                           " wait already, which is the most"));
     }
-    session << "SELECT COALESCE(MAX(number), 0) + 1 FROM builds WHERE project = :project",
-        soci::use(row.project), soci::into(row.number);
     session << absl::StrCat(
         "INSERT INTO builds (", kColumns,
         ") VALUES (:project, :number, :dataset, :dataset_digest, :impulse, :impulse_digest, "
@@ -394,29 +410,26 @@ absl::StatusOr<Build> SqlBuildStore::Update(absl::string_view project, std::int6
 
 absl::StatusOr<std::optional<Build>> SqlBuildStore::Claim(absl::Time now,
                                                           absl::FunctionRef<void(Build&)> claim) {
-  // Gives the build whose turn it is, if its time has come.
-  const auto find = [now](soci::session& session) -> std::optional<WaitingBuild> {
-    std::vector<WaitingBuild> order = SelectOrder(session, now, /*with_left=*/true);
-    return order.empty() || order.front().not_before > now
-               ? std::nullopt
-               : std::optional<WaitingBuild>(std::move(order.front()));
-  };
-  std::optional<WaitingBuild> next;
+  bool is_due = false;
   // Most looks find nothing, and a look must not take the write lock.
   const absl::Status looked = database_.Read([&](soci::session& session) {
-    next = find(session);
+    const std::vector<WaitingBuild> waiting = SelectWaiting(session, now, /*with_left=*/true);
+    is_due = std::any_of(waiting.begin(), waiting.end(),
+                         [now](const WaitingBuild& build) { return build.not_before <= now; });
     return absl::OkStatus();
   });
   FIELDLOOP_RETURN_IF_ERROR(looked);
-  if (!next.has_value()) {
+  if (!is_due) {
     return std::optional<Build>();
   }
   std::optional<Build> claimed;
   const absl::Status done = database_.Write([&](soci::session& session) -> absl::Status {
     claimed.reset();
-    next = find(session);
-    if (next.has_value()) {
-      FIELDLOOP_ASSIGN_OR_RETURN(claimed, SelectOne(session, next->project, next->number));
+    // Those that are due come first.
+    const std::vector<WaitingBuild> order = SelectOrder(session, now, /*with_left=*/true);
+    if (!order.empty() && order.front().not_before <= now) {
+      FIELDLOOP_ASSIGN_OR_RETURN(claimed,
+                                 SelectOne(session, order.front().project, order.front().number));
       claim(*claimed);
       Store(session, *claimed);
     }

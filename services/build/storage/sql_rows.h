@@ -10,16 +10,34 @@
 
 namespace fieldloop::build {
 
+// What `row.Into` adds the columns to, as to session.prepare.
+class Columns {
+ public:
+  explicit Columns(soci::statement& statement) : statement_(statement) {}
+  template <typename Into>
+  Columns& operator,(const Into& into) {
+    statement_.exchange(into);
+    return *this;
+  }
+
+ private:
+  soci::statement& statement_;
+};
+
 // Runs a SELECT whose columns `row.Into` takes, and calls `take(row)` for each row. `uses` are
-// bound to the placeholders in the order in which they appear. Throws what SOCI throws: for use
-// within Database::Read and Write. Included by .cc files only.
+// bound to the placeholders in the order in which they appear. One round trip: session.prepare
+// would take three. Throws what SOCI throws: for use within Database::Read and Write. Included by
+// .cc files only.
 template <typename Row, typename Take, typename... Uses>
 void SelectRows(soci::session& session, const std::string& sql, Take take, const Uses&... uses) {
   Row row;
-  soci::details::prepare_temp_type prepared = session.prepare << sql;
-  static_cast<void>((prepared, ..., soci::use(uses)));
-  row.Into(prepared);
-  soci::statement statement(prepared);
+  soci::statement statement(session);
+  Columns columns(statement);
+  row.Into(columns);
+  (statement.exchange(soci::use(uses)), ...);
+  statement.alloc();
+  statement.prepare(sql, soci::details::st_one_time_query);
+  statement.define_and_bind();
   statement.execute();
   while (statement.fetch()) {
     take(row);

@@ -312,7 +312,8 @@ class SampleInserts {
     select.alloc();
     select.prepare(
         absl::StrCat("SELECT sample_id FROM samples WHERE project = :project AND sample_id IN ",
-                     Placeholders(ids.size())));
+                     Placeholders(ids.size())),
+        soci::details::st_one_time_query);  // One round trip, where a prepared one has three.
     select.define_and_bind();
     select.execute();
     while (select.fetch()) {
@@ -331,7 +332,8 @@ class SampleInserts {
     }
     select.alloc();
     select.prepare(absl::StrCat("SELECT digest, claim_micros FROM blob_garbage WHERE digest IN ",
-                                Placeholders(digests.size())));
+                                Placeholders(digests.size())),
+                   soci::details::st_one_time_query);
     select.define_and_bind();
     select.execute();
     while (select.fetch()) {
