@@ -361,7 +361,7 @@ class SampleInserts {
   // Of those that FindThere asked for.
   std::optional<Sample> FindAsked(const std::string& project, const std::string& id) {
     const std::pair<std::string, std::string> key(project, id);
-    return there_.count(key) > 0 || added_.count(key) > 0 ? FindAny(project, id) : std::nullopt;
+    return there_.contains(key) || added_.contains(key) ? FindAny(project, id) : std::nullopt;
   }
 
   std::optional<Sample> FindAny(const std::string& project, const std::string& id) {
@@ -418,6 +418,7 @@ void SqlSampleStore::InsertAll(const std::vector<PendingInsert*>& inserts) {
   const auto insert_in_one_transaction = [&](const std::vector<PendingInsert*>& some) {
     return database_.Write([&](soci::session& session) -> absl::Status {
       std::vector<const NewSample*> all;
+      all.reserve(some.size());
       for (const PendingInsert* insert : some) {
         all.push_back(&insert->fresh);
       }
