@@ -185,7 +185,10 @@ int Run(const Options& options) {
     return 1;
   }
   if (!ScenarioAndGeometryAreThere(options)) return 2;
-  if (options.network) return Network(options) ? 0 : 1;
+  if (options.network) {
+    if (options.replay || !options.scenario.empty() || !options.geometry.empty()) return Usage();
+    return Network(options) ? 0 : 1;
+  }
   std::map<std::string, Counts> by_scenario;
   std::vector<std::string> order;
   std::vector<std::string> findings;

@@ -8,6 +8,8 @@
 
 #include <soci/soci.h>
 
+#include "services/common/sql/select.h"
+
 namespace fieldloop::build {
 
 // What `row.Into` adds the columns to, as to session.prepare.
@@ -25,9 +27,8 @@ class Columns {
 };
 
 // Runs a SELECT whose columns `row.Into` takes, and calls `take(row)` for each row. `uses` are
-// bound to the placeholders in the order in which they appear. One round trip: session.prepare
-// would take three. Throws what SOCI throws: for use within Database::Read and Write. Included by
-// .cc files only.
+// bound to the placeholders in the order in which they appear. Throws what SOCI throws: for use
+// within Database::Read and Write. Included by .cc files only.
 template <typename Row, typename Take, typename... Uses>
 void SelectRows(soci::session& session, const std::string& sql, Take take, const Uses&... uses) {
   Row row;
@@ -35,13 +36,7 @@ void SelectRows(soci::session& session, const std::string& sql, Take take, const
   Columns columns(statement);
   row.Into(columns);
   (statement.exchange(soci::use(uses)), ...);
-  statement.alloc();
-  statement.prepare(sql, soci::details::st_one_time_query);
-  statement.define_and_bind();
-  statement.execute();
-  while (statement.fetch()) {
-    take(row);
-  }
+  fieldloop::Select(statement, sql, [&] { take(row); });
 }
 
 }  // namespace fieldloop::build

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "services/common/sql/select.h"
 
 namespace fieldloop::ingestion {
 
@@ -197,14 +198,10 @@ std::vector<SampleWithLabelNumber> SelectSamples(soci::session& session, SampleQ
   soci::statement select(session);
   row.BindTo(select);
   query.BindTo(select);
-  select.alloc();
-  select.prepare(absl::StrCat("SELECT ", kSampleColumns, " FROM samples s WHERE ",
-                              query.condition(), " ", tail));
-  select.define_and_bind();
-  select.execute();
-  while (select.fetch()) {
-    samples.push_back({.sample = row.ToSample(), .label_number = row.label_number});
-  }
+  Select(select,
+         absl::StrCat("SELECT ", kSampleColumns, " FROM samples s WHERE ", query.condition(), " ",
+                      tail),
+         [&] { samples.push_back({.sample = row.ToSample(), .label_number = row.label_number}); });
   return samples;
 }
 

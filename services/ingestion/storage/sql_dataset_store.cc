@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "services/common/resource/resource_name.h"
+#include "services/common/sql/select.h"
 #include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
 #include "services/ingestion/storage/label_rows.h"
@@ -174,24 +175,23 @@ std::vector<VersionEntry> SelectEntries(soci::session& session, absl::string_vie
   select.exchange(soci::into(end));
   select.exchange(soci::into(label));
   query.BindTo(select);
-  select.alloc();
-  select.prepare(absl::StrCat(
-      "SELECT s.sample_id, s.digest, s.split, s.label_number, q.start_reading, q.end_reading,"
-      " q.label FROM samples s JOIN label_ranges q ON q.project = s.project"
-      " AND q.sample_id = s.sample_id AND q.number = s.label_number WHERE ",
-      query.condition(), " ORDER BY s.digest, q.start_reading"));
-  select.define_and_bind();
-  select.execute();
-  while (select.fetch()) {
-    if (entries.empty() || entries.back().sample_id != id) {
-      entries.push_back({.sample_id = id,
-                         .digest = digest,
-                         .split = static_cast<Split>(split),
-                         .label_number = label_number,
-                         .ranges = {}});
-    }
-    entries.back().ranges.push_back({.start = start, .end = end, .label = label});
-  }
+  Select(
+      select,
+      absl::StrCat(
+          "SELECT s.sample_id, s.digest, s.split, s.label_number, q.start_reading, q.end_reading,"
+          " q.label FROM samples s JOIN label_ranges q ON q.project = s.project"
+          " AND q.sample_id = s.sample_id AND q.number = s.label_number WHERE ",
+          query.condition(), " ORDER BY s.digest, q.start_reading"),
+      [&] {
+        if (entries.empty() || entries.back().sample_id != id) {
+          entries.push_back({.sample_id = id,
+                             .digest = digest,
+                             .split = static_cast<Split>(split),
+                             .label_number = label_number,
+                             .ranges = {}});
+        }
+        entries.back().ranges.push_back({.start = start, .end = end, .label = label});
+      });
   return entries;
 }
 
@@ -526,20 +526,18 @@ absl::StatusOr<std::vector<Sample>> SqlDatasetStore::VersionSamples(absl::string
     select.exchange(soci::use(of_number, "number"));
     select.exchange(soci::use(after, "after"));
     select.exchange(soci::use(limit, "limit"));
-    select.alloc();
-    select.prepare(absl::StrCat(
-        "SELECT ", kSampleColumns,
-        ", v.split, v.label_number FROM dataset_version_samples v"
-        " JOIN samples s ON s.project = v.project AND s.sample_id = v.sample_id"
-        " WHERE v.project = :project AND v.dataset_id = :dataset AND v.number = :number"
-        " AND v.digest > :after ORDER BY v.digest LIMIT :limit"));
-    select.define_and_bind();
-    select.execute();
-    while (select.fetch()) {
-      samples.push_back(row.ToSample());
-      samples.back().split = static_cast<Split>(frozen_split);
-      label_numbers.push_back(frozen_label);
-    }
+    Select(select,
+           absl::StrCat(
+               "SELECT ", kSampleColumns,
+               ", v.split, v.label_number FROM dataset_version_samples v"
+               " JOIN samples s ON s.project = v.project AND s.sample_id = v.sample_id"
+               " WHERE v.project = :project AND v.dataset_id = :dataset AND v.number = :number"
+               " AND v.digest > :after ORDER BY v.digest LIMIT :limit"),
+           [&] {
+             samples.push_back(row.ToSample());
+             samples.back().split = static_cast<Split>(frozen_split);
+             label_numbers.push_back(frozen_label);
+           });
     for (std::size_t i = 0; i < samples.size(); ++i) {
       ReadDetails(session, label_numbers[i], samples[i]);
     }

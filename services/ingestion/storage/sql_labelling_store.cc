@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "services/common/sql/select.h"
 #include "services/common/status/error_reason.h"
 #include "services/common/status/status_macros.h"
 #include "services/ingestion/storage/label_rows.h"
@@ -63,17 +64,15 @@ class Queue {
     select.exchange(soci::into(reason));
     select.exchange(soci::into(row.probability));
     query.BindTo(select);
-    select.alloc();
-    select.prepare(absl::StrCat(
-        "SELECT h.sample_id, h.reason, h.probability FROM labelling_leases h JOIN samples s"
-        " ON s.project = h.project AND s.sample_id = h.sample_id WHERE ",
-        query.condition(), " ORDER BY h.position, h.sample_id LIMIT ", limit));
-    select.define_and_bind();
-    select.execute();
-    while (select.fetch()) {
-      row.reason = static_cast<LabellingReason>(reason);
-      held.push_back(row);
-    }
+    Select(select,
+           absl::StrCat(
+               "SELECT h.sample_id, h.reason, h.probability FROM labelling_leases h JOIN samples s"
+               " ON s.project = h.project AND s.sample_id = h.sample_id WHERE ",
+               query.condition(), " ORDER BY h.position, h.sample_id LIMIT ", limit),
+           [&] {
+             row.reason = static_cast<LabellingReason>(reason);
+             held.push_back(row);
+           });
     return held;
   }
 
@@ -236,10 +235,7 @@ class Queue {
     soci::statement select(session_);
     select.exchange(soci::into(count));
     query.BindTo(select);
-    select.alloc();
-    select.prepare(absl::StrCat("SELECT COUNT(*) FROM samples s WHERE ", query.condition()));
-    select.define_and_bind();
-    select.execute(true);
+    Select(select, absl::StrCat("SELECT COUNT(*) FROM samples s WHERE ", query.condition()), [] {});
     return count;
   }
 
@@ -249,14 +245,9 @@ class Queue {
     soci::statement select(session_);
     select.exchange(soci::into(id));
     query.BindTo(select);
-    select.alloc();
-    select.prepare(
-        absl::StrCat("SELECT s.sample_id FROM samples s WHERE ", query.condition(), " ", tail));
-    select.define_and_bind();
-    select.execute();
-    while (select.fetch()) {
-      ids.push_back(id);
-    }
+    Select(select,
+           absl::StrCat("SELECT s.sample_id FROM samples s WHERE ", query.condition(), " ", tail),
+           [&] { ids.push_back(id); });
     return ids;
   }
 

@@ -22,6 +22,7 @@
 #include "absl/time/time.h"
 #include "services/common/resource/resource_name.h"
 #include "services/common/sql/bulk_insert.h"
+#include "services/common/sql/select.h"
 #include "services/common/status/status_macros.h"
 #include "services/ingestion/domain/labelling.h"
 #include "services/ingestion/domain/split_choice.h"
@@ -309,16 +310,12 @@ class SampleInserts {
     for (const std::string& one : ids) {
       select.exchange(soci::use(one));
     }
-    select.alloc();
-    select.prepare(
-        absl::StrCat("SELECT sample_id FROM samples WHERE project = :project AND sample_id IN ",
-                     Placeholders(ids.size())),
-        soci::details::st_one_time_query);  // One round trip, where a prepared one has three.
-    select.define_and_bind();
-    select.execute();
-    while (select.fetch()) {
-      there_.insert({project, id});
-    }
+    Select(select,
+           absl::StrCat("SELECT sample_id FROM samples WHERE project = :project AND sample_id IN ",
+                        Placeholders(ids.size())),
+           [&] {
+             there_.insert({project, id});
+           });
   }
 
   void FindGarbage(const std::vector<std::string>& digests) {
@@ -330,15 +327,10 @@ class SampleInserts {
     for (const std::string& one : digests) {
       select.exchange(soci::use(one));
     }
-    select.alloc();
-    select.prepare(absl::StrCat("SELECT digest, claim_micros FROM blob_garbage WHERE digest IN ",
-                                Placeholders(digests.size())),
-                   soci::details::st_one_time_query);
-    select.define_and_bind();
-    select.execute();
-    while (select.fetch()) {
-      garbage_[digest] = claim_micros;
-    }
+    Select(select,
+           absl::StrCat("SELECT digest, claim_micros FROM blob_garbage WHERE digest IN ",
+                        Placeholders(digests.size())),
+           [&] { garbage_[digest] = claim_micros; });
   }
 
   // The sample that an uplink brought before; takes note of it if it is new.
@@ -532,12 +524,10 @@ absl::StatusOr<SampleCounts> SqlSampleStore::Count(absl::string_view project,
       select.exchange(soci::into(total));
       select.exchange(soci::into(labelled));
       query.BindTo(select);
-      select.alloc();
-      select.prepare(
-          absl::StrCat("SELECT COUNT(*), COALESCE(SUM(s.labelled), 0) FROM samples s WHERE ",
-                       query.condition()));
-      select.define_and_bind();
-      select.execute(true);
+      Select(select,
+             absl::StrCat("SELECT COUNT(*), COALESCE(SUM(s.labelled), 0) FROM samples s WHERE ",
+                          query.condition()),
+             [] {});
       counts.total = total;
       counts.labelled = labelled;
     }
@@ -549,18 +539,17 @@ absl::StatusOr<SampleCounts> SqlSampleStore::Count(absl::string_view project,
     select.exchange(soci::into(split));
     select.exchange(soci::into(count));
     query.BindTo(select);
-    select.alloc();
-    select.prepare(
+    Select(
+        select,
         absl::StrCat("SELECT q.label, s.split, COUNT(DISTINCT s.sample_id) FROM samples s"
                      " JOIN label_ranges q ON q.project = s.project AND q.sample_id = s.sample_id"
                      " AND q.number = s.label_number WHERE ",
-                     query.condition(), " GROUP BY q.label, s.split"));
-    select.define_and_bind();
-    select.execute();
-    while (select.fetch()) {
-      auto& side = static_cast<Split>(split) == Split::kTesting ? counts.testing : counts.training;
-      side[label] = count;
-    }
+                     query.condition(), " GROUP BY q.label, s.split"),
+        [&] {
+          auto& side =
+              static_cast<Split>(split) == Split::kTesting ? counts.testing : counts.training;
+          side[label] = count;
+        });
     return absl::OkStatus();
   }));
   return counts;
